@@ -1,0 +1,117 @@
+//! From To to the client's key, and the hashes of names.
+//!
+//! The key is SipHash-1-3-128 of `user@host` under the cluster's secret, the host in lower case
+//! and the user as it is (RFC 3261 10.3 step 5, 19.1.4). Keyed, so that nobody outside can find
+//! two clients that collide; 128 bits, so that no two do.
+
+use crate::{
+    abi::{ClientKey, Config, DOMAIN_TEXT_MAX, Domain, domain_mix},
+    arena::{Arena, Span},
+    scan::{
+        Scratch,
+        swar::{LOWER, masked},
+    },
+    siphash::{self, Key, State},
+};
+
+/// Eight-byte steps through an AoR; a longer one is cut, and hashes to no client's key.
+const WORDS: u32 = 40;
+
+/// Hashes the AoR of a scanned request to the client's key, [`Scratch::key`].
+#[inline(always)]
+pub fn key(s: &mut Scratch, config: &Config) -> u32 {
+    let (arena, head) = (&s.arena, &s.head);
+    let mut state = State::new_128(config.client_secret);
+    let mut at = head.aor.at;
+    let end = head.aor.end();
+    let host = head.to_host.at;
+    let mut round = 0;
+    while round < WORDS {
+        round += 1;
+        let user_left = if at < host { host.wrapping_sub(at) } else { 0 };
+        let word = arena.word(at) | (LOWER & !masked(u64::MAX, user_left));
+        let left = end.wrapping_sub(at);
+        if left < 8 {
+            state.word(masked(word, left) | (head.aor.len as u64) << 56);
+            break;
+        }
+        state.word(word);
+        at = at.wrapping_add(8);
+    }
+    s.key = ClientKey(state.finish_128());
+    0
+}
+
+/// The key of `user@host` in its canonical form: for userspace, which canonicalises first.
+pub fn key_of(secret: Key, aor: &[u8]) -> ClientKey {
+    ClientKey(siphash::hash_128(secret, aor))
+}
+
+/// The hash of a host on the wire, in any case, up to [`DOMAIN_TEXT_MAX`] bytes.
+#[inline(always)]
+pub fn host_mix(arena: &Arena, host: Span) -> u64 {
+    let mut mix = 0;
+    let mut word = 0;
+    while word < DOMAIN_TEXT_MAX as u32 / 8 {
+        let at = word << 3;
+        if at >= host.len {
+            break;
+        }
+        let text = arena.word(host.at.wrapping_add(at)) | LOWER;
+        mix = domain_mix(mix, masked(text, host.len.wrapping_sub(at)));
+        word += 1;
+    }
+    mix
+}
+
+/// Whether a host on the wire is this served name.
+#[inline(always)]
+pub fn host_is(arena: &Arena, host: Span, domain: &Domain) -> bool {
+    if host.len != domain.len || host.len as usize > DOMAIN_TEXT_MAX {
+        return false;
+    }
+    let mut at = 0;
+    for text in &domain.text {
+        if at >= host.len {
+            break;
+        }
+        let word = arena.word(host.at.wrapping_add(at)) | LOWER;
+        if masked(word, host.len.wrapping_sub(at)) != *text {
+            return false;
+        }
+        at += 8;
+    }
+    true
+}
+
+/// Takes the bytes of a span in, its length with them, so that no two lists of spans are alike.
+#[inline(always)]
+fn absorb(state: &mut State, arena: &Arena, span: Span) {
+    let mut at = 0;
+    let mut round = 0;
+    while round < WORDS {
+        round += 1;
+        let left = span.len.wrapping_sub(at);
+        if left < 8 || span.len < at {
+            break;
+        }
+        state.word(arena.word(span.at.wrapping_add(at)));
+        at = at.wrapping_add(8);
+    }
+    let rest = masked(arena.word(span.at.wrapping_add(at)), span.len & 7);
+    state.word(rest | (span.len as u64) << 56);
+}
+
+/// Hashes top branch, sent-by, Call-ID, From tag and sequence number under a key (RFC 3261 8.2.7)
+/// to [`Scratch::hash`]: the To tag of the answer, and the mark of a retransmission.
+#[inline(always)]
+pub fn hash(s: &mut Scratch, config: &Config) -> u32 {
+    let mut state = State::new(config.tag_secret);
+    absorb(&mut state, &s.arena, s.head.branch);
+    absorb(&mut state, &s.arena, s.head.sent_by);
+    absorb(&mut state, &s.arena, s.head.call_id);
+    absorb(&mut state, &s.arena, s.head.from_tag);
+    absorb(&mut state, &s.arena, s.head.cseq);
+    s.hash = state.finish();
+    0
+}

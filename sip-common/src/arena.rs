@@ -1,0 +1,177 @@
+//! The one piece of memory that a message is scanned in and its answer is composed in.
+//!
+//! Both sides use the same type: a per-CPU map value in the kernel, a boxed value in the daemon.
+//! Offsets are masked right before the access, so none is ever out of bounds whatever a packet
+//! says; what lies behind the message reads as zero, because [`Arena::seal`] put zeros there.
+//!
+//! The only module of this crate with `unsafe`. Deliberately absent: slices, whose two halves
+//! (pointer and length) the kernel's verifier takes for unrelated numbers.
+#![allow(unsafe_code)] // unaligned eight-byte access, and the barrier that keeps a mask in place
+
+/// Bytes of the longest UDP payload that is scanned; a longer one is passed.
+pub const PAYLOAD_MAX: u32 = 1472;
+/// Where the request lies.
+pub const REQUEST: u32 = 0;
+/// Where generated text (received, rport, tag) lies.
+pub const TEXT: u32 = 1536;
+/// Where the answer is composed.
+pub const REPLY: u32 = 2048;
+
+const SIZE: usize = 4096;
+const MASK: u32 = SIZE as u32 - 1;
+
+/// A part of the arena: `len` bytes from `at`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub at: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// The span from `at` up to, not including, `end`.
+    #[inline(always)]
+    pub const fn between(at: u32, end: u32) -> Self {
+        Self { at, len: end.wrapping_sub(at) }
+    }
+
+    /// The offset behind the last byte.
+    #[inline(always)]
+    pub const fn end(self) -> u32 {
+        self.at.wrapping_add(self.len)
+    }
+}
+
+/// A number that lives in memory and nowhere else.
+///
+/// What the verifier reads back from memory is an unknown number. State that a loop hands from
+/// one round to the next is kept in these, so that the verifier sees one state a round and not
+/// one for each path that leads to it.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept(u32);
+
+impl Kept {
+    /// The number.
+    #[inline(always)]
+    pub fn get(&self) -> u32 {
+        // SAFETY: a reference is valid for reads.
+        unsafe { core::ptr::from_ref(&self.0).read_volatile() }
+    }
+
+    /// Replaces the number.
+    #[inline(always)]
+    pub fn set(&mut self, value: u32) {
+        // SAFETY: a reference is valid for writes.
+        unsafe { core::ptr::from_mut(&mut self.0).write_volatile(value) }
+    }
+}
+
+/// Message memory: the request, generated text and the answer, with eight bytes to spare.
+#[repr(C, align(8))]
+pub struct Arena {
+    bytes: [u8; SIZE + 8],
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self { bytes: [0; SIZE + 8] }
+    }
+}
+
+/// Keeps the compiler from proving a mask away that the verifier still has to see.
+#[inline(always)]
+pub fn opaque(value: u32) -> u32 {
+    opaque_address(value as usize) as u32
+}
+
+/// [`opaque`] for an address: keeps a comparison with the end of the packet as it is written.
+#[inline(always)]
+pub fn opaque_address(value: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = value;
+        // SAFETY: a move of a register to itself. It has to be an instruction: two line records
+        // of one instruction are refused by the kernel.
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(nomem, nostack)) };
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    value
+}
+
+impl Arena {
+    /// Eight bytes from `at`, the first one lowest.
+    #[inline(always)]
+    pub fn word(&self, at: u32) -> u64 {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: at <= SIZE - 1 and the array holds SIZE + 8 bytes.
+        u64::from_le(unsafe { self.bytes.as_ptr().add(at).cast::<u64>().read_unaligned() })
+    }
+
+    /// Two bytes from `at`, the first one lowest.
+    #[inline(always)]
+    pub fn pair(&self, at: u32) -> u16 {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: as in `word`.
+        u16::from_le(unsafe { self.bytes.as_ptr().add(at).cast::<u16>().read_unaligned() })
+    }
+
+    /// The byte at `at`.
+    #[inline(always)]
+    pub fn byte(&self, at: u32) -> u8 {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: as in `word`.
+        unsafe { self.bytes.as_ptr().add(at).read() }
+    }
+
+    /// Writes eight bytes at `at`, the lowest first.
+    #[inline(always)]
+    pub fn put(&mut self, at: u32, word: u64) {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: as in `word`.
+        unsafe { self.bytes.as_mut_ptr().add(at).cast::<u64>().write_unaligned(word.to_le()) }
+    }
+
+    /// Writes one byte at `at`.
+    #[inline(always)]
+    pub fn put_byte(&mut self, at: u32, byte: u8) {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: as in `word`.
+        unsafe { self.bytes.as_mut_ptr().add(at).write(byte) }
+    }
+
+    /// Puts zeros behind a request of `len` bytes, which every loop of the scan relies on.
+    #[inline(always)]
+    pub fn seal(&mut self, len: u32) {
+        self.put(REQUEST.wrapping_add(len), 0);
+        self.put(REQUEST.wrapping_add(len).wrapping_add(8), 0);
+    }
+
+    /// Copies a datagram in. False, and nothing done, if it is longer than [`PAYLOAD_MAX`].
+    pub fn load(&mut self, datagram: &[u8]) -> bool {
+        let Some(target) = self.bytes.get_mut(..datagram.len()) else { return false };
+        if datagram.len() > PAYLOAD_MAX as usize {
+            return false;
+        }
+        target.copy_from_slice(datagram);
+        self.seal(datagram.len() as u32);
+        true
+    }
+
+    /// The bytes of a span; empty if the span is not inside the arena.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let end = (span.at as usize).saturating_add(span.len as usize);
+        self.bytes.get(span.at as usize..end).unwrap_or_default()
+    }
+
+    /// A pointer for the kernel's copying helpers to `at`; at most `SIZE` bytes from zero.
+    #[inline(always)]
+    pub fn pointer(&mut self, at: u32) -> *mut u8 {
+        let at = (at & MASK) as usize;
+        // SAFETY: inside the array.
+        unsafe { self.bytes.as_mut_ptr().add(at) }
+    }
+}

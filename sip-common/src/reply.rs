@@ -1,0 +1,322 @@
+//! The 302, planned as parts with their length before a byte is written.
+//!
+//! RFC 3261 8.2.6: the Via, From, Call-ID and CSeq lines byte for byte, To with a tag, and the
+//! home's Contact. `received` and `rport` go into the top Via value (18.2.1, RFC 3581).
+//! Invariant I5: a plan longer than the request is refused, so an answer never amplifies.
+
+use crate::{
+    abi::{CONTACT_TEXT_MAX, Contact},
+    arena::{Arena, Kept, PAYLOAD_MAX, REPLY, Span, TEXT, opaque},
+    scan::{Head, Request, Scratch},
+    verdict::Refusal,
+};
+
+/// Parts of an answer, at most: a power of two, so that an index can be masked.
+const PARTS: usize = 16;
+/// Eight-byte steps of composing an answer.
+const ROUNDS: u32 = PAYLOAD_MAX / 8 + PARTS as u32;
+
+/// Generated text: `;received=` and the source address.
+const RECEIVED: u32 = TEXT;
+/// Within it, the address.
+const ADDRESS: u32 = RECEIVED + 10;
+/// Generated text: `=` and the source port.
+const RPORT: u32 = TEXT + 64;
+/// Generated text: `;tag=`, 16 hex digits, CRLF.
+const TAG: u32 = TEXT + 80;
+/// Bytes of the To tag with its name and CRLF.
+const TAG_LEN: u32 = 23;
+/// Bytes of the status line.
+const STATUS_LEN: u32 = 31;
+/// Bytes of Content-Length and the empty line.
+const TAIL_LEN: u32 = 21;
+
+/// The parts of an answer behind its status line, and its length.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Plan {
+    /// Parts in use.
+    pub parts: u32,
+    /// Length of the whole answer in bytes.
+    pub len: u32,
+    /// Whether the second Contact line is in it.
+    pub standby: u32,
+    /// The part that is copied.
+    cursor: Kept,
+    /// Where the parts end in the arena.
+    tail: Kept,
+    /// Zero.
+    reserved: u32,
+    part: [Span; PARTS],
+}
+
+impl Plan {
+    #[inline(always)]
+    fn push(&mut self, span: Span) {
+        if span.len == 0 {
+            return;
+        }
+        if let Some(part) = self.part.get_mut(opaque(self.parts) as usize & 15) {
+            *part = span;
+        }
+        self.parts += 1;
+        self.len = self.len.wrapping_add(span.len);
+    }
+}
+
+/// Plans the answer to a scanned request; 0 or a [`Refusal::code`].
+#[inline(always)]
+pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
+    let (request, tag) = (s.request, s.hash);
+    let len = request.len;
+    let address_len = put_address(&mut s.arena, &request);
+    let head = &s.head;
+    let via = head.via_line;
+    if head.rport_end == 0 && head.sent_by_port != request.port {
+        return Refusal::ViaReturn.code();
+    }
+    let received = head.rport_end != 0 || !is_text(&s.arena, head, address_len);
+    let received_len = if received { ADDRESS - RECEIVED + address_len } else { 0 };
+
+    s.plan.parts = 0;
+    s.plan.len = STATUS_LEN;
+    let insert = if head.rport_end != 0 { head.rport_end } else { head.via_end };
+    s.plan.push(Span::between(via.at, insert));
+    if head.rport_end != 0 {
+        let digits = put_port(&mut s.arena, request.port);
+        s.plan.push(Span { at: RPORT, len: digits });
+    }
+    s.plan.push(Span { at: RECEIVED, len: received_len });
+    s.plan.push(Span::between(insert, via.end()));
+    s.plan.push(s.head.from_line);
+    s.plan.push(s.head.to_value);
+    put_tag(&mut s.arena, tag);
+    s.plan.push(Span { at: TAG, len: TAG_LEN });
+    s.plan.push(s.head.call_id_line);
+    s.plan.push(s.head.cseq_line);
+
+    let full = s.plan.len.wrapping_add(contact.end);
+    if full <= len {
+        s.plan.standby = 1;
+        s.plan.len = full;
+    } else {
+        s.plan.standby = 0;
+        s.plan.len = s.plan.len.wrapping_add(contact.primary).wrapping_add(TAIL_LEN);
+    }
+    if s.plan.len > len || s.plan.len > PAYLOAD_MAX {
+        return Refusal::ReplyTooLong.code();
+    }
+    0
+}
+
+/// Writes the planned answer to [`REPLY`]. Every part is copied by whole words; what is written
+/// too much, the next part writes over, and the end is zero.
+#[inline(always)]
+pub fn compose(s: &mut Scratch, contact: &Contact) {
+    let arena = &mut s.arena;
+    put_text(arena, REPLY, b"SIP/2.0 302 Moved Temporarily\r\n\0");
+    let mut at = REPLY + STATUS_LEN;
+    s.plan.cursor.set(0);
+    let mut part = s.plan.part.first().copied().unwrap_or_default();
+    let mut round = 0;
+    while round < ROUNDS {
+        round += 1;
+        arena.put(at, arena.word(part.at));
+        if part.len > 8 {
+            part = Span { at: part.at.wrapping_add(8), len: part.len.wrapping_sub(8) };
+            at = at.wrapping_add(8);
+            continue;
+        }
+        at = at.wrapping_add(part.len);
+        let cursor = s.plan.cursor.get().wrapping_add(1);
+        s.plan.cursor.set(cursor);
+        if cursor >= s.plan.parts {
+            break;
+        }
+        part = s.plan.part.get(opaque(cursor) as usize & 15).copied().unwrap_or_default();
+    }
+    s.plan.tail.set(at);
+    let mut at = s.plan.tail.get();
+    let len = if s.plan.standby != 0 { contact.end } else { contact.primary };
+    let (words, _) = contact.text.as_chunks::<8>();
+    let mut copied = 0;
+    for word in words {
+        if copied >= len {
+            break;
+        }
+        arena.put(at.wrapping_add(copied), u64::from_le_bytes(*word));
+        copied += 8;
+    }
+    at = at.wrapping_add(len);
+    if s.plan.standby == 0 {
+        put_text(arena, at, b"Content-Length: 0\r\n\r\n\0\0\0");
+        at = at.wrapping_add(TAIL_LEN);
+    }
+    arena.put(at, 0);
+}
+
+/// Writes constant text, a multiple of eight bytes.
+#[inline(always)]
+fn put_text<const N: usize>(arena: &mut Arena, at: u32, text: &[u8; N]) {
+    let (words, _) = text.as_chunks::<8>();
+    let mut at = at;
+    for word in words {
+        arena.put(at, u64::from_le_bytes(*word));
+        at = at.wrapping_add(8);
+    }
+}
+
+/// Whether the sent-by's host is the text of the source address.
+#[inline(always)]
+fn is_text(arena: &Arena, head: &Head, len: u32) -> bool {
+    use crate::scan::swar::masked;
+    if head.sent_by_host.len != len {
+        return false;
+    }
+    let mut at = 0;
+    let mut round = 0;
+    while round < 5 && at < len {
+        let left = len.wrapping_sub(at);
+        let host = masked(arena.word(head.sent_by_host.at.wrapping_add(at)), left);
+        if host != masked(arena.word((ADDRESS).wrapping_add(at)), left) {
+            return false;
+        }
+        at = at.wrapping_add(8);
+        round += 1;
+    }
+    true
+}
+
+/// Writes `;received=` and the address; the address's length.
+#[inline(always)]
+fn put_address(arena: &mut Arena, request: &Request) -> u32 {
+    put_text(arena, RECEIVED, b";received=\0\0\0\0\0\0");
+    let mut at = ADDRESS;
+    if request.v6 != 0 {
+        // Eight groups without compression: RFC 5952 recommends it, RFC 3261 does not need it.
+        let mut group = 0;
+        while group < 8 {
+            let word = u32::from_be(request.source[(group >> 1) as usize & 3]);
+            let value = if group & 1 == 0 { word >> 16 } else { word & 0xffff };
+            if group != 0 {
+                arena.put_byte(at, b':');
+                at = at.wrapping_add(1);
+            }
+            at = put_hex(arena, at, value);
+            group += 1;
+        }
+    } else {
+        let word = u32::from_be(request.source[3]);
+        let mut shift = 32;
+        while shift > 0 {
+            shift -= 8;
+            if shift != 24 {
+                arena.put_byte(at, b'.');
+                at = at.wrapping_add(1);
+            }
+            at = put_decimal(arena, at, word >> shift & 0xff);
+        }
+    }
+    at.wrapping_sub(ADDRESS)
+}
+
+/// Writes a group of an IPv6 address without leading zeros; the offset behind it.
+#[inline(always)]
+fn put_hex(arena: &mut Arena, at: u32, value: u32) -> u32 {
+    let mut at = at;
+    let mut shift = 16;
+    while shift > 0 {
+        shift -= 4;
+        if shift == 0 || value >> shift != 0 {
+            let digit = (value >> shift) as u8 & 15;
+            arena.put_byte(at, if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
+            at = at.wrapping_add(1);
+        }
+    }
+    at
+}
+
+/// Writes a number below 100,000; the offset behind it.
+#[inline(always)]
+fn put_decimal(arena: &mut Arena, at: u32, value: u32) -> u32 {
+    let mut at = at;
+    let mut divisor = 10_000;
+    while divisor > 0 {
+        if divisor == 1 || value >= divisor {
+            arena.put_byte(at, b'0' + (value / divisor % 10) as u8);
+            at = at.wrapping_add(1);
+        }
+        divisor /= 10;
+    }
+    at
+}
+
+/// Writes `=` and the port; the length of both.
+#[inline(always)]
+fn put_port(arena: &mut Arena, port: u32) -> u32 {
+    arena.put_byte(RPORT, b'=');
+    put_decimal(arena, RPORT + 1, port & 0xffff).wrapping_sub(RPORT)
+}
+
+/// Writes `;tag=`, 16 hex digits and CRLF.
+#[inline(always)]
+fn put_tag(arena: &mut Arena, tag: u64) {
+    put_text(arena, TAG, b";tag=\0\0\0");
+    arena.put(TAG + 5, hex((tag >> 32) as u32));
+    arena.put(TAG + 13, hex(tag as u32));
+    put_text(arena, TAG + 21, b"\r\n\0\0\0\0\0\0");
+}
+
+/// Eight hex digits, the highest first, as a word of text.
+#[inline(always)]
+const fn hex(value: u32) -> u64 {
+    let mut word = value.swap_bytes() as u64;
+    word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    word = (word >> 4 & 0x000f_000f_000f_000f) | (word << 8 & 0x0f00_0f00_0f00_0f00);
+    let letters = word.wrapping_add(0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    word.wrapping_add(0x3030_3030_3030_3030).wrapping_add(letters.wrapping_mul(0x27))
+}
+
+const _: () = assert!(CONTACT_TEXT_MAX.is_multiple_of(8));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn hex_and_addresses_are_written_as_text() {
+        for tag in [0u64, 1, 0x0123_4567_89ab_cdef, u64::MAX, 0xdead_beef_0000_0001] {
+            let mut arena = Arena::default();
+            put_tag(&mut arena, tag);
+            assert_eq!(
+                arena.bytes(Span { at: TAG, len: TAG_LEN }),
+                format!(";tag={tag:016x}\r\n").as_bytes()
+            );
+        }
+        for address in [[0, 0, 0, 1], [203, 0, 113, 255], [10, 100, 99, 9]] {
+            let mut arena = Arena::default();
+            let source = [0, 0, 0, u32::from_ne_bytes(address)];
+            let len = put_address(&mut arena, &Request { source, ..Request::default() });
+            let text = format!("{}", std::net::Ipv4Addr::from(address));
+            assert_eq!(arena.bytes(Span { at: ADDRESS, len }), text.as_bytes());
+        }
+        for text in ["2001:db8:0:0:0:0:0:1", "1234:abcd:f0:e:1:20:300:4000"] {
+            let mut arena = Arena::default();
+            let octets = text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+            let (words, _) = octets.as_chunks::<4>();
+            let mut source = [0; 4];
+            for (word, bytes) in source.iter_mut().zip(words) {
+                *word = u32::from_ne_bytes(*bytes);
+            }
+            let len = put_address(&mut arena, &Request { source, v6: 1, ..Request::default() });
+            assert_eq!(arena.bytes(Span { at: ADDRESS, len }), text.as_bytes());
+        }
+        for port in [1, 99, 5060, 65_535] {
+            let mut arena = Arena::default();
+            let len = put_port(&mut arena, port);
+            assert_eq!(arena.bytes(Span { at: RPORT, len }), format!("={port}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Where a scanned REGISTER goes: the table's answer, the same in the kernel and in the daemon.
+//!
+//! The method of US 7,543,061 for a request with one Via: home here, leave it to the registrar;
+//! home elsewhere, plan the 302. Whatever the table can't say for certain is refused.
+//! Invariants: an override counts only if its word carries the client's tag (I4); a slot answers
+//! only if it is complete (I3); nothing is written before the plan stands (I2).
+
+use crate::{
+    abi::{
+        CONFIG_DIRECT_ONLY, CONFIG_OVERLOAD, ClientKey, Config, Contact, DOMAIN_CLIENTS,
+        DOMAIN_PROBES, DOMAIN_URI, DOMAINS_MAX, Domain, Override, SOURCE_DIRECT, SOURCE_EDGE,
+        ServerWord, SlotWord,
+    },
+    aor,
+    arena::{Arena, Span},
+    guard::{Memory, Recent, fold},
+    scan::{Scratch, Steps},
+    verdict::Refusal,
+};
+
+/// The tables that a decision reads. Maps in the kernel, memory in the daemon.
+pub trait Table {
+    /// A reference to a Contact text that outlives the borrow of the table.
+    type ContactRef: core::ops::Deref<Target = Contact>;
+    /// The override of a client.
+    fn over(&self, key: &ClientKey) -> Option<Override>;
+    /// The word of a slot.
+    fn slot(&self, slot: u32) -> Option<SlotWord>;
+    /// The word of a server.
+    fn server(&self, server: u32) -> Option<ServerWord>;
+    /// A Contact text.
+    fn contact(&self, contact: u32) -> Option<Self::ContactRef>;
+    /// The element of the served names at `index`, if `host` stands there: its flags.
+    fn domain(&self, index: u32, is: impl FnOnce(&Domain) -> bool) -> u32;
+    /// The last redirect at `index`.
+    fn recent(&self, index: u32) -> Recent;
+    /// Notes a redirect.
+    fn remember(&self, index: u32, recent: Recent);
+}
+
+/// A decision to redirect; the plan stands in the scratch memory.
+pub struct Redirect<C> {
+    /// The client.
+    pub key: ClientKey,
+    /// The home that is named.
+    pub server: u32,
+    /// Its Contact text.
+    pub contact: C,
+    /// Whether the request is a retransmission.
+    pub again: bool,
+}
+
+/// Decides a scanned request, and plans the answer.
+///
+/// # Errors
+/// The first reason for which the daemon has to decide.
+#[inline(always)]
+pub fn decide<S: Steps, T: Table>(
+    s: &mut Scratch,
+    table: &T,
+    config: &Config,
+) -> Result<Redirect<T::ContactRef>, Refusal> {
+    let request = s.request;
+    if request.source_flags & SOURCE_EDGE != 0 {
+        return Err(Refusal::SourceEdge);
+    }
+    if config.flags & CONFIG_DIRECT_ONLY != 0 && request.source_flags & SOURCE_DIRECT == 0 {
+        return Err(Refusal::SourceNotDirect);
+    }
+    if config.flags & CONFIG_OVERLOAD != 0 && s.head.overload != 0 {
+        return Err(Refusal::ViaParameter);
+    }
+    done(S::names(s, table))?;
+    done(S::key(s, config))?;
+    let key = s.key;
+    let (server, word, entry) = home(table, &key, config.slot_mask)?;
+    if word.has(ServerWord::HERE) {
+        return Err(Refusal::HomeHere);
+    }
+    let contact = table.contact(word.contact()).ok_or(Refusal::HomeUnknown)?;
+    if contact.host == s.head.uri_mix {
+        return Err(Refusal::HomeIsTarget);
+    }
+
+    done(S::hash(s, config))?;
+    let folded = fold(config.source_secret, request.source, request.v6 != 0);
+    let index = Recent::index(key, folded);
+    let recent = Recent::new(key, s.hash, request.now_s);
+    let memory = table.recent(index).judge(recent, entry, config.redirect_memory_s);
+    if memory == Memory::Returned {
+        return Err(Refusal::Recent);
+    }
+    done(S::plan(s, &contact))?;
+    table.remember(index, recent);
+    Ok(Redirect { key, server, contact, again: memory == Memory::Retransmission })
+}
+
+/// A step's code as a result.
+#[inline(always)]
+fn done(code: u32) -> Result<(), Refusal> {
+    if code == 0 { Ok(()) } else { Err(Refusal::of_step(code)) }
+}
+
+/// Looks the names in the Request-URI and in To up; 0 or a [`Refusal::code`].
+#[inline(always)]
+pub fn names<T: Table>(s: &mut Scratch, table: &T) -> u32 {
+    let uri = s.head.uri_host;
+    s.head.uri_mix = aor::host_mix(&s.arena, uri);
+    if served(table, &s.arena, uri, s.head.uri_mix) & DOMAIN_URI == 0 {
+        return Refusal::UriDomain.code();
+    }
+    let to = s.head.to_host;
+    let mix = aor::host_mix(&s.arena, to);
+    if served(table, &s.arena, to, mix) & DOMAIN_CLIENTS == 0 {
+        return Refusal::ToDomain.code();
+    }
+    0
+}
+
+/// The home of a client: its index, its word, and the client's override (zero if it has none).
+///
+/// # Errors
+/// The reason for which the table can't say it.
+#[inline(always)]
+pub fn home<T: Table>(
+    table: &T,
+    key: &ClientKey,
+    slot_mask: u32,
+) -> Result<(u32, ServerWord, Override), Refusal> {
+    let entry = table.over(key).unwrap_or_default();
+    if entry.0 != 0 {
+        if entry.tag() != key.tag() {
+            return Err(Refusal::Recycled);
+        }
+        if entry.has(Override::MOVING) {
+            return Err(Refusal::HomeMoving);
+        }
+        if entry.has(Override::NO_REDIRECT) {
+            return Err(Refusal::NoRedirect);
+        }
+        if !entry.has(Override::BY_SLOT) {
+            let word = table.server(entry.server()).unwrap_or_default();
+            if word.has(ServerWord::UP) {
+                return Ok((entry.server(), word, entry));
+            }
+        }
+    }
+    let slot = table.slot(key.slot(slot_mask)).unwrap_or_default();
+    if !slot.complete() {
+        return Err(Refusal::SlotIncomplete);
+    }
+    let word = table.server(slot.server()).unwrap_or_default();
+    if !word.has(ServerWord::UP) {
+        return Err(Refusal::HomeUnknown);
+    }
+    Ok((slot.server(), word, entry))
+}
+
+/// The flags of a served name; 0 if it is none.
+#[inline(always)]
+fn served<T: Table>(table: &T, arena: &Arena, host: Span, mix: u64) -> u32 {
+    let mut probe = 0;
+    while probe < DOMAIN_PROBES {
+        let index = ((mix >> 32) as u32).wrapping_add(probe) & (DOMAINS_MAX - 1);
+        let flags = table.domain(index, |domain| aor::host_is(arena, host, domain));
+        if flags != 0 {
+            return flags;
+        }
+        probe += 1;
+    }
+    0
+}

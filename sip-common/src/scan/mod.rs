@@ -1,0 +1,452 @@
+//! The strict scan of a REGISTER: everything a 302 needs, or the first reason to leave it alone.
+//!
+//! It accepts the plain form that nearly all phones send and refuses the rest by name; a refusal
+//! is never wrong, since the daemon then reads the message in full. What is accepted has exactly
+//! one Via value, whatever the form of its name, the case, or the line it stands on.
+//!
+//! Invariants: the message lies in the arena and was sealed, so it reads as zeros behind its end
+//! and every search stops there; the header section is judged up to the empty line and nothing
+//! behind it; state that loops hand on lives in [`Head`], not in registers, because the verifier
+//! merges what it reads back from memory. Deliberately absent: repairs, and the body.
+
+mod from;
+mod scalar;
+mod start;
+pub mod swar;
+mod to;
+mod via;
+
+pub use from::from;
+pub use start::start_line;
+pub use to::to;
+pub use via::via;
+
+use crate::{
+    abi::{ClientKey, Config, Contact},
+    aor,
+    arena::{Arena, Kept, REPLY, Span},
+    reply::{self, Plan},
+    route::{self, Table},
+    verdict::Refusal,
+};
+use scalar::{call_id, contact, content_length, cseq, max_forwards};
+use swar::{LOWER, controls, first, is_blank, masked, next_special};
+
+/// Header lines and eight-byte steps that one message may take.
+const ROUNDS: u32 = 320;
+
+/// The headers without which there is no answer, as bits of [`Head::seen`].
+const REQUIRED: u32 = 1 << Name::Via as u32
+    | 1 << Name::To as u32
+    | 1 << Name::From as u32
+    | 1 << Name::CallId as u32
+    | 1 << Name::CSeq as u32;
+
+/// Where a walk through a value stands; each walk begins with [`Walk::start`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    /// The part of the value that the walk is in.
+    place: Kept,
+    /// Behind the last quoted string; 0 if there was none.
+    quote_end: Kept,
+    /// Where the name, tag or user at hand begins; 0 if there is none.
+    begin: Kept,
+    /// Where its `=` or its host stands; 0 if there is none.
+    middle: Kept,
+    /// What was met so far.
+    met: Kept,
+}
+
+impl Walk {
+    #[inline(always)]
+    fn start(&mut self, place: u32) {
+        self.place.set(place);
+        self.quote_end.set(0);
+        self.begin.set(0);
+        self.middle.set(0);
+        self.met.set(0);
+    }
+}
+
+/// The next byte of a walk that can mean something: its offset, and the byte; `None` where the
+/// eight bytes at `at` hold none and do not reach `end`. At `end` the byte is 0.
+#[inline(always)]
+fn step(arena: &Arena, at: u32, end: u32) -> Option<(u32, u8)> {
+    let hits = swar::specials(arena.word(at));
+    if hits == 0 && at.wrapping_add(8) < end {
+        return None;
+    }
+    let here = if hits == 0 { end } else { at.wrapping_add(first(hits)) };
+    Some(if here >= end { (end, 0) } else { (here, arena.byte(here)) })
+}
+
+/// What the scan found, as offsets into the arena.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head {
+    /// Headers seen, a bit each.
+    pub seen: u32,
+    /// Value of Content-Length.
+    pub content_length: u32,
+    /// Where the body begins.
+    pub body: u32,
+    /// The walk at hand.
+    pub walk: Walk,
+    /// Offset of the first header line.
+    pub lines: u32,
+    /// The header line at hand, with CRLF.
+    pub line: Span,
+    /// Host of the Request-URI.
+    pub uri_host: Span,
+    /// [`aor::host_mix`] of it.
+    pub uri_mix: u64,
+    /// The Via line, its name and CRLF included.
+    pub via_line: Span,
+    /// End of the Via value, blanks cut off.
+    pub via_end: u32,
+    /// End of the parameter `rport`, where its value goes; 0 if there is none.
+    pub rport_end: u32,
+    /// Host of the top Via's sent-by.
+    pub sent_by_host: Span,
+    /// Sent-by with its port.
+    pub sent_by: Span,
+    /// Port of the sent-by, 5060 where it names none.
+    pub sent_by_port: u32,
+    /// Whether the Via has a parameter of overload control.
+    pub overload: u32,
+    /// The branch, magic cookie included.
+    pub branch: Span,
+    /// The To line from its name to the end of its value.
+    pub to_value: Span,
+    /// User and host of To: `user@host`.
+    pub aor: Span,
+    /// Host of To.
+    pub to_host: Span,
+    /// The From line with CRLF.
+    pub from_line: Span,
+    /// The From tag; empty if there is none.
+    pub from_tag: Span,
+    /// The Call-ID line with CRLF.
+    pub call_id_line: Span,
+    /// The Call-ID.
+    pub call_id: Span,
+    /// The CSeq line with CRLF.
+    pub cseq_line: Span,
+    /// The sequence number's digits.
+    pub cseq: Span,
+}
+
+/// What is known of a request beside its bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request {
+    /// Source address, IPv6 or IPv4-mapped, network order.
+    pub source: [u32; 4],
+    /// 1 if it is IPv6.
+    pub v6: u32,
+    /// Source port.
+    pub port: u32,
+    /// `SOURCE_` flags of the source's prefix.
+    pub source_flags: u32,
+    /// Length of the request in bytes.
+    pub len: u32,
+    /// Seconds of the monotonic clock.
+    pub now_s: u64,
+}
+
+/// All that one message needs while it is judged: one per processor.
+#[repr(C)]
+#[derive(Default)]
+pub struct Scratch {
+    /// The message, generated text and the answer.
+    pub arena: Arena,
+    /// Where the message came from.
+    pub request: Request,
+    /// What the scan found.
+    pub head: Head,
+    /// The client's key.
+    pub key: ClientKey,
+    /// The PRF of the request: tag of its answer, and mark of its retransmissions.
+    pub hash: u64,
+    /// The answer's parts.
+    pub plan: Plan,
+}
+
+/// The steps of a decision. The kernel program replaces each with a function that is verified
+/// once; the logic is the same. A step returns 0 or a [`Refusal::code`].
+pub trait Steps {
+    /// Judges the start line.
+    fn start_line(s: &mut Scratch) -> u32 {
+        start_line(s)
+    }
+    /// Judges a header line from `start` up to its CRLF at `end`.
+    fn line(s: &mut Scratch, start: u32, end: u32) -> u32 {
+        line::<Self>(s, start, end)
+    }
+    /// Judges the value of a header that matters.
+    fn value(s: &mut Scratch, header: u32, value: u32, end: u32) -> u32 {
+        self::value::<Self>(s, header, value, end)
+    }
+    /// Judges the value of the first Via line.
+    fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
+        via(s, value, end)
+    }
+    /// Judges the value of To.
+    fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
+        to(s, value, end)
+    }
+    /// Judges the value of From.
+    fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
+        from(s, value, end)
+    }
+    /// Looks the names in the Request-URI and in To up.
+    fn names<T: Table>(s: &mut Scratch, table: &T) -> u32 {
+        route::names(s, table)
+    }
+    /// Hashes the AoR to the client's key.
+    fn key(s: &mut Scratch, config: &Config) -> u32 {
+        aor::key(s, config)
+    }
+    /// Hashes what makes the request itself.
+    fn hash(s: &mut Scratch, config: &Config) -> u32 {
+        aor::hash(s, config)
+    }
+    /// Plans the answer.
+    fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
+        reply::plan(s, contact)
+    }
+}
+
+/// The steps as they are, for userspace.
+pub struct Plain;
+impl Steps for Plain {}
+
+/// Scans the request that was loaded into the arena.
+///
+/// # Errors
+/// The first reason for which only the daemon can judge the message.
+pub fn scan(s: &mut Scratch) -> Result<(), Refusal> {
+    Refusal::from_code(scan_with::<Plain>(s)).map_or(Ok(()), Err)
+}
+
+/// [`scan`] with the given steps; 0 or a [`Refusal::code`].
+#[inline(always)]
+pub fn scan_with<S: Steps + ?Sized>(s: &mut Scratch) -> u32 {
+    let len = s.request.len;
+    s.head = Head::default();
+    let code = S::start_line(s);
+    if code != 0 {
+        return code;
+    }
+    let mut start = s.head.lines;
+    let mut at = start;
+    let mut round = 0;
+    while round < ROUNDS {
+        round += 1;
+        let hits = controls(s.arena.word(at));
+        if hits == 0 {
+            at = at.wrapping_add(8);
+            continue;
+        }
+        let end = at.wrapping_add(first(hits));
+        let pair = s.arena.pair(end);
+        if pair as u8 == b'\t' {
+            at = end.wrapping_add(1);
+            continue;
+        }
+        if pair != u16::from_le_bytes(*b"\r\n") {
+            return if end >= len { Refusal::Unterminated } else { Refusal::ControlByte }.code();
+        }
+        if end == start {
+            s.head.body = end.wrapping_add(2);
+            return finish(&s.head, len);
+        }
+        let code = S::line(s, start, end);
+        if code != 0 {
+            return code;
+        }
+        start = end.wrapping_add(2);
+        at = start;
+    }
+    Refusal::TooManyLines.code()
+}
+
+/// What can only be judged when all headers are known.
+#[inline(always)]
+fn finish(head: &Head, len: u32) -> u32 {
+    if head.body > len {
+        return Refusal::Unterminated.code();
+    }
+    if head.seen & REQUIRED != REQUIRED {
+        return Refusal::HeaderMissing.code();
+    }
+    if head.content_length > len.wrapping_sub(head.body) {
+        return Refusal::ContentLength.code();
+    }
+    0
+}
+
+/// The headers that matter.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Via,
+    To,
+    From,
+    CallId,
+    CSeq,
+    MaxForwards,
+    ContentLength,
+    Contact,
+    Refused,
+    Other,
+}
+
+/// Which header a name of `len` bytes is, given its first sixteen bytes in lower case.
+#[inline(always)]
+fn name(len: u32, low: u64, high: u64) -> Name {
+    const fn text(name: &[u8]) -> u64 {
+        let mut word = 0;
+        let mut i = name.len();
+        while i > 0 {
+            i -= 1;
+            word = word << 8 | name[i] as u64;
+        }
+        word
+    }
+    match (len, low) {
+        (1, _) => match low as u8 {
+            b'v' => Name::Via,
+            b't' => Name::To,
+            b'f' => Name::From,
+            b'i' => Name::CallId,
+            b'l' => Name::ContentLength,
+            b'm' => Name::Contact,
+            _ => Name::Other,
+        },
+        (2, w) if w == text(b"to") => Name::To,
+        (3, w) if w == text(b"via") => Name::Via,
+        (4, w) if w == text(b"from") => Name::From,
+        (4, w) if w == text(b"cseq") => Name::CSeq,
+        (4, w) if w == text(b"path") => Name::Refused,
+        (5, w) if w == text(b"route") => Name::Refused,
+        (7, w) if w == text(b"call-id") => Name::CallId,
+        (7, w) if w == text(b"contact") => Name::Contact,
+        (7, w) if w == text(b"require") => Name::Refused,
+        (12, w) if w == text(b"max-forw") && masked(high, 4) == text(b"ards") => Name::MaxForwards,
+        (13, w) if w == text(b"proxy-re") && masked(high, 5) == text(b"quire") => Name::Refused,
+        (14, w) if w == text(b"content-") && masked(high, 6) == text(b"length") => {
+            Name::ContentLength
+        }
+        _ => Name::Other,
+    }
+}
+
+/// Longest run of blanks that is skipped.
+const BLANKS: u32 = 16;
+
+/// The first offset from `at` that holds no blank; blanks beyond the budget stay.
+#[inline(always)]
+pub(crate) fn skip_blanks(arena: &Arena, at: u32) -> u32 {
+    let mut skipped = 0;
+    while skipped < BLANKS && is_blank(arena.byte(at.wrapping_add(skipped))) {
+        skipped += 1;
+    }
+    at.wrapping_add(skipped)
+}
+
+/// The end of a value without the blanks before `end`.
+#[inline(always)]
+fn trim_blanks(arena: &Arena, value: u32, end: u32) -> u32 {
+    let mut cut = 0;
+    while cut < BLANKS && is_blank(arena.byte(end.wrapping_sub(cut).wrapping_sub(1))) {
+        cut += 1;
+    }
+    let end = end.wrapping_sub(cut);
+    if end > value { end } else { value }
+}
+
+/// Judges one header line.
+#[inline(always)]
+pub fn line<S: Steps + ?Sized>(s: &mut Scratch, start: u32, end: u32) -> u32 {
+    if is_blank(s.arena.byte(start)) {
+        return Refusal::Folded.code();
+    }
+    let name_end = next_special(&s.arena, start, 4);
+    let colon = skip_blanks(&s.arena, name_end);
+    if s.arena.byte(colon) != b':' || name_end == start {
+        return Refusal::HeaderName.code();
+    }
+    let len = name_end.wrapping_sub(start);
+    let low = masked(s.arena.word(start) | LOWER, if len < 8 { len } else { 8 });
+    let high = s.arena.word(start.wrapping_add(8)) | LOWER;
+    let header = name(len, low, high);
+    if header == Name::Other {
+        return 0;
+    }
+    if header == Name::Refused {
+        return Refusal::HeaderRefused.code();
+    }
+
+    let value = skip_blanks(&s.arena, colon.wrapping_add(1));
+    let cut = trim_blanks(&s.arena, value, end);
+    if value >= cut && header != Name::Contact {
+        return Refusal::HeaderEmpty.code();
+    }
+    s.head.line = Span::between(start, end.wrapping_add(2));
+    S::value(s, header as u32, value, cut)
+}
+
+/// Judges the value of a header that matters, from `value` up to `end`, blanks cut off.
+#[inline(always)]
+pub fn value<S: Steps + ?Sized>(s: &mut Scratch, header: u32, value: u32, end: u32) -> u32 {
+    let line = s.head.line;
+    let bit = 1 << (header & 31);
+    if header != Name::Contact as u32 {
+        if s.head.seen & bit != 0 {
+            let many = header == Name::Via as u32;
+            return if many { Refusal::ViaMany } else { Refusal::HeaderDoubled }.code();
+        }
+        s.head.seen |= bit;
+    }
+    if header == Name::Via as u32 {
+        s.head.via_line = line;
+        S::via(s, value, end)
+    } else if header == Name::To as u32 {
+        s.head.to_value = Span::between(line.at, end);
+        S::to(s, value, end)
+    } else if header == Name::From as u32 {
+        s.head.from_line = line;
+        S::from(s, value, end)
+    } else if header == Name::CallId as u32 {
+        s.head.call_id_line = line;
+        s.head.call_id = Span::between(value, end);
+        call_id(&s.arena, value, end)
+    } else if header == Name::CSeq as u32 {
+        s.head.cseq_line = line;
+        cseq(s, value, end)
+    } else if header == Name::MaxForwards as u32 {
+        max_forwards(&s.arena, value, end)
+    } else if header == Name::ContentLength as u32 {
+        content_length(s, value, end)
+    } else {
+        contact(&s.arena, value, end)
+    }
+}
+
+impl Scratch {
+    /// Takes a datagram in. False if it is longer than what is scanned.
+    pub fn load(&mut self, datagram: &[u8], request: Request) -> bool {
+        self.request = Request { len: datagram.len() as u32, ..request };
+        self.arena.load(datagram)
+    }
+
+    /// The composed answer.
+    pub fn reply(&self) -> &[u8] {
+        self.arena.bytes(Span { at: REPLY, len: self.plan.len })
+    }
+}
+
+#[cfg(test)]
+mod tests;

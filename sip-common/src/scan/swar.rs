@@ -1,0 +1,136 @@
+//! Eight bytes at a time: searches in a word.
+//!
+//! A mask has the top bit of every byte that was found; every test here is exact for each byte.
+
+use crate::arena::Arena;
+
+/// Turns letters into lower case, and leaves digits, `-`, `.`, `:` and blanks alone.
+pub const LOWER: u64 = 0x2020_2020_2020_2020;
+
+const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+const TOP_BITS: u64 = 0x8080_8080_8080_8080;
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Each byte repeated eight times.
+const fn all(byte: u8) -> u64 {
+    byte as u64 * ONES
+}
+
+/// Bytes at or above `limit` among bytes below 0x80; others are garbage to be masked.
+#[inline(always)]
+const fn at_least(low: u64, limit: u8) -> u64 {
+    low.wrapping_add(all(0x80 - limit))
+}
+
+/// Bytes below 0x20.
+#[inline(always)]
+pub const fn controls(word: u64) -> u64 {
+    !(at_least(word & LOW_BITS, 0x20) | word) & TOP_BITS
+}
+
+/// Bytes that are `byte`, which is below 0x80.
+#[inline(always)]
+pub const fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ all(byte);
+    !((other & LOW_BITS).wrapping_add(LOW_BITS) | other) & TOP_BITS
+}
+
+/// Bytes that are blanks or controls, or not ASCII.
+#[inline(always)]
+pub const fn no_word(word: u64) -> u64 {
+    (!at_least(word & LOW_BITS, 0x21) | word) & TOP_BITS
+}
+
+/// Bytes that can mean something in a header: all but letters, digits, `-`, `.`, `/` and `` ` ``.
+#[inline(always)]
+pub const fn specials(word: u64) -> u64 {
+    let low = word & LOW_BITS;
+    let below = !at_least(low, 0x2d);
+    let middle = at_least(low, 0x3a) & !at_least(low, 0x41);
+    let above = at_least(low | LOWER, 0x7b);
+    (below | middle | above | word) & TOP_BITS
+}
+
+/// The index of the lowest byte in a mask that is not empty.
+#[inline(always)]
+pub const fn first(mask: u64) -> u32 {
+    let lowest = mask & mask.wrapping_neg();
+    (((lowest >> 7).wrapping_sub(1) & ONES).wrapping_mul(ONES) >> 56) as u32
+}
+
+/// The first `len` bytes of a word (0 to 8), the others zero.
+#[inline(always)]
+pub const fn masked(word: u64, len: u32) -> u64 {
+    if len >= 8 { word } else { word & (1u64 << (len << 3)).wrapping_sub(1) }
+}
+
+/// Whether a byte is a space or a tab.
+#[inline(always)]
+pub const fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// Whether a special byte belongs to a token (RFC 3261 25.1).
+#[inline(always)]
+pub const fn is_token_special(byte: u8) -> bool {
+    matches!(byte, b'!' | b'%' | b'\'' | b'*' | b'+' | b'_' | b'~')
+}
+
+/// The next special byte from `at` that is no part of a token, within `words` words; where there
+/// is none, the offset behind them (at which no caller finds what it looks for).
+#[inline(always)]
+pub fn next_special(arena: &Arena, at: u32, words: u32) -> u32 {
+    let mut at = at;
+    let mut round = 0;
+    while round < words {
+        round += 1;
+        let mask = specials(arena.word(at));
+        if mask == 0 {
+            at = at.wrapping_add(8);
+            continue;
+        }
+        at = at.wrapping_add(first(mask));
+        if !is_token_special(arena.byte(at)) {
+            return at;
+        }
+        at = at.wrapping_add(1);
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hits(mask: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) {
+        for byte in 0..=255u8 {
+            for place in 0..8 {
+                for rest in [b'a', 0, 0xff, b',', b'z', 0x80, 0x1f] {
+                    let mut bytes = [rest; 8];
+                    bytes[place] = byte;
+                    let found = mask(u64::from_le_bytes(bytes)).to_le_bytes();
+                    for (byte, hit) in bytes.iter().zip(found) {
+                        assert_eq!(hit, if is(*byte) { 0x80 } else { 0 }, "{bytes:x?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masks_are_exact_for_every_byte_in_every_place() {
+        hits(controls, |b| b < 0x20);
+        hits(|w| equal(w, b'?'), |b| b == b'?');
+        hits(no_word, |b| b <= 0x20 || b >= 0x80);
+        hits(specials, |b| !(b.is_ascii_alphanumeric() || b"-./`".contains(&b)));
+    }
+
+    #[test]
+    fn first_and_masked_count_bytes() {
+        for len in 0..8 {
+            assert_eq!(first(0x8080_8080_8080_8080 << (8 * len)), len);
+            assert_eq!(masked(u64::MAX, len).count_ones(), 8 * len);
+        }
+        assert_eq!(masked(u64::MAX, 8), u64::MAX);
+    }
+}

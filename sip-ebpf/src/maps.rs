@@ -1,0 +1,207 @@
+//! The maps, and the only code that turns their elements into references.
+//!
+//! The daemon is the only writer of the table's maps (invariant I3); the program writes RECENT,
+//! BUCKETS and the counters. Sizes of the maps that follow the table are set when it is loaded.
+#![allow(unsafe_code)] // elements of maps are shared memory
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, lpm_trie::Key},
+};
+use sip_common::{
+    abi::{
+        BUCKETS_MAX, CONTACTS_MAX, ClientKey, Config, Contact, DOMAINS_MAX, Domain,
+        OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCES_MAX, ServerWord,
+        SlotWord, TIME_SAMPLE,
+    },
+    frame::Datagram,
+    guard::{Bucket, Recent, TIMES_MAX, time_bucket},
+    route::Table,
+    scan::Scratch,
+    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, COUNTERS as COUNTERS_MAX},
+};
+
+#[map]
+static OVERRIDES: HashMap<ClientKey, u64> = HashMap::with_max_entries(OVERRIDES_DEFAULT, 0);
+#[map]
+static SLOTS: Array<u64> = Array::with_max_entries(SLOTS_MAX, BPF_F_MMAPABLE);
+#[map]
+static SERVERS: Array<u64> = Array::with_max_entries(SERVERS_MAX, BPF_F_MMAPABLE);
+#[map]
+static CONTACTS: Array<Contact> = Array::with_max_entries(CONTACTS_MAX, 0);
+#[map]
+static RECENT: Array<u64> = Array::with_max_entries(RECENT_MAX, BPF_F_MMAPABLE);
+#[map]
+static BUCKETS: Array<Bucket> = Array::with_max_entries(BUCKETS_MAX, 0);
+#[map]
+static SOURCES: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(SOURCES_MAX, 0);
+#[map]
+static DOMAINS: Array<Domain> = Array::with_max_entries(DOMAINS_MAX, 0);
+#[map]
+static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+#[map]
+static LEASE: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 0);
+#[map]
+static REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SERVERS_MAX, 0);
+#[map]
+static TIMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(TIMES_MAX, 0);
+#[map]
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+
+/// What one processor works with.
+#[repr(C)]
+pub struct Work {
+    /// The message and its answer.
+    pub scratch: Scratch,
+    /// Where it lies in its frame.
+    pub datagram: Datagram,
+    /// The home that the answer names.
+    pub server: u32,
+    /// 1 if the answer repeats one.
+    pub again: u32,
+    /// Frames since the last measurement.
+    pub ticks: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// This processor's work.
+#[inline(always)]
+pub fn work() -> Option<&'static mut Work> {
+    // SAFETY: a per-CPU element, and XDP runs to the end on its processor.
+    WORK.get_ptr_mut(0).map(|work| unsafe { &mut *work })
+}
+
+/// The configuration.
+#[inline(always)]
+pub fn config() -> Option<&'static Config> {
+    // SAFETY: map memory lives as long as the program.
+    CONFIG.get_ptr(0).map(|config| unsafe { &*config })
+}
+
+/// The end of the daemon's lease.
+#[inline(always)]
+pub fn lease_ns() -> u64 {
+    // SAFETY: an aligned word that the daemon replaces whole.
+    LEASE.get_ptr(0).map_or(0, |lease| unsafe { lease.read_volatile() })
+}
+
+/// The monotonic clock to a few milliseconds: the cheap one.
+#[inline(always)]
+pub fn now_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_coarse_ns() }
+}
+
+/// The `SOURCE_` flags of the longest prefix that holds an address.
+#[inline(always)]
+pub fn source_flags(address: &[u32; 4]) -> u32 {
+    SOURCES.get(Key::new(128, *address)).copied().unwrap_or(0)
+}
+
+/// A source's bucket.
+#[inline(always)]
+pub fn bucket(index: u32) -> Option<&'static mut Bucket> {
+    // SAFETY: one aligned word; a lost update of another processor costs one count.
+    BUCKETS.get_ptr_mut(index).map(|bucket| unsafe { &mut *bucket })
+}
+
+/// Adds one to a counter.
+#[inline(always)]
+pub fn count(counter: u32) {
+    add(&COUNTERS, counter);
+}
+
+/// Counts an answer.
+#[inline(always)]
+pub fn count_redirect(work: &Work) {
+    add(&COUNTERS, COUNTER_REDIRECT);
+    add(&REDIRECTS, work.server);
+    if work.again != 0 {
+        add(&COUNTERS, COUNTER_RETRANSMISSION);
+    }
+}
+
+#[inline(always)]
+fn add(map: &PerCpuArray<u64>, index: u32) {
+    if let Some(counter) = map.get_ptr_mut(index) {
+        // SAFETY: a per-CPU element.
+        unsafe { *counter += 1 }
+    }
+}
+
+/// Every [`TIME_SAMPLE`]th frame: the time at which it began; else 0.
+#[inline(always)]
+pub fn sample_start(work: &mut Work) -> u64 {
+    work.ticks = work.ticks.wrapping_add(1);
+    if work.ticks & (TIME_SAMPLE - 1) != 0 {
+        return 0;
+    }
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Counts the time since `start_ns`.
+#[inline(always)]
+pub fn time(start_ns: u64) {
+    // SAFETY: a helper without arguments.
+    let ns = unsafe { bpf_ktime_get_ns() }.wrapping_sub(start_ns);
+    add(&TIMES, time_bucket(ns));
+}
+
+/// The table as the maps hold it.
+pub struct Maps;
+
+impl Table for Maps {
+    type ContactRef = &'static Contact;
+
+    #[inline(always)]
+    fn over(&self, key: &ClientKey) -> Option<Override> {
+        // SAFETY: loaded once, as one word; its tag says whose it is (I4).
+        OVERRIDES.get_ptr(key).map(|word| Override(unsafe { word.read_volatile() }))
+    }
+
+    #[inline(always)]
+    fn slot(&self, slot: u32) -> Option<SlotWord> {
+        // SAFETY: as above.
+        SLOTS.get_ptr(slot).map(|word| SlotWord(unsafe { word.read_volatile() }))
+    }
+
+    #[inline(always)]
+    fn server(&self, server: u32) -> Option<ServerWord> {
+        // SAFETY: as above.
+        SERVERS.get_ptr(server).map(|word| ServerWord(unsafe { word.read_volatile() }))
+    }
+
+    #[inline(always)]
+    fn contact(&self, contact: u32) -> Option<&'static Contact> {
+        // SAFETY: immutable once a server's word points at it.
+        CONTACTS.get_ptr(contact).map(|contact| unsafe { &*contact })
+    }
+
+    #[inline(always)]
+    fn domain(&self, index: u32, is: impl FnOnce(&Domain) -> bool) -> u32 {
+        match DOMAINS.get(index) {
+            Some(domain) if domain.flags != 0 && is(domain) => domain.flags,
+            _ => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn recent(&self, index: u32) -> Recent {
+        // SAFETY: one aligned word.
+        RECENT.get_ptr(index).map_or(Recent(0), |word| Recent(unsafe { word.read_volatile() }))
+    }
+
+    #[inline(always)]
+    fn remember(&self, index: u32, recent: Recent) {
+        if let Some(word) = RECENT.get_ptr_mut(index) {
+            // SAFETY: one aligned word.
+            unsafe { word.write_volatile(recent.0) }
+        }
+    }
+}

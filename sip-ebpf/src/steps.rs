@@ -1,0 +1,206 @@
+//! The steps of `sip-common`, each as a global function.
+//!
+//! The verifier walks a global function once, for any arguments, while it would walk a static one
+//! at every call with the ranges of the caller. A step takes pointers to the work of its
+//! processor and returns 0 or a refusal's code; what else it finds stands in the work.
+#![allow(unsafe_code)] // pointers that the verifier has checked at the call
+
+use crate::{
+    maps::{Maps, Work, config},
+    packet::Packet,
+};
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use sip_common::{
+    abi::{Config, Contact},
+    aor, frame, reply,
+    route::{self, Table},
+    scan::{self, Scratch, Steps},
+    verdict::Refusal,
+};
+
+const INTERNAL: u32 = Refusal::Internal.code();
+
+/// Judges the frame's headers.
+#[inline(always)]
+pub fn frame(ctx: &XdpContext, work: &mut Work) -> u32 {
+    homeward_frame(ctx.ctx, work)
+}
+
+/// Scans the message in the arena.
+#[inline(always)]
+pub fn scan(work: &mut Work) -> u32 {
+    homeward_scan(&mut work.scratch)
+}
+
+/// Decides, and composes the answer.
+#[inline(always)]
+pub fn route(work: &mut Work) -> u32 {
+    homeward_route(work)
+}
+
+/// The steps of the scan in the kernel.
+struct Kernel;
+
+impl Steps for Kernel {
+    #[inline(always)]
+    fn start_line(s: &mut Scratch) -> u32 {
+        homeward_start_line(s)
+    }
+    #[inline(always)]
+    fn line(s: &mut Scratch, start: u32, end: u32) -> u32 {
+        homeward_line(s, start, end)
+    }
+    #[inline(always)]
+    fn value(s: &mut Scratch, header: u32, value: u32, end: u32) -> u32 {
+        homeward_value(s, header, value, end)
+    }
+    #[inline(always)]
+    fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
+        homeward_via(s, value, end)
+    }
+    #[inline(always)]
+    fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
+        homeward_to(s, value, end)
+    }
+    #[inline(always)]
+    fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
+        homeward_from(s, value, end)
+    }
+    #[inline(always)]
+    fn names<T: Table>(s: &mut Scratch, _: &T) -> u32 {
+        homeward_names(s)
+    }
+    #[inline(always)]
+    fn key(s: &mut Scratch, _: &Config) -> u32 {
+        homeward_key(s)
+    }
+    #[inline(always)]
+    fn hash(s: &mut Scratch, _: &Config) -> u32 {
+        homeward_hash(s)
+    }
+    #[inline(always)]
+    fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
+        homeward_plan(s, contact)
+    }
+}
+
+/// Turns a checked pointer into a reference, or leaves the step.
+macro_rules! checked {
+    ($pointer:expr) => {
+        // SAFETY: the verifier proved at the call that the pointer is null or spans its type.
+        match unsafe { $pointer.as_mut() } {
+            Some(reference) => reference,
+            None => return INTERNAL,
+        }
+    };
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_frame(ctx: *mut xdp_md, work: *mut Work) -> u32 {
+    let work = checked!(work);
+    let Some(config) = config() else { return INTERNAL };
+    let ctx = XdpContext::new(ctx);
+    match frame::datagram(&Packet(&ctx), config) {
+        Ok(datagram) => {
+            let request = &mut work.scratch.request;
+            request.source = datagram.source;
+            request.v6 = datagram.v6;
+            request.port = datagram.source_port;
+            request.len = datagram.payload_len;
+            work.datagram = datagram;
+            0
+        }
+        Err(refusal) => refusal.code(),
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_scan(s: *mut Scratch) -> u32 {
+    scan::scan_with::<Kernel>(checked!(s))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_start_line(s: *mut Scratch) -> u32 {
+    scan::start_line(checked!(s))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_line(s: *mut Scratch, start: u32, end: u32) -> u32 {
+    scan::line::<Kernel>(checked!(s), start, end)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_value(s: *mut Scratch, header: u32, value: u32, end: u32) -> u32 {
+    scan::value::<Kernel>(checked!(s), header, value, end)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_via(s: *mut Scratch, value: u32, end: u32) -> u32 {
+    scan::via(checked!(s), value, end)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_to(s: *mut Scratch, value: u32, end: u32) -> u32 {
+    scan::to(checked!(s), value, end)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_from(s: *mut Scratch, value: u32, end: u32) -> u32 {
+    scan::from(checked!(s), value, end)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_names(s: *mut Scratch) -> u32 {
+    route::names(checked!(s), &Maps)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_key(s: *mut Scratch) -> u32 {
+    let Some(config) = config() else { return INTERNAL };
+    aor::key(checked!(s), config)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_hash(s: *mut Scratch) -> u32 {
+    let Some(config) = config() else { return INTERNAL };
+    aor::hash(checked!(s), config)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_plan(s: *mut Scratch, contact: *const Contact) -> u32 {
+    reply::plan(checked!(s), checked!(contact.cast_mut()))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_compose(s: *mut Scratch, contact: *const Contact) -> u32 {
+    reply::compose(checked!(s), checked!(contact.cast_mut()));
+    0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_route(work: *mut Work) -> u32 {
+    let work = checked!(work);
+    let Some(config) = config() else { return INTERNAL };
+    match route::decide::<Kernel, _>(&mut work.scratch, &Maps, config) {
+        Ok(redirect) => {
+            work.server = redirect.server;
+            work.again = redirect.again as u32;
+            homeward_compose(&mut work.scratch, redirect.contact)
+        }
+        Err(refusal) => refusal.code(),
+    }
+}
