@@ -12,12 +12,14 @@ use crate::{
         swar::{LOWER, masked},
     },
     siphash::{self, Key, State},
+    verdict::Refusal,
 };
 
-/// Eight-byte steps through an AoR; a longer one is cut, and hashes to no client's key.
+/// Eight-byte steps through an AoR; a longer one is refused, for a part of it is another client.
 const WORDS: u32 = 40;
 
-/// Hashes the AoR of a scanned request to the client's key, [`Scratch::key`].
+/// Hashes the AoR of a scanned request to the client's key, [`Scratch::key`]; 0 or a
+/// [`Refusal::code`].
 #[inline(always)]
 pub fn key(s: &mut Scratch, config: &Config) -> u32 {
     let (arena, head) = (&s.arena, &s.head);
@@ -26,6 +28,9 @@ pub fn key(s: &mut Scratch, config: &Config) -> u32 {
     let end = head.aor.end();
     let host = head.to_host.at;
     let mut round = 0;
+    if head.aor.len >= WORDS * 8 {
+        return Refusal::ToInvalid.code();
+    }
     while round < WORDS {
         round += 1;
         let user_left = if at < host { host.wrapping_sub(at) } else { 0 };

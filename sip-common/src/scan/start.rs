@@ -2,17 +2,34 @@
 
 use super::{
     Scratch,
-    swar::{LOWER, masked, next_special},
+    swar::{masked, next_special},
 };
 use crate::{arena::Span, verdict::Refusal};
 
 const METHOD: u64 = u64::from_le_bytes(*b"REGISTER");
 const SCHEME: u64 = u32::from_le_bytes(*b"sip:") as u64;
 const VERSION: u64 = u64::from_le_bytes(*b"sip/2.0\0");
+const TRANSPORT: u64 = u64::from_le_bytes(*b"transpor");
+const T_UDP: u64 = u64::from_le_bytes(*b"t=udp\0\0\0");
 /// Where the Request-URI's host begins.
 const HOST: u32 = 13;
 /// Eight-byte steps through a host: 64 bytes.
 const HOST_WORDS: u32 = 9;
+
+/// The bits that turn the letters of a text into lower case. Signs are compared as they are: this
+/// line is not searched for control bytes, and `0x1a | 0x20` is a colon.
+const fn letters(text: u64) -> u64 {
+    let bytes = text.to_le_bytes();
+    let mut fold = [0; 8];
+    let mut i = 0;
+    while i < 8 {
+        if bytes[i].is_ascii_lowercase() {
+            fold[i] = 0x20;
+        }
+        i += 1;
+    }
+    u64::from_le_bytes(fold)
+}
 
 /// Judges the start line, and notes the Request-URI's host.
 #[inline(always)]
@@ -21,7 +38,7 @@ pub fn start_line(s: &mut Scratch) -> u32 {
     if arena.word(0) != METHOD || arena.byte(8) != b' ' {
         return Refusal::NotRegister.code();
     }
-    if masked(arena.word(9) | LOWER, 4) != SCHEME {
+    if masked(arena.word(9), 4) | letters(SCHEME) != SCHEME {
         return Refusal::UriScheme.code();
     }
     let mut at = next_special(arena, HOST, HOST_WORDS);
@@ -38,9 +55,9 @@ pub fn start_line(s: &mut Scratch) -> u32 {
         at = digits;
     }
     if arena.byte(at) == b';' {
-        let low = arena.word(at.wrapping_add(1)) | LOWER;
-        let high = masked(arena.word(at.wrapping_add(9)) | LOWER, 5);
-        if low != u64::from_le_bytes(*b"transpor") || high != 0x70_6475_3d74 {
+        let low = arena.word(at.wrapping_add(1)) | letters(TRANSPORT);
+        let high = masked(arena.word(at.wrapping_add(9)), 5) | letters(T_UDP);
+        if low != TRANSPORT || high != T_UDP {
             return Refusal::UriParameter.code();
         }
         at = at.wrapping_add(14);
@@ -51,9 +68,9 @@ pub fn start_line(s: &mut Scratch) -> u32 {
     if arena.byte(at) != b' ' {
         return Refusal::UriScheme.code();
     }
-    let version = arena.word(at.wrapping_add(1)) | LOWER;
+    let version = masked(arena.word(at.wrapping_add(1)), 7) | letters(VERSION);
     let end = at.wrapping_add(8);
-    if masked(version, 7) != VERSION || arena.pair(end) != u16::from_le_bytes(*b"\r\n") {
+    if version != VERSION || arena.pair(end) != u16::from_le_bytes(*b"\r\n") {
         return Refusal::Version.code();
     }
     s.head.lines = end.wrapping_add(2);

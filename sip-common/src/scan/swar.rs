@@ -41,12 +41,12 @@ pub const fn no_word(word: u64) -> u64 {
     (!at_least(word & LOW_BITS, 0x21) | word) & TOP_BITS
 }
 
-/// Bytes that can mean something in a header: all but letters, digits, `-`, `.`, `/` and `` ` ``.
+/// Bytes that can mean something in a header: all but letters, digits, `-`, `.` and `/`.
 #[inline(always)]
 pub const fn specials(word: u64) -> u64 {
     let low = word & LOW_BITS;
     let below = !at_least(low, 0x2d);
-    let middle = at_least(low, 0x3a) & !at_least(low, 0x41);
+    let middle = at_least(low, 0x3a) & !at_least(low | LOWER, 0x61);
     let above = at_least(low | LOWER, 0x7b);
     (below | middle | above | word) & TOP_BITS
 }
@@ -73,7 +73,7 @@ pub const fn is_blank(byte: u8) -> bool {
 /// Whether a special byte belongs to a token (RFC 3261 25.1).
 #[inline(always)]
 pub const fn is_token_special(byte: u8) -> bool {
-    matches!(byte, b'!' | b'%' | b'\'' | b'*' | b'+' | b'_' | b'~')
+    matches!(byte, b'!' | b'%' | b'\'' | b'*' | b'+' | b'_' | b'`' | b'~')
 }
 
 /// The next special byte from `at` that is no part of a token, within `words` words; where there
@@ -122,7 +122,7 @@ mod tests {
         hits(controls, |b| b < 0x20);
         hits(|w| equal(w, b'?'), |b| b == b'?');
         hits(no_word, |b| b <= 0x20 || b >= 0x80);
-        hits(specials, |b| !(b.is_ascii_alphanumeric() || b"-./`".contains(&b)));
+        hits(specials, |b| !(b.is_ascii_alphanumeric() || b"-./".contains(&b)));
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
         } else if place == PARAMETERS {
             if byte == b'>' {
                 walk.place.set(BEHIND);
-            } else if !(is_token_special(byte) || matches!(byte, b';' | b'=' | b'&' | b'$' | b':'))
+            } else if byte == b'%'
+                || !(is_token_special(byte) || matches!(byte, b';' | b'=' | b'&' | b'$' | b':'))
             {
                 break;
             }

@@ -7,7 +7,7 @@ use super::{
     Scratch,
     start::{is_port, port},
     step,
-    swar::{LOWER, equal, is_blank, is_token_special, masked, next_special},
+    swar::{LOWER, equal, first, is_blank, is_token_special, masked, next_special, specials},
 };
 use crate::{
     arena::{Arena, Span},
@@ -63,6 +63,9 @@ pub fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
             return Refusal::ViaSentBy.code();
         }
         sent_by_port = port(word, len);
+        if sent_by_port == 0 || sent_by_port > 0xffff {
+            return Refusal::ViaSentBy.code();
+        }
     }
     if at >= end {
         return Refusal::ViaBranch.code();
@@ -80,22 +83,22 @@ pub fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
 }
 
 /// The end of a sent-by's host: a name, an IPv4 address or an IPv6 reference; `at` if malformed.
+/// What no name may hold either ends it (the caller knows what may follow) or refuses it.
 #[inline(always)]
 fn sent_by_host(arena: &Arena, at: u32) -> u32 {
     if arena.byte(at) != b'[' {
-        let end = next_special(arena, at, HOST_WORDS);
-        let odd = |word| equal(word, b'/') | equal(word, b'`') | equal(word, b'_');
         let mut from = at;
         let mut round = 0;
-        while round < HOST_WORDS && from < end {
-            let hits = odd(masked(arena.word(from), end.wrapping_sub(from)));
+        while round < HOST_WORDS {
+            round += 1;
+            let word = arena.word(from);
+            let hits = specials(word) | equal(word, b'/');
             if hits != 0 {
-                return at;
+                return from.wrapping_add(first(hits));
             }
             from = from.wrapping_add(8);
-            round += 1;
         }
-        return end;
+        return at;
     }
     let mut from = at.wrapping_add(1);
     let mut round = 0;

@@ -1,0 +1,69 @@
+//! Takes the answers in on the clients' side: counts them, times them, drops them.
+
+use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
+
+use crate::{
+    layout::{FRAME_MAX, LATENCY_MAX, PAYLOAD, latency_bucket, unhex},
+    maps::{ANSWERS, LATENCY, SAMPLE},
+    memory::{keep, now_ns, own, read, shared},
+};
+
+const PROTOCOL: u64 = u64::from_le_bytes(*b"SIP/2.0 ");
+const REGISTER: u64 = u64::from_le_bytes(*b"REGISTER");
+const BRANCH: u64 = u64::from_le_bytes(*crate::layout::BRANCH);
+
+/// One frame on the clients' side.
+#[inline(always)]
+pub(crate) fn sink(ctx: &XdpContext) -> u32 {
+    let Some(answers) = own(&ANSWERS, 0) else { return xdp_action::XDP_ABORTED };
+    match read::<u64>(ctx, PAYLOAD) {
+        Some(PROTOCOL) => {}
+        Some(REGISTER) => {
+            answers.reflected += 1;
+            if answers.reflected & answers.time_mask == 0 {
+                time(ctx, answers.branch_at);
+            }
+            return xdp_action::XDP_DROP;
+        }
+        _ => {
+            answers.strangers += 1;
+            return xdp_action::XDP_PASS;
+        }
+    }
+    let status = read::<u32>(ctx, PAYLOAD + 8).unwrap_or_default() & 0x00ff_ffff;
+    let counter = if status == u32::from_le_bytes(*b"302\0") {
+        &mut answers.redirects
+    } else if status == u32::from_le_bytes(*b"200\0") {
+        &mut answers.oks
+    } else {
+        &mut answers.others
+    };
+    *counter += 1;
+    if *counter & answers.time_mask == 0 {
+        time(ctx, answers.branch_at);
+    }
+    if let Some(sample) = shared(&SAMPLE)
+        && sample.state == 1
+        && keep(ctx, sample)
+    {
+        sample.state = 2;
+    }
+    xdp_action::XDP_DROP
+}
+
+/// Counts how long ago this answer's request was due.
+#[inline(always)]
+fn time(ctx: &XdpContext, at: u64) {
+    let at = at as usize & (FRAME_MAX - 1);
+    let Some([branch, high, low]) = read::<[u64; 3]>(ctx, at) else { return };
+    if branch != BRANCH {
+        return;
+    }
+    let due = u64::from(unhex(high)) << 32 | u64::from(unhex(low));
+    let bucket = latency_bucket(now_ns().wrapping_sub(due));
+    if bucket < LATENCY_MAX
+        && let Some(count) = own(&LATENCY, bucket)
+    {
+        *count += 1;
+    }
+}

@@ -1,0 +1,56 @@
+//! A close look at one answer: rates mean nothing if the answers are wrong.
+
+use anyhow::{Context as _, Result, ensure};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+
+use crate::{
+    generator::Generator,
+    kernel::Kernel,
+    lab::{PORT, Pair},
+    layout::{SOURCE_BITS, SOURCE_FIRST, Sample, VIA},
+    load::Order,
+};
+
+/// Asks the server with this order and looks at one of its answers, as text.
+///
+/// # Errors
+/// When no answer comes, or it is not the redirect that it should be.
+pub fn look(
+    generator: &mut Generator,
+    kernel: &mut Kernel,
+    pair: &Pair,
+    order: &Order,
+) -> Result<String> {
+    let mut sample: Sample = kernel.sample.get(&0, 0)?;
+    sample.state = 1;
+    kernel.sample.set(0, sample, 0)?;
+    let outcome = generator.run(kernel, pair, order)?;
+    let sample = kernel.sample.get(&0, 0)?;
+    ensure!(sample.state == 2, "no answer came back: {:?}", outcome.answers);
+    let frame = sample.frame.get(..sample.len as usize).context("the sample's length is wrong")?;
+    check(frame, pair, order.len)
+}
+
+/// Checks addresses, checksums, length and text of a redirect; returns the text.
+fn check(frame: &[u8], pair: &Pair, request_len: usize) -> Result<String> {
+    let packet = SlicedPacket::from_ethernet(frame).context("the answer is no packet")?;
+    let Some(NetSlice::Ipv4(ip)) = &packet.net else { anyhow::bail!("the answer is not IPv4") };
+    let header = ip.header();
+    ensure!(header.header_checksum() == header.to_header().calc_header_checksum(), "IPv4 checksum");
+    ensure!(header.source_addr() == pair.server, "answered from {}", header.source_addr());
+    let to = u32::from(header.destination_addr());
+    ensure!(to >> SOURCE_BITS == SOURCE_FIRST >> SOURCE_BITS, "answered to a stranger");
+    let Some(TransportSlice::Udp(udp)) = &packet.transport else {
+        anyhow::bail!("the answer is not UDP")
+    };
+    ensure!(udp.source_port() == PORT, "answered from port {}", udp.source_port());
+    let right = udp.to_header().calc_checksum_ipv4(&header.to_header(), udp.payload());
+    ensure!(right.ok() == Some(udp.checksum()), "the UDP checksum is wrong");
+    let text = std::str::from_utf8(udp.payload()).context("the answer is no text")?;
+    ensure!(text.starts_with("SIP/2.0 302 "), "not a redirect: {text}");
+    ensure!(text.ends_with("\r\n\r\n") && text.contains("\r\nContact: "), "incomplete: {text}");
+    let via = VIA.rsplit(' ').next().unwrap_or_default();
+    ensure!(text.contains(via.split(';').next().unwrap_or_default()), "the Via is gone: {text}");
+    ensure!(text.len() <= request_len, "{} bytes for {request_len}", text.len());
+    Ok(text.to_owned())
+}

@@ -1,0 +1,5 @@
+//! The benches, one a file.
+
+pub mod program;
+pub mod redirect;
+pub mod scan;

@@ -1,0 +1,221 @@
+//! The systems under test: each has a pair of interfaces of its own, is started once a run and is
+//! gone when it is dropped.
+//!
+//! Deliberately absent: tuning that one of them gets and the other does not. Both serve the same
+//! generator over the same kind of interface with native XDP, one worker each.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{Ebpf, programs::XdpMode};
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+
+use crate::{
+    interrupt,
+    kernel::Kernel,
+    lab::{Lab, PORT, Pair, SERVER_INTERFACE},
+    layout::DOMAIN,
+    table,
+};
+
+/// Bytes of the receive buffer that every server asks for.
+pub const RECEIVE_BUFFER: usize = 64 << 20;
+/// The processor that a server's worker has to itself; load comes from processor 0.
+const SERVER_PROCESSOR: usize = 1;
+
+/// A server that is up.
+pub struct System {
+    /// What it is called in reports.
+    pub name: &'static str,
+    /// Where it is.
+    pub pair: Pair,
+    /// Its processes, if it has any.
+    pub server: Option<Server>,
+    /// Its kernel program, if the bench itself holds it.
+    pub object: Option<Ebpf>,
+}
+
+/// A server's group of processes; dropping it ends them.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    folder: PathBuf,
+}
+
+/// One of the programs of `benches/ebpf` that stand in for a server.
+///
+/// # Errors
+/// When the pair can't be made or the program is not taken.
+pub fn bare(
+    lab: &mut Lab,
+    kernel: &mut Kernel,
+    program: &'static str,
+    host: &str,
+) -> Result<System> {
+    let pair = lab.pair(host)?;
+    kernel.sink(lab, &pair)?;
+    kernel.attach(program, &pair)?;
+    Ok(System { name: program, pair, server: None, object: None })
+}
+
+/// Kamailio's stateless 302: one worker, the memory managers of its own default (`fm`).
+///
+/// # Errors
+/// When it does not start.
+pub fn kamailio(
+    lab: &mut Lab,
+    kernel: &mut Kernel,
+    program: &Path,
+    modules: &Path,
+    folder: &Path,
+) -> Result<System> {
+    let pair = lab.pair("kamailio")?;
+    kernel.sink(lab, &pair)?;
+    kernel.attach("pass", &pair)?;
+    let configuration = folder.join("kamailio.cfg");
+    fs::create_dir_all(folder)?;
+    fs::write(&configuration, include_str!("../peers/kamailio-redirect.cfg"))?;
+    let mut command = pair.command(program);
+    command.arg("-f").arg(&configuration).arg("-L").arg(modules).arg("-Y").arg(folder);
+    command.arg("-P").arg(folder.join("pid")).arg("-w").arg(folder);
+    command.args(["-l", &format!("udp:{}:{PORT}", pair.server), "-n", "1", "-DD", "-E"]);
+    command.args(["-X", "fm", "-x", "fm", "-m", "64", "-M", "16"]);
+    command.args(["-b", &RECEIVE_BUFFER.to_string()]);
+    let server = Server::start(command, folder)?;
+    Ok(System { name: "kamailio", pair, server: Some(server), object: None })
+}
+
+/// Homeward's kernel program with a table of `clients` overrides, without the daemon.
+///
+/// # Errors
+/// When it is not taken.
+pub fn kernel_path(
+    lab: &mut Lab,
+    kernel: &mut Kernel,
+    object: &Path,
+    host: &str,
+    clients: u64,
+) -> Result<System> {
+    let pair = lab.pair(host)?;
+    kernel.sink(lab, &pair)?;
+    let mut object = table::load(object, pair.server, clients)?;
+    let program = table::program(&mut object)?;
+    pair.at_server(|| Ok(program.attach(SERVER_INTERFACE, XdpMode::Driver)?))?;
+    Ok(System { name: "homeward, kernel path alone", pair, server: None, object: Some(object) })
+}
+
+/// The daemon `homeward`, with its table filled by `fill`, which gets the folder of its state.
+///
+/// # Errors
+/// When it does not start.
+pub fn homeward(
+    lab: &mut Lab,
+    kernel: &mut Kernel,
+    program: &Path,
+    folder: &Path,
+    fill: impl FnOnce(&Path, &Pair) -> Result<()>,
+) -> Result<System> {
+    let pair = lab.pair("homeward")?;
+    kernel.sink(lab, &pair)?;
+    fs::create_dir_all(folder)?;
+    let configuration = folder.join("homeward.toml");
+    write_configuration(&configuration, folder, &pair)?;
+    fill(folder, &pair)?;
+    let mut command = pair.command(program);
+    command.args(["run", "--config"]).arg(&configuration);
+    let server = Server::start(command, folder)?;
+    Ok(System { name: "homeward", pair, server: Some(server), object: None })
+}
+
+/// The daemon's configuration for a run.
+fn write_configuration(path: &Path, folder: &Path, pair: &Pair) -> Result<()> {
+    let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let (server, state) = (pair.server, folder.display());
+    writeln!(file, "# Written by homeward-bench.")?;
+    writeln!(file, "listen = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]")?;
+    writeln!(file, "interfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\nstate = \"{state}\"")?;
+    Ok(())
+}
+
+impl Server {
+    /// Starts a command on the servers' processor, in a group of its own, its output in `folder`.
+    fn start(mut command: Command, folder: &Path) -> Result<Self> {
+        let log = File::create(folder.join("log"))?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let here = Pid::from_raw(0);
+        let before = sched_getaffinity(here)?;
+        let mut set = CpuSet::new();
+        set.set(SERVER_PROCESSOR.min(thread::available_parallelism()?.get() - 1))?;
+        // A child inherits the processors of the thread that starts it.
+        sched_setaffinity(here, &set)?;
+        let child = command.spawn();
+        sched_setaffinity(here, &before)?;
+        let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        Ok(Self { child, folder: folder.to_path_buf() })
+    }
+
+    /// Fails with the end of the server's log if it is not running any more.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            let lines: Vec<_> = log.lines().rev().take(8).collect();
+            let end: Vec<_> = lines.into_iter().rev().collect();
+            bail!("the server ended ({status}): {}", end.join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Number of the server's group of processes.
+    pub fn group(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.child.id() as i32);
+        let _ = killpg(group, Signal::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl System {
+    /// Waits until a first request is answered, by `probe`, or the server has ended.
+    ///
+    /// # Errors
+    /// When there is no answer for 20 s.
+    pub fn wait(&mut self, mut probe: impl FnMut(&Pair) -> Result<bool>) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            interrupt::check()?;
+            if let Some(server) = &mut self.server {
+                server.check()?;
+            }
+            if probe(&self.pair)? {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        bail!("{} answers nothing for 20 s", self.name)
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line.
+//!
+//! One file per subcommand. A subcommand that asks the daemon turns its arguments into a
+//! [`Command`](crate::core::admin::Command), and the answer into a table or, with `--json`, one
+//! object a line. Exit codes: 0 done, 1 refused or failed, 2 a wrong argument; an error is one
+//! line on the error stream.
+
+mod assign;
+mod client;
+mod output;
+mod server;
+mod status;
+mod unassign;
+
+use std::{ffi::OsString, io::Write, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::SOCKET_DEFAULT,
+    control::{CallError, Client},
+    core::admin::{Answer, Command},
+};
+
+/// Sends every SIP client to its home server.
+#[derive(Debug, Parser)]
+#[command(name = "homeward", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The running daemon's control socket [default: $HOMEWARD_SOCKET, else
+    /// /run/homeward/control.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Subcommands,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Add, change and list servers
+    Server(server::Args),
+    /// Assign a client to a server
+    Assign(assign::Args),
+    /// Give a client back to its slot
+    Unassign(unassign::Args),
+    /// Look at a client
+    Client(client::Args),
+    /// Show the daemon's state
+    Status(status::Args),
+}
+
+/// Why a command did not succeed: one line, and the exit code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to print on the error stream.
+    pub message: String,
+    /// 1 or 2; 0 for a help text, which goes to the output.
+    pub code: u8,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self { message: error.to_string(), code: error.exit_code() }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { message: format!("output: {error}; check where it goes"), code: 1 }
+    }
+}
+
+impl Cli {
+    /// Reads the arguments, the program's name first.
+    ///
+    /// # Errors
+    /// With code 2 and one line if they are wrong, with code 0 and the text if help or the
+    /// version is asked for.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        Self::try_parse_from(arguments).map_err(|error| {
+            let text = error.render().to_string();
+            match error.exit_code() {
+                0 => Failure { message: text, code: 0 },
+                _ => Failure { message: one_line(&text), code: 2 },
+            }
+        })
+    }
+
+    /// The socket that the daemon is asked on.
+    pub fn socket(&self) -> PathBuf {
+        let variable = || std::env::var_os("HOMEWARD_SOCKET").map(PathBuf::from);
+        self.socket.clone().or_else(variable).unwrap_or_else(|| SOCKET_DEFAULT.into())
+    }
+
+    /// Asks the daemon.
+    ///
+    /// # Errors
+    /// If there is none, or it refuses.
+    pub fn ask(&self, command: &Command) -> Result<Answer, CallError> {
+        Client::connect(&self.socket())?.call(command)
+    }
+
+    /// Carries a command out.
+    ///
+    /// # Errors
+    /// With one line and the exit code.
+    pub fn execute(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let command = match &self.command {
+            Subcommands::Server(args) => args.command(),
+            Subcommands::Assign(args) => args.command(),
+            Subcommands::Unassign(args) => args.command(),
+            Subcommands::Client(args) => args.command(),
+            Subcommands::Status(args) => args.command(),
+        };
+        let answer = self.ask(&command)?;
+        if self.json {
+            output::json(&answer, out)?;
+            return Ok(());
+        }
+        match &answer {
+            Answer::Done { revision, what } => writeln!(out, "{what} (revision {revision})")?,
+            Answer::Servers { revision, servers } => server::print(*revision, servers, out)?,
+            Answer::Client(view) => client::print(view, out)?,
+            Answer::Status(view) => status::print(view, out)?,
+        }
+        Ok(())
+    }
+}
+
+/// A message of the argument parser without its usage, in one line.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let lines: Vec<_> = lines.map(|line| line.trim_start_matches("error: ")).collect();
+    format!("{}; `homeward --help` shows what there is", lines.join(" "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! The configuration: one TOML file, over it the environment, over that `--set` flags.
+//!
+//! Everything is read and checked before anything is opened: a [`Config`] that exists is valid.
+//! Every error is one line with file, line and column (or the variable or flag), the setting's
+//! name, the reason and the cure. Invariant: each name of [`KEYS`] is read here and nowhere else,
+//! and a name that is not among them is an error.
+//! Deliberately absent: reloading, and any look at the machine (does the interface exist?).
+
+mod bounds;
+mod document;
+mod prefix;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use sip_common::abi;
+
+pub use document::ConfigError;
+use document::Document;
+pub use prefix::Prefix;
+
+/// Every setting.
+pub const KEYS: &[&str] = &[
+    "node.name",
+    "node.state_dir",
+    "node.slots",
+    "sip.listen",
+    "sip.domains",
+    "sip.names",
+    "sip.expires_min",
+    "sip.expires_default",
+    "sip.expires_max",
+    "sip.redirect_expires",
+    "sip.redirect_memory",
+    "xdp.mode",
+    "xdp.interfaces",
+    "xdp.vlans",
+    "xdp.keep_attached",
+    "xdp.stale_serve",
+    "xdp.overrides_max",
+    "xdp.bpffs",
+    "sources.edge",
+    "sources.direct",
+    "sources.exempt",
+    "sources.rate",
+    "sources.burst",
+    "receive.threads",
+    "receive.batch",
+    "receive.queue",
+    "receive.buffer",
+    "control.socket",
+    "control.mode",
+    "log.level",
+    "log.format",
+];
+
+/// Where the configuration is looked for unless told otherwise.
+pub const PATH_DEFAULT: &str = "/etc/homeward/homeward.toml";
+/// Where the control socket is unless told otherwise.
+pub const SOCKET_DEFAULT: &str = "/run/homeward/control.sock";
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// This host.
+    pub node: Node,
+    /// What is served.
+    pub sip: Sip,
+    /// The kernel program.
+    pub xdp: Xdp,
+    /// What sources may do.
+    pub sources: Sources,
+    /// How datagrams come in.
+    pub receive: Receive,
+    /// The control socket.
+    pub control: Control,
+    /// The log.
+    pub log: Log,
+    /// Variables that begin with `HOMEWARD_` and name no setting, to be warned of.
+    pub strange_variables: Vec<String>,
+}
+
+/// This host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name among the servers of the table.
+    pub name: String,
+    /// Directory of the store.
+    pub state_dir: PathBuf,
+    /// Slots of a table that is created here.
+    pub slots: u32,
+}
+
+/// What is served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sip {
+    /// Served UDP addresses.
+    pub listen: Vec<SocketAddr>,
+    /// Domains of clients, in lower case.
+    pub domains: Vec<String>,
+    /// Own names that may stand in a Request-URI, in lower case.
+    pub names: Vec<String>,
+    /// Shortest binding, seconds.
+    pub expires_min_s: u32,
+    /// Binding of a client that asks for none, seconds.
+    pub expires_default_s: u32,
+    /// Longest binding, seconds.
+    pub expires_max_s: u32,
+    /// How long a client may keep to a redirect, seconds.
+    pub redirect_expires_s: u32,
+    /// How long a redirect is remembered for a client not known to follow, seconds.
+    pub redirect_memory_s: u32,
+}
+
+/// How the kernel program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+    /// In the driver, else in the stack, else not at all; each step down is told loudly.
+    Auto,
+    /// Not at all.
+    Off,
+}
+
+/// The kernel program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Xdp {
+    /// How it is attached.
+    pub mode: Mode,
+    /// Where.
+    pub interfaces: Vec<String>,
+    /// Tag sets that are read, as `abi::Config::vlans` has them.
+    pub vlans: Vec<u32>,
+    /// It stays attached when the daemon ends.
+    pub keep_attached: bool,
+    /// It answers so long without its daemon, seconds.
+    pub stale_serve_s: u32,
+    /// Overrides that the kernel's map holds.
+    pub overrides_max: u32,
+    /// Own directory in a bpffs.
+    pub bpffs: PathBuf,
+}
+
+/// What sources may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sources {
+    /// Edge proxies: always proxied.
+    pub edge: Vec<Prefix>,
+    /// If there are any, only these are redirected.
+    pub direct: Vec<Prefix>,
+    /// Without rate limit.
+    pub exempt: Vec<Prefix>,
+    /// Requests a second of one source; 0 for no limit.
+    pub rate: u32,
+    /// Requests that a source may be ahead of its rate.
+    pub burst: u32,
+}
+
+/// How datagrams come in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receive {
+    /// Receiving threads for each address.
+    pub threads: usize,
+    /// Datagrams in one call.
+    pub batch: usize,
+    /// Batches that wait for the core.
+    pub queue: usize,
+    /// The socket's receive buffer.
+    pub buffer_bytes: usize,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Control {
+    /// Its path.
+    pub socket: PathBuf,
+    /// Its permissions: 0600 or 0660.
+    pub mode: u32,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// `error` to `trace`.
+    pub level: &'static str,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inputs<'a> {
+    /// Name of the file, for messages.
+    pub path: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Variables of the environment.
+    pub environment: &'a [(String, String)],
+    /// `--set` flags: name and value.
+    pub flags: &'a [(String, String)],
+}
+
+impl Config {
+    /// Reads a file, the process's environment and flags.
+    ///
+    /// # Errors
+    /// If the file can't be read, or anything in it is wrong.
+    pub fn read(path: &str, flags: &[(String, String)]) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::file(path, &error))?;
+        let environment: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::parse(&Inputs { path, text: &text, environment: &environment, flags })
+    }
+
+    /// Checks a configuration.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
+        let document = Document::parse(inputs)?;
+        let xdp = bounds::xdp(&document)?;
+        let config = Self {
+            node: bounds::node(&document)?,
+            sip: bounds::sip(&document, xdp.mode)?,
+            xdp,
+            sources: bounds::sources(&document)?,
+            receive: bounds::receive(&document)?,
+            control: bounds::control(&document)?,
+            log: bounds::log(&document)?,
+            strange_variables: document.strange_variables().to_vec(),
+        };
+        Ok(config)
+    }
+
+    /// The store's file.
+    pub fn store_path(&self) -> PathBuf {
+        self.node.state_dir.join("table.db")
+    }
+
+    /// Served names with their `DOMAIN_` flags: the clients' domains, and this host's own names
+    /// and addresses, which redirected clients put into the Request-URI.
+    pub fn served_names(&self) -> Vec<(String, u32)> {
+        let domains = self.sip.domains.iter().cloned();
+        let own = self.sip.names.iter().cloned();
+        let addresses = self.sip.listen.iter().filter(|address| !address.ip().is_unspecified());
+        let addresses = addresses.map(|address| match address.ip() {
+            std::net::IpAddr::V4(v4) => v4.to_string(),
+            std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+        });
+        let domains = domains.map(|name| (name, abi::DOMAIN_CLIENTS | abi::DOMAIN_URI));
+        domains.chain(own.chain(addresses).map(|name| (name, abi::DOMAIN_URI))).collect()
+    }
+}
+
+impl Sources {
+    /// Nanoseconds that one request costs its source; 0 without a limit.
+    pub fn rate_cost_ns(&self) -> u64 {
+        1_000_000_000u64.checked_div(u64::from(self.rate)).unwrap_or(0)
+    }
+
+    /// Nanoseconds that a source may be ahead.
+    pub fn rate_burst_ns(&self) -> u64 {
+        self.rate_cost_ns().saturating_mul(u64::from(self.burst))
+    }
+
+    /// Every prefix once, with its `SOURCE_` flags.
+    pub fn flagged(&self) -> std::collections::BTreeMap<Prefix, u32> {
+        let lists = [
+            (&self.edge, abi::SOURCE_EDGE),
+            (&self.direct, abi::SOURCE_DIRECT),
+            (&self.exempt, abi::SOURCE_EXEMPT),
+        ];
+        let mut own = std::collections::BTreeMap::new();
+        for (prefix, flag) in lists.iter().flat_map(|(list, flag)| list.iter().map(move |p| (p, flag))) {
+            *own.entry(*prefix).or_insert(0) |= *flag;
+        }
+        // The longest prefix alone is looked up, so it carries what the ones around it say.
+        let around = |prefix: &Prefix| {
+            let outer = own.iter().filter(|(outer, _)| outer.covers(prefix));
+            outer.fold(0, |flags, (_, flag)| flags | flag)
+        };
+        own.keys().map(|prefix| (*prefix, around(prefix))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! An operator's commands against the table: what to answer, and what to commit before.
+//!
+//! Pure: the driver commits the proposal, applies it, fills in what only it knows (bindings,
+//! datapath, counters) and sends the answer. Invariant: a command that is refused has changed
+//! nothing, and its refusal names the thing, the reason and the cure.
+
+pub mod command;
+pub mod names;
+mod servers;
+mod show;
+
+pub use command::{Answer, ClientView, Command, Fault, Planned, Refused, ServerView, StatusView};
+
+use super::table::{Assignment, Change, Proposal, Table};
+
+/// Who asks, and what is served here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asker<'a> {
+    /// Who gave the command; it stands in the history.
+    pub by: &'a str,
+    /// Served domains in lower case; an AoR of another one is refused. Empty: any.
+    pub domains: &'a [String],
+}
+
+/// Plans a command.
+///
+/// # Errors
+/// If an argument is wrong, or the table does not allow it.
+pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Planned, Refused> {
+    match command {
+        Command::ServerAdd { name, address, contact, standby, weight } => {
+            let new = servers::New { name, address: *address, contact, standby, weight: *weight };
+            servers::add(table, &new, asker)
+        }
+        Command::ServerSet { name, address, contact, standby, weight, state } => {
+            let wanted = servers::Wanted {
+                address: *address,
+                contact: contact.as_ref(),
+                standby: standby.as_deref(),
+                weight: *weight,
+                state: *state,
+            };
+            servers::set(table, name, &wanted, asker)
+        }
+        Command::ServerList => Ok(Planned::Answer(show::servers(table))),
+        Command::Assign { aor, server, pinned, no_redirect } => {
+            assign(table, aor, server, (*pinned, *no_redirect), asker)
+        }
+        Command::Unassign { aor } => unassign(table, aor, asker),
+        Command::ClientShow { aor } => {
+            Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
+        }
+        Command::Status => Ok(Planned::Answer(show::status(table))),
+    }
+}
+
+/// An AoR of a served domain, in its canonical form.
+fn client(aor: &str, asker: &Asker<'_>) -> Result<String, Refused> {
+    let aor = names::aor(aor)?;
+    let domain = aor.rsplit_once('@').map_or("", |(_, domain)| domain);
+    if asker.domains.is_empty() || asker.domains.iter().any(|served| served == domain) {
+        return Ok(aor);
+    }
+    Err(Refused::argument(
+        format!("`{aor}`: this host does not serve the domain `{domain}`"),
+        format!(
+            "it serves {}; add it to sip.domains of the configuration",
+            asker.domains.join(", ")
+        ),
+    ))
+}
+
+fn server_index(table: &Table, name: &str) -> Result<u16, Refused> {
+    let index = table.server_named(names::server(name)?);
+    index.ok_or_else(|| {
+        let known: Vec<_> = table.servers().map(|(_, server)| server.name.as_str()).collect();
+        let cure = if known.is_empty() {
+            "add it with `homeward server add`".to_owned()
+        } else {
+            format!("the table has {}; add another with `homeward server add`", known.join(", "))
+        };
+        Refused::argument(format!("no server is called `{name}`"), cure)
+    })
+}
+
+fn assign(
+    table: &Table,
+    aor: &str,
+    server: &str,
+    (pinned, no_redirect): (bool, bool),
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    let aor = client(aor, asker)?;
+    let index = server_index(table, server)?;
+    let before = table.overrides().get(&table.key(&aor)).map(|entry| entry.assignment);
+    if before.is_some_and(|before| before.moving) {
+        return Err(Refused::daemon(
+            format!("`{aor}` is being moved"),
+            "wait until the move is done; `homeward client show` says so",
+        ));
+    }
+    let assignment = Assignment { server: Some(index), pinned, no_redirect, moving: false };
+    let mut what = format!("{aor} is assigned to {server}");
+    if !table.serves(index) {
+        let state = table.server(index).map_or("", |server| server.state.label());
+        what.push_str(&format!("; {server} is {state}, so its slot decides until that changes"));
+    }
+    if before == Some(assignment) {
+        let what = format!("{what} already");
+        return Ok(Planned::Answer(Answer::Done { revision: table.revision(), what }));
+    }
+    let why = format!("assigned to {server} by hand");
+    propose(table, vec![Change::Assign { aor, assignment }], why, what, asker)
+}
+
+fn unassign(table: &Table, aor: &str, asker: &Asker<'_>) -> Result<Planned, Refused> {
+    let aor = client(aor, asker)?;
+    if table.overrides().get(&table.key(&aor)).is_none() {
+        let what = format!("{aor} has no assignment of its own");
+        return Ok(Planned::Answer(Answer::Done { revision: table.revision(), what }));
+    }
+    let what = format!("{aor} goes where its slot goes");
+    propose(table, vec![Change::Unassign { aor }], "unassigned by hand".to_owned(), what, asker)
+}
+
+/// A proposal that the table would accept.
+fn propose(
+    table: &Table,
+    changes: Vec<Change>,
+    why: String,
+    what: String,
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    if let Err(error) = table.check_changes(&changes) {
+        return Err(Refused::argument(error.to_string(), "see `homeward server list`"));
+    }
+    let base = table.revision();
+    let proposal = Proposal { base, by: asker.by.to_owned(), why, changes };
+    Ok(Planned::Commit { proposal, answer: Answer::Done { revision: base.next(), what } })
+}
+
+#[cfg(test)]
+mod tests;

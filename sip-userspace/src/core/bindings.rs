@@ -1,0 +1,216 @@
+//! Bindings of clients to contacts, in memory, with their expiry (RFC 3261 section 10).
+//!
+//! Built for ten million clients: a client costs one map entry, one slice and one text per
+//! contact; the AoR itself is not kept, since its key says all. Each client has exactly one place
+//! among the ends, at or before its earliest expiry, and is looked at again when that comes.
+//! Times are seconds of the monotonic clock. Deliberately absent: the rules of registration.
+
+use std::collections::BTreeMap;
+
+use sip_common::{
+    abi::ClientKey,
+    siphash::{Key, hash_128},
+};
+
+use super::table::learned::KeyMap;
+
+/// Longest Contact that is kept, in bytes.
+pub const CONTACT_MAX: usize = 2_048;
+
+/// One contact of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// `<URI>` and the header parameters but expires.
+    text: Box<[u8]>,
+    uri_len: u16,
+    /// Which Call-ID it was registered with.
+    pub call: CallId,
+    /// The CSeq number that it was registered with.
+    pub cseq: u32,
+    /// When it ends, in seconds of the monotonic clock.
+    pub expires_s: u32,
+}
+
+/// A Call-ID by its hash: two of them are only ever compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallId([u64; 2]);
+
+impl CallId {
+    /// The hash of a Call-ID, the same on every host.
+    pub fn of(text: &[u8]) -> Self {
+        Self(hash_128(Key { k0: 0, k1: 0 }, text))
+    }
+}
+
+impl Binding {
+    /// A binding of a URI with header parameters (`;a;b=c`); `None` if they are too long.
+    pub fn new(uri: &[u8], params: &[u8], call: CallId, cseq: u32, expires_s: u32) -> Option<Self> {
+        let uri_len = u16::try_from(uri.len()).ok()?;
+        let text = [b"<", uri, b">", params].concat();
+        let text = (text.len() <= CONTACT_MAX).then_some(text)?.into_boxed_slice();
+        Some(Self { text, uri_len, call, cseq, expires_s })
+    }
+
+    /// The URI.
+    pub fn uri(&self) -> &[u8] {
+        self.text.get(1..usize::from(self.uri_len).saturating_add(1)).unwrap_or_default()
+    }
+
+    /// The Contact value without expires.
+    pub fn contact(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+#[derive(Debug)]
+struct Client {
+    bindings: Box<[Binding]>,
+    /// Where the client stands among the ends.
+    looked_at_s: u32,
+}
+
+/// All bindings of this host.
+#[derive(Debug, Default)]
+pub struct Bindings {
+    clients: KeyMap<Client>,
+    ends: BTreeMap<u32, Vec<ClientKey>>,
+    len: usize,
+}
+
+impl Bindings {
+    /// Bindings of all clients.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Clients with a binding.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// The bindings of a client; one that has just ended may be among them.
+    pub fn get(&self, key: &ClientKey) -> &[Binding] {
+        self.clients.get(key).map_or(&[], |client| &client.bindings)
+    }
+
+    /// Replaces the bindings of a client.
+    pub fn set(&mut self, key: ClientKey, bindings: Vec<Binding>) {
+        let Some(first_s) = bindings.iter().map(|binding| binding.expires_s).min() else {
+            return self.remove(&key);
+        };
+        let now_len = bindings.len();
+        let bindings = bindings.into_boxed_slice();
+        let before = match self.clients.get_mut(&key) {
+            Some(client) if client.looked_at_s <= first_s => {
+                std::mem::replace(&mut client.bindings, bindings).len()
+            }
+            _ => {
+                let before = self.get(&key).len();
+                self.remove(&key);
+                self.clients.insert(key, Client { bindings, looked_at_s: first_s });
+                self.ends.entry(first_s).or_default().push(key);
+                self.len = self.len.saturating_add(before);
+                before
+            }
+        };
+        self.len = self.len.saturating_sub(before).saturating_add(now_len);
+    }
+
+    fn remove(&mut self, key: &ClientKey) {
+        let Some(client) = self.clients.remove(key) else { return };
+        self.len = self.len.saturating_sub(client.bindings.len());
+        if let Some(keys) = self.ends.get_mut(&client.looked_at_s) {
+            keys.retain(|other| other != key);
+            if keys.is_empty() {
+                self.ends.remove(&client.looked_at_s);
+            }
+        }
+    }
+
+    /// When [`Self::expire`] has something to look at, in seconds of the monotonic clock.
+    pub fn next_s(&self) -> Option<u32> {
+        self.ends.first_key_value().map(|(second, _)| *second)
+    }
+
+    /// Removes what has ended; the number of bindings removed.
+    pub fn expire(&mut self, now_s: u32) -> usize {
+        let before = self.len;
+        while let Some(entry) = self.ends.first_entry().filter(|entry| *entry.key() <= now_s) {
+            for key in entry.remove() {
+                let Some(client) = self.clients.get_mut(&key) else { continue };
+                let all = client.bindings.len();
+                if client.bindings.iter().any(|binding| binding.expires_s <= now_s) {
+                    let kept = std::mem::take(&mut client.bindings).into_vec();
+                    client.bindings =
+                        kept.into_iter().filter(|binding| binding.expires_s > now_s).collect();
+                }
+                self.len = self.len.saturating_sub(all.saturating_sub(client.bindings.len()));
+                match client.bindings.iter().map(|binding| binding.expires_s).min() {
+                    Some(next_s) => {
+                        client.looked_at_s = next_s;
+                        self.ends.entry(next_s).or_default().push(key);
+                    }
+                    None => {
+                        self.clients.remove(&key);
+                    }
+                }
+            }
+        }
+        before.saturating_sub(self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn binding(expires_s: u32) -> Binding {
+        Binding::new(b"sip:a@b", b";q=0.5", CallId::of(b"x"), 1, expires_s).unwrap()
+    }
+
+    #[test]
+    fn a_binding_keeps_its_uri_and_parameters() {
+        let binding = binding(1);
+        assert_eq!(binding.uri(), b"sip:a@b");
+        assert_eq!(binding.contact(), b"<sip:a@b>;q=0.5");
+        assert!(Binding::new(&[b'a'; CONTACT_MAX], b"", CallId::of(b"x"), 1, 1).is_none());
+    }
+
+    proptest! {
+        /// Against a model that looks at every client at every step.
+        #[test]
+        fn each_binding_ends_when_it_should(
+            steps in proptest::collection::vec((0u64..4, proptest::collection::vec(1u32..20, 0..3), 0u32..5), 1..60)
+        ) {
+            let mut bindings = Bindings::default();
+            let mut model: HashMap<u64, Vec<u32>> = HashMap::new();
+            let mut now_s = 0;
+            for (client, lives, pause) in steps {
+                let ends: Vec<u32> = lives.iter().map(|life| now_s + life).collect();
+                let key = ClientKey([client, client]);
+                bindings.set(key, ends.iter().copied().map(binding).collect());
+                model.insert(client, ends);
+                now_s += pause;
+                bindings.expire(now_s);
+                for (client, ends) in &mut model {
+                    ends.retain(|end| *end > now_s);
+                    let got: Vec<u32> =
+                        bindings.get(&ClientKey([*client, *client])).iter().map(|b| b.expires_s).collect();
+                    prop_assert_eq!(&got, ends);
+                }
+                prop_assert_eq!(bindings.len(), model.values().map(Vec::len).sum::<usize>());
+                let places: usize = bindings.ends.values().map(Vec::len).sum();
+                prop_assert_eq!(places, bindings.clients());
+                let earliest = model.values().flatten().min().copied();
+                prop_assert!(bindings.next_s() <= earliest && bindings.next_s().is_none() == earliest.is_none());
+            }
+        }
+    }
+}

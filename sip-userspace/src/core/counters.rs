@@ -1,0 +1,49 @@
+//! What the core has done, counted. Each counter's name is its name in metrics.
+
+macro_rules! counters {
+    ($($name:ident: $text:literal,)*) => {
+        /// Counts since the start.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $(#[doc = $text] pub $name: u64,)* }
+
+        impl Counters {
+            /// Names, texts and counts.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), $text, self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    datagrams: "datagrams taken",
+    silent: "datagrams that are never answered",
+    redirects_strict: "redirects made by the kernel's own code",
+    redirects: "redirects made by the general path",
+    registers: "requests handed to the registrar",
+    registered: "requests that the registrar accepted",
+    bindings_expired: "bindings that ran out",
+    options: "OPTIONS answered with 200",
+    refused: "requests refused with a final answer",
+    malformed: "requests answered for a fault of their form",
+    retransmissions_absorbed: "retransmissions of a request that is being proxied",
+    retransmissions_answered: "retransmissions answered with the same bytes",
+    transactions_full: "requests shed because every server transaction is taken",
+    proxied: "requests forwarded to a home",
+    proxied_standby: "requests forwarded to a standby home",
+    proxied_retransmissions: "retransmissions sent to homes",
+    proxied_answers: "answers of homes sent back",
+    proxy_timeouts: "proxied requests that no home answered",
+    proxy_full: "requests shed because too many are being proxied",
+    proxy_no_address: "requests for a home that no served address can reach",
+    responses_stray: "responses that nobody waits for",
+    responses_absorbed: "provisional and repeated responses",
+    learned_no_redirect: "clients found not to follow redirects",
+}
+
+impl Counters {
+    /// Counts one.
+    pub(super) fn add(counter: &mut u64) {
+        *counter = counter.wrapping_add(1);
+    }
+}

@@ -1,0 +1,245 @@
+//! What becomes of a request: the method of US 7,543,061, claim 1, and all that stands around it.
+//!
+//! A pure function of settings, table and request, so that `explain` and the daemon say the same.
+//! The order is that of RFC 3261 section 8.2: method, scheme, Request-URI, extensions; for a
+//! REGISTER then section 10.3, and for one that is proxied the checks of 16.3.
+
+use std::net::SocketAddr;
+
+use rsip::{Method, headers};
+use sip_common::abi::ClientKey;
+
+use super::{
+    proxy::loops,
+    settings::Settings,
+    table::{Home, Lookup, Table},
+};
+use crate::sip::{
+    answer::Answer,
+    aor::Aor,
+    fault::{Fault, Silence},
+    header::Name,
+    request::Request,
+    typed,
+};
+
+/// Seconds after which a client may ask again when no server takes requests.
+const RETRY_AFTER_S: u32 = 30;
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// The home is this host.
+    Register {
+        /// The client.
+        key: ClientKey,
+    },
+    /// The home is elsewhere, and the client reached us directly.
+    Redirect {
+        /// The client.
+        key: ClientKey,
+        /// Its home.
+        server: u16,
+    },
+    /// The home is elsewhere, and the client can't be redirected.
+    Proxy {
+        /// The client.
+        key: ClientKey,
+        /// Its home.
+        server: u16,
+        /// Why it is not redirected.
+        cause: Cause,
+    },
+    /// A final answer.
+    Answer {
+        /// The answer.
+        answer: Answer,
+        /// The name of the reason.
+        reason: &'static str,
+    },
+    /// No answer.
+    Silent(Silence),
+}
+
+/// Why a request is proxied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// More than one Via: somebody forwarded it.
+    ManyVias,
+    /// The source is an edge proxy.
+    SourceEdge,
+    /// The source is outside `direct_sources`.
+    SourceNotDirect,
+    /// The client does not follow redirects.
+    NoRedirect,
+    /// The client came back after a redirect: it learned nothing from it (I7).
+    Returned,
+    /// The client is being moved.
+    Moving,
+    /// The redirect would name the Request-URI itself (section 8.3).
+    HomeIsTarget,
+}
+
+impl Cause {
+    /// The name of the reason in JSON and metrics, the same as the kernel's where it has one.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ManyVias => "via_many",
+            Self::SourceEdge => "source_edge",
+            Self::SourceNotDirect => "source_not_direct",
+            Self::NoRedirect => "no_redirect",
+            Self::Returned => "recent",
+            Self::Moving => "home_moving",
+            Self::HomeIsTarget => "home_is_target",
+        }
+    }
+}
+
+impl Decision {
+    /// The name of the reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "home_here",
+            Self::Redirect { .. } => "home_elsewhere",
+            Self::Proxy { cause, .. } => cause.label(),
+            Self::Answer { reason, .. } => reason,
+            Self::Silent(silence) => silence.label(),
+        }
+    }
+}
+
+/// Decides a request from this source. `returned` says whether the client was redirected a short
+/// while ago for another request.
+pub fn decide(
+    settings: &Settings,
+    table: &Table,
+    request: &Request<'_>,
+    source: SocketAddr,
+    returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
+) -> Decision {
+    match typed::method(request.method) {
+        Some(Method::Register) => register(settings, table, request, source, returned),
+        Some(Method::Ack) => Decision::Silent(Silence::Ack),
+        // Section 9.2: this host keeps no transaction that could be cancelled.
+        Some(Method::Cancel) => refuse(Answer::new(481), "no_transaction"),
+        Some(Method::Options) => options(settings, request),
+        Some(_) => refuse(Answer::new(405).with(typed::allow()), "method_not_allowed"),
+        None => refuse(Answer::new(501).with(typed::allow()), "method_unknown"),
+    }
+}
+
+fn refuse(answer: Answer, reason: &'static str) -> Decision {
+    Decision::Answer { answer, reason }
+}
+
+fn fault(fault: Fault) -> Decision {
+    refuse(Answer::new(fault.status()).phrase(fault), fault.label())
+}
+
+/// Section 8.2.2.1: a scheme that is served, and a host that is ours.
+fn target<'m>(
+    settings: &Settings,
+    request: &Request<'m>,
+) -> Result<crate::sip::uri::SipUri<'m>, Decision> {
+    let uri = request.uri.sip().filter(|uri| !uri.secure).ok_or_else(|| fault(Fault::Scheme))?;
+    if settings.is_target(uri.host) {
+        Ok(uri)
+    } else {
+        Err(refuse(Answer::new(404).phrase("Domain Not Served"), "uri_domain"))
+    }
+}
+
+/// Sections 8.2.2.3 and 16.3 step 5: this host knows no extension.
+fn extensions(request: &Request<'_>, name: Name) -> Option<Decision> {
+    let tags = request.options(name);
+    if tags.is_empty() {
+        return None;
+    }
+    let mut answer = Answer::new(420);
+    answer.push_line(&[b"Unsupported: ", &tags.join(&b", "[..])]);
+    Some(refuse(answer, "extension"))
+}
+
+/// Section 11.2, for OPTIONS to this host.
+fn options(settings: &Settings, request: &Request<'_>) -> Decision {
+    match target(settings, request) {
+        Err(refusal) => refusal,
+        Ok(uri) if uri.user.is_some() => refuse(Answer::new(404), "not_this_host"),
+        Ok(_) => extensions(request, Name::Require).unwrap_or_else(|| {
+            let answer = Answer::new(200)
+                .with(typed::allow())
+                .with(headers::Accept::from("application/sdp"))
+                .with(headers::Supported::from(""));
+            Decision::Answer { answer, reason: "options" }
+        }),
+    }
+}
+
+fn register(
+    settings: &Settings,
+    table: &Table,
+    request: &Request<'_>,
+    source: SocketAddr,
+    returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
+) -> Decision {
+    let uri = match target(settings, request) {
+        Ok(uri) => uri,
+        Err(refusal) => return refusal,
+    };
+    let Some(to) = request.to_uri.sip() else { return fault(Fault::ToScheme) };
+    // Section 10.3 step 5.
+    let Some(aor) = Aor::of(&to).filter(|aor| settings.serves(aor.host())) else {
+        return refuse(Answer::new(404), "to_domain");
+    };
+    let key = aor.key(table.meta().client_secret);
+    let lookup = table.lookup(&key);
+    let from = settings.sources.as_ref()(source.ip().to_canonical());
+    let target_is_home = |server: u16| {
+        table.server(server).is_some_and(|server| {
+            let port = uri.port.unwrap_or(crate::sip::via::PORT_DEFAULT);
+            server.contact.host.as_bytes().eq_ignore_ascii_case(uri.host)
+                && server.contact.port == port
+        })
+    };
+    let (server, cause) = match lookup.home {
+        Home::Here => return local(request, Decision::Register { key }),
+        // While a client is being moved its old home serves it.
+        Home::Moving { server } if table.this() == Some(server) => {
+            return local(request, Decision::Register { key });
+        }
+        Home::Unknown => {
+            let retry = headers::RetryAfter::from(RETRY_AFTER_S.to_string());
+            return refuse(Answer::new(503).with(retry), "home_unknown");
+        }
+        Home::Moving { server } => (server, Cause::Moving),
+        Home::Elsewhere { server } if request.vias.len() > 1 => (server, Cause::ManyVias),
+        Home::Elsewhere { server } if from.edge => (server, Cause::SourceEdge),
+        Home::Elsewhere { server } if !from.direct => (server, Cause::SourceNotDirect),
+        Home::Elsewhere { server } if lookup.no_redirect => (server, Cause::NoRedirect),
+        Home::Elsewhere { server } if target_is_home(server) => (server, Cause::HomeIsTarget),
+        Home::Elsewhere { server } if returned(&key, &lookup) => (server, Cause::Returned),
+        Home::Elsewhere { server } => {
+            return local(request, Decision::Redirect { key, server });
+        }
+    };
+    proxy_checks(settings, request).unwrap_or(Decision::Proxy { key, server, cause })
+}
+
+/// A decision as a user agent server, which has to know what the request requires.
+fn local(request: &Request<'_>, decision: Decision) -> Decision {
+    extensions(request, Name::Require).unwrap_or(decision)
+}
+
+/// Section 16.3, what is left of it: Max-Forwards, loops, Proxy-Require.
+fn proxy_checks(settings: &Settings, request: &Request<'_>) -> Option<Decision> {
+    if request.max_forwards == Some(0) {
+        return Some(refuse(Answer::new(483), "max_forwards"));
+    }
+    if loops::is_loop(request, settings.node_secret) {
+        return Some(refuse(Answer::new(482), "loop"));
+    }
+    extensions(request, Name::ProxyRequire)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The 302 of the general path: for requests that the kernel's own code leaves to the daemon for
+//! their form, such as folded lines. By the same rules: RFC 3261 section 8.3, invariant I7.
+
+use std::net::IpAddr;
+
+use sip_common::{
+    abi::{ClientKey, Override},
+    guard::{Memory, Recent, fold},
+    siphash::Key,
+};
+
+use super::{settings::Settings, table::Table};
+use crate::sip::{
+    answer::Answer,
+    typed::{self, Target},
+};
+
+/// Elements of the memory of redirects, a power of two; 8 bytes each.
+const RECENT_MAX: usize = 1 << 16;
+/// Preference of the home and of its standby, in tenths.
+const Q_TENTHS: (u8, u8) = (7, 3);
+
+/// The answer that names a home, and its standby if that serves; `None` if the home is gone.
+pub fn answer(settings: &Settings, table: &Table, server: u16) -> Option<Answer> {
+    let home = table.server(server)?;
+    let standby = home.standby.filter(|standby| *standby != server && table.serves(*standby));
+    let standby = standby.and_then(|standby| table.server(standby));
+    let target = |server: &super::table::Server, tenths: u8| {
+        let q_tenths = standby.is_some().then_some(tenths);
+        let target = Target { host: &server.contact.host, port: server.contact.port, q_tenths };
+        typed::target(target, settings.redirect_expires_s)
+    };
+    let mut answer = Answer::new(302).with(target(home, Q_TENTHS.0));
+    if let Some(standby) = standby {
+        answer = answer.with(target(standby, Q_TENTHS.1));
+    }
+    Some(answer)
+}
+
+/// The last redirects: a fixed array, indexed by client and source, as in the kernel.
+pub struct Redirects {
+    recent: Box<[Recent]>,
+    secret: Key,
+    memory_s: u32,
+}
+
+/// A request as the memory knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    index: usize,
+    recent: Recent,
+}
+
+impl Redirects {
+    /// An empty memory.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            recent: vec![Recent::default(); RECENT_MAX].into_boxed_slice(),
+            secret: settings.node_secret,
+            memory_s: settings.redirect_memory_s,
+        }
+    }
+
+    /// A request of a client from a source; `hash` is the same for its retransmissions.
+    pub fn asked(&self, key: ClientKey, source: IpAddr, hash: u64, now_s: u64) -> Asked {
+        let (octets, v6) = match source.to_canonical() {
+            IpAddr::V4(v4) => (v4.to_ipv6_mapped().octets(), false),
+            IpAddr::V6(v6) => (v6.octets(), true),
+        };
+        let mut address = [0u32; 4];
+        for (word, bytes) in address.iter_mut().zip(octets.as_chunks::<4>().0) {
+            *word = u32::from_ne_bytes(*bytes);
+        }
+        let index = Recent::index(key, fold(self.secret, address, v6)) as usize % RECENT_MAX;
+        Asked { index, recent: Recent::new(key, hash, now_s) }
+    }
+
+    /// Whether the client was redirected a short while ago for another request.
+    pub fn returned(&self, asked: Asked, follows: bool) -> bool {
+        let flags = Override(if follows { Override::FOLLOWS } else { 0 });
+        self.recent
+            .get(asked.index)
+            .is_some_and(|last| last.judge(asked.recent, flags, self.memory_s) == Memory::Returned)
+    }
+
+    /// Notes that the request was redirected.
+    pub fn remember(&mut self, asked: Asked) {
+        if let Some(place) = self.recent.get_mut(asked.index) {
+            *place = asked.recent;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_comes_back_is_known_by_its_source() {
+        let mut redirects = Redirects::new(&Settings::default());
+        let key = ClientKey([0x1234_5678_9abc_def0, 0xfeed]);
+        let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let first = redirects.asked(key, here, 0xaaaa_aaaa_aaaa_aaaa, 100);
+        assert!(!redirects.returned(first, false));
+        redirects.remember(first);
+        let other = 0xbbbb_bbbb_bbbb_bbbb;
+        for (source, hash, at_s, follows, returned) in [
+            (here, 0xaaaa_aaaa_aaaa_aaaa, 101, false, false),
+            (here, other, 101, false, true),
+            (here, other, 700, false, true),
+            (here, other, 701, false, false),
+            (here, other, 132, true, true),
+            (here, other, 133, true, false),
+            (there, other, 101, false, false),
+        ] {
+            let asked = redirects.asked(key, source, hash, at_s);
+            assert_eq!(redirects.returned(asked, follows), returned, "{source} {hash:x} {at_s}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The registrar: RFC 3261 section 10.3, steps 6 to 8.
+//!
+//! A request changes all that it names or nothing. Whose request it is, and that its domain and
+//! home are ours, was decided before. Deliberately absent in this version: authentication.
+
+use rsip::headers;
+use sip_common::abi::ClientKey;
+
+use super::{
+    Now,
+    bindings::{Binding, Bindings, CallId},
+    settings::Settings,
+};
+use crate::sip::{
+    address::Address,
+    answer::Answer,
+    compare,
+    date::sip_date,
+    fault::Fault,
+    header::Name,
+    lex::{self, Hides},
+    params,
+    request::Request,
+    uri::Uri,
+};
+
+/// Why a registration is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The Contacts can't be read, or contradict each other.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// An expiry below the minimum.
+    #[error("Interval Too Brief")]
+    TooBrief,
+    /// The sequence number is not above that of a binding with the same Call-ID.
+    #[error("CSeq Out Of Order")]
+    OutOfOrder,
+    /// More contacts than a client may have.
+    #[error("Too Many Contacts")]
+    TooManyContacts,
+    /// No room for a binding more on this host.
+    #[error("Registrar Full")]
+    Full,
+}
+
+/// What a request wants with one contact.
+struct Wish<'m> {
+    uri: Uri<'m>,
+    uri_text: &'m [u8],
+    params: Vec<u8>,
+    expires_s: u32,
+}
+
+enum Wishes<'m> {
+    RemoveAll,
+    List(Vec<Wish<'m>>),
+}
+
+/// Handles a REGISTER of this client: changes its bindings, or not, and says what to answer.
+pub fn register(
+    bindings: &mut Bindings,
+    settings: &Settings,
+    key: ClientKey,
+    request: &Request<'_>,
+    now: Now,
+) -> Answer {
+    let now_s = now.mono_s();
+    match update(bindings, settings, key, request, now_s) {
+        Ok(()) => accepted(bindings.get(&key), now_s, now.unix_s),
+        Err(refused) => refusal(refused, settings),
+    }
+}
+
+fn refusal(refused: Refused, settings: &Settings) -> Answer {
+    match refused {
+        Refused::Fault(fault) => Answer::new(fault.status()).phrase(fault),
+        Refused::TooBrief => {
+            Answer::new(423).with(headers::MinExpires::from(settings.expires_min_s))
+        }
+        Refused::OutOfOrder => Answer::new(500).phrase(refused),
+        Refused::TooManyContacts => Answer::new(403).phrase(refused),
+        Refused::Full => {
+            Answer::new(503).phrase(refused).with(headers::RetryAfter::from(60u32.to_string()))
+        }
+    }
+}
+
+/// Step 8: all bindings, each with what is left of it, and the date.
+fn accepted(bindings: &[Binding], now_s: u32, unix_s: u64) -> Answer {
+    let mut answer = Answer::new(200);
+    for binding in bindings {
+        let left = binding.expires_s.saturating_sub(now_s).to_string();
+        answer.push_line(&[b"Contact: ", binding.contact(), b";expires=", left.as_bytes()]);
+    }
+    answer.push_line(&[b"Date: ", sip_date(unix_s).as_bytes()]);
+    answer
+}
+
+fn update(
+    bindings: &mut Bindings,
+    settings: &Settings,
+    key: ClientKey,
+    request: &Request<'_>,
+    now_s: u32,
+) -> Result<(), Refused> {
+    let live = |binding: &&Binding| binding.expires_s > now_s;
+    let old: Vec<Binding> = bindings.get(&key).iter().filter(live).cloned().collect();
+    let call = CallId::of(request.call_id);
+    // Steps 6 and 7: a request that is not newer than what it changes is aborted.
+    let newer = |binding: &Binding| binding.call != call || request.cseq > binding.cseq;
+    let mut new = old.clone();
+    match wishes(settings, request)? {
+        Wishes::RemoveAll if old.iter().all(newer) => new.clear(),
+        Wishes::RemoveAll => return Err(Refused::OutOfOrder),
+        Wishes::List(list) if list.is_empty() => {}
+        Wishes::List(list) => {
+            for wish in list {
+                let means = |binding: &Binding| {
+                    Uri::parse(binding.uri()).is_ok_and(|uri| compare::same(uri, wish.uri))
+                };
+                if old.iter().any(|binding| means(binding) && !newer(binding)) {
+                    return Err(Refused::OutOfOrder);
+                }
+                let place = new.iter().position(means);
+                if wish.expires_s == 0 {
+                    new.retain(|binding| !means(binding));
+                    continue;
+                }
+                let expires_s = now_s.saturating_add(wish.expires_s);
+                let binding =
+                    Binding::new(wish.uri_text, &wish.params, call, request.cseq, expires_s)
+                        .ok_or(Fault::Malformed(Name::Contact))?;
+                match place.and_then(|place| new.get_mut(place)) {
+                    Some(old) => *old = binding,
+                    None => new.push(binding),
+                }
+            }
+        }
+    }
+    if new.len() > settings.contacts_max {
+        return Err(Refused::TooManyContacts);
+    }
+    let total = bindings.len().saturating_sub(bindings.get(&key).len()).saturating_add(new.len());
+    if new.len() > old.len() && total > settings.bindings_max {
+        return Err(Refused::Full);
+    }
+    if new != old {
+        bindings.set(key, new);
+    }
+    Ok(())
+}
+
+fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, Refused> {
+    let message = request.message;
+    let contacts = message.list(Name::Contact, Hides::Angles)?;
+    // Section 20.19: a value that can't be read counts as none; one too large is the largest.
+    let header_s = message.first(Name::Expires).and_then(expiry);
+    if contacts.contains(&&b"*"[..]) {
+        return match (contacts.len(), header_s) {
+            (1, Some(0)) => Ok(Wishes::RemoveAll),
+            _ => Err(Fault::Wildcard.into()),
+        };
+    }
+    let wish = |text| -> Result<Wish<'m>, Refused> {
+        let fault = Fault::Malformed(Name::Contact);
+        let address = Address::parse(text).map_err(|_| fault)?;
+        let uri = Uri::parse(address.uri).map_err(|_| fault)?;
+        let mut kept = Vec::new();
+        for param in &address.params.0 {
+            if !param.name.eq_ignore_ascii_case(b"expires") {
+                params::push(&mut kept, *param);
+            }
+        }
+        let own_s = address.params.value("expires").and_then(expiry);
+        let expires_s = own_s.or(header_s).unwrap_or(settings.expires_default_s);
+        if expires_s > 0 && expires_s < settings.expires_min_s {
+            return Err(Refused::TooBrief);
+        }
+        let expires_s = expires_s.min(settings.expires_max_s);
+        Ok(Wish { uri, uri_text: address.uri, params: kept, expires_s })
+    };
+    contacts.into_iter().map(wish).collect::<Result<_, _>>().map(Wishes::List)
+}
+
+fn expiry(text: &[u8]) -> Option<u32> {
+    lex::number(text).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The kernel's own code, run by the daemon on what the kernel passed.
+//!
+//! The same scan, decision and reply as in the kernel, over the table in memory: so a redirect
+//! has the same bytes with XDP off (invariants I1, I6), and a message that the strict form fits
+//! is never judged twice in different ways. The memory of redirects is the kernel's own where
+//! there is one. Deliberately absent: messages in any other form, which [`super::decide`] reads.
+
+use std::{cell::RefCell, collections::HashMap, net::SocketAddr, sync::Arc};
+
+use sip_common::{
+    abi::{
+        self, CONFIG_DIRECT_ONLY, ClientKey, Contact, Domain, Override, SOURCE_DIRECT, SOURCE_EDGE,
+        ServerWord, SlotWord,
+    },
+    guard::Recent,
+    reply,
+    route::{self, Table as Words},
+    scan::{Plain, Request, Scratch, scan},
+    verdict::Refusal,
+};
+
+use super::{
+    Datagram, Now, Settings,
+    table::{NO_SERVER, Revision, Table, domains::Domains},
+};
+
+/// The words that remember redirects.
+pub trait Memory: Send {
+    /// The word at `index`.
+    fn get(&self, index: u32) -> u64;
+    /// Replaces it.
+    fn set(&self, index: u32, word: u64);
+}
+
+/// A memory of this process alone.
+pub struct Own(RefCell<Box<[u64]>>);
+
+impl Default for Own {
+    fn default() -> Self {
+        Self(RefCell::new(vec![0; abi::RECENT_MAX as usize].into_boxed_slice()))
+    }
+}
+
+impl Memory for Own {
+    fn get(&self, index: u32) -> u64 {
+        self.0.borrow().get(index as usize).copied().unwrap_or(0)
+    }
+
+    fn set(&self, index: u32, word: u64) {
+        if let Some(place) = self.0.borrow_mut().get_mut(index as usize) {
+            *place = word;
+        }
+    }
+}
+
+/// What the strict path works with.
+pub struct Strict {
+    config: abi::Config,
+    names: Domains,
+    recent: Box<dyn Memory>,
+    scratch: Box<Scratch>,
+    contacts: RefCell<(Revision, HashMap<u32, Arc<Contact>>)>,
+}
+
+impl Strict {
+    /// With the configuration and names that the kernel has too.
+    pub fn new(config: abi::Config, names: Domains, recent: Box<dyn Memory>) -> Self {
+        let contacts = RefCell::default();
+        Self { config, names, recent, scratch: Box::default(), contacts }
+    }
+
+    /// Judges a datagram as the kernel does: the answer and where it goes, or the reason why the
+    /// message is to be read in full.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn judge(
+        &mut self,
+        settings: &Settings,
+        table: &Table,
+        datagram: &Datagram<'_>,
+        now: Now,
+    ) -> Result<(Vec<u8>, SocketAddr), Refusal> {
+        let s = &mut *self.scratch;
+        let source = datagram.source.ip().to_canonical();
+        let rule = (settings.sources)(source);
+        let edge = if rule.edge { SOURCE_EDGE } else { 0 };
+        let direct = if rule.direct { SOURCE_DIRECT } else { 0 };
+        let request = Request {
+            source: address_words(source),
+            v6: source.is_ipv6().into(),
+            port: datagram.source.port().into(),
+            source_flags: edge | direct,
+            len: 0,
+            now_s: now.mono.as_secs(),
+        };
+        if !s.load(datagram.payload, request) {
+            return Err(Refusal::FrameTooLong);
+        }
+        scan(s)?;
+        let view = View {
+            table,
+            names: &self.names,
+            recent: &*self.recent,
+            contacts: &self.contacts,
+            expires_s: settings.redirect_expires_s,
+        };
+        // The rule above has said it for every source.
+        let config = abi::Config { flags: self.config.flags | CONFIG_DIRECT_ONLY, ..self.config };
+        let redirect = route::decide::<Plain, _>(s, &view, &config)?;
+        reply::compose(s, &redirect.contact);
+        Ok((s.reply().to_vec(), datagram.source))
+    }
+}
+
+/// An address as the kernel compares it: IPv6 or IPv4-mapped, in network order.
+pub fn address_words(address: std::net::IpAddr) -> [u32; 4] {
+    let octets = match address {
+        std::net::IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        std::net::IpAddr::V6(address) => address.octets(),
+    };
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(octets.as_chunks::<4>().0) {
+        *word = u32::from_ne_bytes(*bytes);
+    }
+    words
+}
+
+/// The table in memory, read as the kernel reads its maps.
+struct View<'a> {
+    table: &'a Table,
+    names: &'a Domains,
+    recent: &'a dyn Memory,
+    contacts: &'a RefCell<(Revision, HashMap<u32, Arc<Contact>>)>,
+    expires_s: u32,
+}
+
+impl Words for View<'_> {
+    type ContactRef = Arc<Contact>;
+
+    fn over(&self, key: &ClientKey) -> Option<Override> {
+        self.table.override_word(key)
+    }
+
+    fn slot(&self, slot: u32) -> Option<SlotWord> {
+        Some(self.table.slot_word(slot, true))
+    }
+
+    fn server(&self, server: u32) -> Option<ServerWord> {
+        let server = u16::try_from(server).ok().filter(|server| *server != NO_SERVER)?;
+        Some(self.table.server_word(server, server.into()))
+    }
+
+    fn contact(&self, contact: u32) -> Option<Arc<Contact>> {
+        let mut kept = self.contacts.borrow_mut();
+        if kept.0 != self.table.revision() {
+            *kept = (self.table.revision(), HashMap::new());
+        }
+        if let Some(text) = kept.1.get(&contact) {
+            return Some(Arc::clone(text));
+        }
+        let server = u16::try_from(contact).ok()?;
+        let text = Arc::new(self.table.contact(server, self.expires_s)?);
+        kept.1.insert(contact, Arc::clone(&text));
+        Some(text)
+    }
+
+    fn domain(&self, index: u32, is: impl FnOnce(&Domain) -> bool) -> u32 {
+        let domain = self.names.elements.get(index as usize);
+        domain.filter(|domain| domain.flags != 0 && is(domain)).map_or(0, |domain| domain.flags)
+    }
+
+    fn recent(&self, index: u32) -> Recent {
+        Recent(self.recent.get(index))
+    }
+
+    fn remember(&self, index: u32, recent: Recent) {
+        self.recent.set(index, recent.0);
+    }
+}

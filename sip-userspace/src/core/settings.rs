@@ -1,0 +1,191 @@
+//! What the core must be told once, checked by the configuration before.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use sip_common::siphash::Key;
+
+use crate::sip::via::{PORT_DEFAULT, host_address};
+
+/// What the source prefixes say about an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// An edge proxy: its requests are always proxied.
+    pub edge: bool,
+    /// Its requests may be redirected (`direct_sources`, true where none are set).
+    pub direct: bool,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self { edge: false, direct: true }
+    }
+}
+
+/// Looks a source address up among the configured prefixes.
+pub type SourceRule = Box<dyn Fn(IpAddr) -> Source + Send + Sync>;
+
+/// Timer values of RFC 3261 section 17.1.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// Round trip estimate.
+    pub t1: Duration,
+    /// Longest interval between retransmissions.
+    pub t2: Duration,
+    /// How long a message stays in the network.
+    pub t4: Duration,
+}
+
+impl Timers {
+    /// Timers F and J: 64*T1.
+    pub fn give_up(&self) -> Duration {
+        self.t1.saturating_mul(64)
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The core's settings.
+pub struct Settings {
+    /// Domains of clients, in lower case.
+    pub domains: Vec<String>,
+    /// Every domain is served: for `explain --assume-redirect`.
+    pub any_domain: bool,
+    /// Names and addresses of this host that may stand in a Request-URI beside the domains, in
+    /// lower case, IPv6 addresses with or without brackets.
+    pub own_names: Vec<String>,
+    /// Served addresses.
+    pub listeners: Vec<SocketAddr>,
+    /// Granted where a client names no expiry, in seconds.
+    pub expires_default_s: u32,
+    /// A shorter expiry is refused with 423, in seconds.
+    pub expires_min_s: u32,
+    /// A longer expiry is granted as this one, in seconds.
+    pub expires_max_s: u32,
+    /// Contacts of one client.
+    pub contacts_max: usize,
+    /// Bindings of all clients.
+    pub bindings_max: usize,
+    /// Lifetime of a redirect's Contact, in seconds.
+    pub redirect_expires_s: u32,
+    /// How long a redirect is remembered (I7), in seconds.
+    pub redirect_memory_s: u32,
+    /// How long a home may be silent before its standby is tried too.
+    pub home_patience: Duration,
+    /// Timers of transactions.
+    pub timers: Timers,
+    /// This host's secret for branches, tags and transaction keys.
+    pub node_secret: Key,
+    /// The text of Server header fields; none if empty.
+    pub server: String,
+    /// What the source prefixes say.
+    pub sources: SourceRule,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            domains: Vec::new(),
+            any_domain: false,
+            own_names: Vec::new(),
+            listeners: Vec::new(),
+            expires_default_s: 600,
+            expires_min_s: 60,
+            expires_max_s: 600,
+            contacts_max: 10,
+            bindings_max: 20_000_000,
+            redirect_expires_s: 120,
+            redirect_memory_s: 600,
+            home_patience: Duration::from_secs(4),
+            timers: Timers::default(),
+            node_secret: Key::default(),
+            server: String::new(),
+            sources: Box::new(|_| Source::default()),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Leaves the secret out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("domains", &self.domains)
+            .field("own_names", &self.own_names)
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Whether clients of this host name are ours.
+    pub fn serves(&self, host: &[u8]) -> bool {
+        self.any_domain
+            || self.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+    }
+
+    /// Whether this host name may stand in a Request-URI.
+    pub fn is_target(&self, host: &[u8]) -> bool {
+        self.serves(host) || self.is_own(host)
+    }
+
+    /// Whether a URI's host and port are this host's: for Route header fields.
+    pub fn is_here(&self, host: &[u8], port: Option<u16>) -> bool {
+        let port = port.unwrap_or(PORT_DEFAULT);
+        self.is_own(host)
+            && (self.listeners.is_empty() || self.listeners.iter().any(|own| own.port() == port))
+    }
+
+    fn is_own(&self, host: &[u8]) -> bool {
+        let address = host_address(host);
+        self.own_names.iter().any(|name| {
+            name.as_bytes().eq_ignore_ascii_case(host)
+                || address.is_some() && host_address(name.as_bytes()) == address
+        }) || self.listeners.iter().any(|own| address == Some(own.ip().to_canonical()))
+    }
+
+    /// The served address to send from, best the one that a request came to.
+    pub fn local_for(&self, to: SocketAddr, came_to: SocketAddr) -> Option<SocketAddr> {
+        let fits = |local: &SocketAddr| local.is_ipv4() == to.is_ipv4();
+        Some(came_to).filter(fits).or_else(|| self.listeners.iter().copied().find(fits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_and_addresses_may_stand_in_a_request_uri() {
+        let settings = Settings {
+            domains: vec!["example.com".into()],
+            own_names: vec!["edge1.example.net".into(), "2001:db8::1".into()],
+            listeners: vec!["192.0.2.1:5070".parse().unwrap()],
+            ..Settings::default()
+        };
+        for (host, target, serves) in [
+            ("EXAMPLE.com", true, true),
+            ("edge1.example.net", true, false),
+            ("[2001:DB8:0::1]", true, false),
+            ("192.0.2.1", true, false),
+            ("192.0.2.2", false, false),
+            ("example.org", false, false),
+        ] {
+            assert_eq!(settings.is_target(host.as_bytes()), target, "{host}");
+            assert_eq!(settings.serves(host.as_bytes()), serves, "{host}");
+        }
+        assert!(settings.is_here(b"192.0.2.1", Some(5070)));
+        assert!(!settings.is_here(b"192.0.2.1", None));
+        assert!(!settings.is_here(b"example.com", Some(5070)));
+    }
+}

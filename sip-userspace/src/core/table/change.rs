@@ -1,0 +1,302 @@
+//! Changes of the table as data, and how a commit is applied.
+//!
+//! A [`Proposal`] names the revision that it is based on; the store turns it into a [`Commit`] of
+//! the next revision or reports a conflict. Applying is deterministic, checks everything before
+//! it changes anything, and says which parts of the kernel's maps it made stale.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sip_common::abi::{ClientKey, SERVERS_MAX};
+
+use super::{NO_SERVER, Revision, Server, Table, overrides, rendezvous};
+
+/// Servers by index, and the slots that are placed on one.
+type Layout = (BTreeMap<u16, Server>, BTreeMap<u32, u16>);
+
+/// What an assignment of one client says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Its home; without one the slot's home stays, and only the flags count.
+    pub server: Option<u16>,
+    /// The balancer leaves it alone.
+    pub pinned: bool,
+    /// The client does not follow redirects.
+    pub no_redirect: bool,
+    /// The client is being moved.
+    pub moving: bool,
+}
+
+/// One change of the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Adds a server or replaces what is known about it.
+    Server {
+        /// Its index.
+        index: u16,
+        /// What it is now.
+        server: Server,
+    },
+    /// Removes a server that no slot is placed on and no client assigned to.
+    RemoveServer {
+        /// Its index.
+        index: u16,
+    },
+    /// Gives a slot a home, or gives it back to the weights.
+    Place {
+        /// The slot.
+        slot: u32,
+        /// Its home.
+        server: Option<u16>,
+    },
+    /// Assigns a client.
+    Assign {
+        /// The canonical AoR.
+        aor: String,
+        /// What is said about it.
+        assignment: Assignment,
+    },
+    /// Gives a client back to its slot.
+    Unassign {
+        /// The canonical AoR.
+        aor: String,
+    },
+}
+
+/// Changes that somebody wants to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The revision of the table that they were planned on.
+    pub base: Revision,
+    /// Who wants them.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// All are made, or none.
+    pub changes: Vec<Change>,
+}
+
+/// Changes that are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The revision of the table with them.
+    pub revision: Revision,
+    /// Wall-clock time of the commit, ms since 1970.
+    pub at_ms: u64,
+    /// Who made them.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// In the order in which they are applied.
+    pub changes: Vec<Change>,
+}
+
+/// What a commit made stale: the datapath writes these anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Servers whose word or Contact text may differ.
+    pub servers: BTreeSet<u16>,
+    /// Slots whose home differs.
+    pub slots: BTreeSet<u32>,
+    /// Clients whose override was written or removed.
+    pub overrides: BTreeSet<ClientKey>,
+}
+
+/// Why a commit was not applied. The table is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// An older commit, or one that was applied before.
+    #[error("revision {commit} is not newer than {table}: it was applied before")]
+    Old {
+        /// The commit's.
+        commit: Revision,
+        /// The table's.
+        table: Revision,
+    },
+    /// A server that is not in the table.
+    #[error("server {0} is not in the table")]
+    NoServer(u16),
+    /// An index beyond the limit.
+    #[error("server index {0} is beyond the limit of {SERVERS_MAX} servers")]
+    ServerIndex(u16),
+    /// Another server has the name.
+    #[error("two servers would be called `{0}`")]
+    NameTaken(String),
+    /// The server is still in use.
+    #[error("server {0} still has slots, clients or a standby role")]
+    InUse(u16),
+    /// A slot beyond the table's number.
+    #[error("slot {0} is not in the table")]
+    NoSlot(u32),
+    /// An AoR that is too long.
+    #[error("an AoR of {0} bytes is longer than {max}", max = overrides::AOR_MAX)]
+    AorLong(usize),
+}
+
+impl Table {
+    /// Applies a commit, whole or not at all.
+    ///
+    /// # Errors
+    /// If it is not newer than the table, or what it says does not fit: see [`ApplyError`].
+    pub fn apply(&mut self, commit: &Commit) -> Result<Applied, ApplyError> {
+        if commit.revision <= self.revision {
+            return Err(ApplyError::Old { commit: commit.revision, table: self.revision });
+        }
+        let next = self.check(&commit.changes)?;
+        let mut applied = Applied::default();
+        for change in &commit.changes {
+            match change {
+                Change::Assign { aor, assignment } => {
+                    let key = self.key(aor);
+                    self.overrides.set(key, aor, *assignment, commit.revision, &commit.why);
+                    applied.overrides.insert(key);
+                }
+                Change::Unassign { aor } => {
+                    let key = self.key(aor);
+                    if self.overrides.remove(&key) {
+                        applied.overrides.insert(key);
+                    }
+                }
+                Change::Server { .. } | Change::RemoveServer { .. } | Change::Place { .. } => {}
+            }
+        }
+        if let Some((servers, placed)) = next {
+            self.set_servers(servers, placed, &mut applied);
+            self.slots_since = commit.revision;
+        }
+        self.revision = commit.revision;
+        Ok(applied)
+    }
+
+    /// Checks changes against the table without making them.
+    ///
+    /// # Errors
+    /// As [`Table::apply`].
+    pub fn check_changes(&self, changes: &[Change]) -> Result<(), ApplyError> {
+        self.check(changes).map(|_| ())
+    }
+
+    /// The servers and placed slots after the changes, if they touch them.
+    fn check(&self, changes: &[Change]) -> Result<Option<Layout>, ApplyError> {
+        let mut layout = None;
+        for change in changes {
+            let both = || (self.servers.clone(), self.placed.clone());
+            match change {
+                Change::Server { index, server } => {
+                    if u32::from(*index) >= SERVERS_MAX {
+                        return Err(ApplyError::ServerIndex(*index));
+                    }
+                    layout.get_or_insert_with(both).0.insert(*index, server.clone());
+                }
+                Change::RemoveServer { index } => {
+                    let removed = layout.get_or_insert_with(both).0.remove(index);
+                    removed.ok_or(ApplyError::NoServer(*index))?;
+                }
+                Change::Place { slot, .. } if *slot >= self.meta.slots => {
+                    return Err(ApplyError::NoSlot(*slot));
+                }
+                Change::Place { slot, server } => {
+                    let placed = &mut layout.get_or_insert_with(both).1;
+                    match server {
+                        Some(server) => placed.insert(*slot, *server),
+                        None => placed.remove(slot),
+                    };
+                }
+                Change::Assign { aor, .. } if aor.len() > overrides::AOR_MAX => {
+                    return Err(ApplyError::AorLong(aor.len()));
+                }
+                Change::Assign { .. } | Change::Unassign { .. } => {}
+            }
+        }
+        let servers = layout.as_ref().map_or(&self.servers, |(servers, _)| servers);
+        for change in changes {
+            if let Change::Assign { assignment: Assignment { server: Some(server), .. }, .. } =
+                change
+                && !servers.contains_key(server)
+            {
+                return Err(ApplyError::NoServer(*server));
+            }
+        }
+        if let Some((servers, placed)) = &layout {
+            self.check_layout(servers, placed)?;
+        }
+        Ok(layout)
+    }
+
+    /// Checks one assignment against the servers that are there now.
+    pub(super) fn check_assignment(
+        &self,
+        aor: &str,
+        server: Option<u16>,
+    ) -> Result<(), ApplyError> {
+        match server {
+            _ if aor.len() > overrides::AOR_MAX => Err(ApplyError::AorLong(aor.len())),
+            Some(server) if !self.servers.contains_key(&server) => {
+                Err(ApplyError::NoServer(server))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_layout(
+        &self,
+        servers: &BTreeMap<u16, Server>,
+        placed: &BTreeMap<u32, u16>,
+    ) -> Result<(), ApplyError> {
+        let mut names = BTreeSet::new();
+        for server in servers.values() {
+            if !names.insert(server.name.as_str()) {
+                return Err(ApplyError::NameTaken(server.name.clone()));
+            }
+        }
+        let standbys = servers.values().filter_map(|server| server.standby);
+        for named in standbys.chain(placed.values().copied()) {
+            if !servers.contains_key(&named) {
+                let was = self.servers.contains_key(&named);
+                return Err(if was {
+                    ApplyError::InUse(named)
+                } else {
+                    ApplyError::NoServer(named)
+                });
+            }
+        }
+        let removed = self.servers.keys().filter(|index| !servers.contains_key(index));
+        match removed.copied().find(|index| self.overrides.on_server(*index) > 0) {
+            Some(index) => Err(ApplyError::InUse(index)),
+            None => Ok(()),
+        }
+    }
+
+    fn set_servers(
+        &mut self,
+        servers: BTreeMap<u16, Server>,
+        placed: BTreeMap<u32, u16>,
+        applied: &mut Applied,
+    ) {
+        let before = rendezvous::Takers::of(&self.servers);
+        rendezvous::Takers::of(&servers).update(&before, &mut self.winners);
+
+        let differs = |index: &u16| servers.get(index) != self.servers.get(index);
+        applied.servers =
+            self.servers.keys().chain(servers.keys()).copied().filter(differs).collect();
+        // A Contact text names the standby too.
+        let named = |server: &Server| server.standby.is_some_and(|s| applied.servers.contains(&s));
+        let naming: Vec<_> = servers.iter().filter(|(_, s)| named(s)).map(|(i, _)| *i).collect();
+        applied.servers.extend(naming);
+
+        (self.servers, self.placed) = (servers, placed);
+        self.this = self.server_named(&self.this_name);
+        for slot in 0..self.meta.slots {
+            let placed = self.placed.get(&slot).copied().filter(|server| self.serves(*server));
+            let winner = self.winners.get(slot as usize).copied();
+            let home = placed.or(winner).unwrap_or(NO_SERVER);
+            if let Some(place) = self.slots.get_mut(slot as usize)
+                && *place != home
+            {
+                *place = home;
+                applied.slots.insert(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Assignments of single clients, up to tens of millions of them.
+//!
+//! They are kept by slot, each slot's entries sorted by key, with the AoRs' texts end to end: 40
+//! bytes and the text for each client. A slot's overrides stand together because the kernel's
+//! maps are verified slot by slot (invariant I3). Reasons are kept once however many clients they
+//! are given for. Deliberately absent: what a server's state makes of an assignment.
+
+use std::collections::BTreeMap;
+
+use sip_common::abi::ClientKey;
+
+use super::{Assignment, NO_SERVER, Revision};
+
+/// Longest AoR in bytes.
+pub const AOR_MAX: usize = 256;
+
+const PINNED: u16 = 1 << 15;
+const NO_REDIRECT: u16 = 1 << 14;
+const MOVING: u16 = 1 << 13;
+const LEN: u16 = MOVING - 1;
+
+/// One assignment with where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Key of the client.
+    pub key: ClientKey,
+    /// The canonical AoR.
+    pub aor: &'a str,
+    /// What is said about it.
+    pub assignment: Assignment,
+    /// The commit that said so.
+    pub since: Revision,
+    /// Why.
+    pub why: &'a str,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    key: ClientKey,
+    counter: u64,
+    epoch: u32,
+    text: u32,
+    why: u32,
+    server: u16,
+    /// Flags over the text's length.
+    flags_len: u16,
+}
+
+const _: () = assert!(size_of::<Packed>() == 40);
+
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    entries: Vec<Packed>,
+    texts: String,
+    /// Bytes of `texts` that no entry uses any more.
+    waste: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Reason {
+    text: Box<str>,
+    users: u32,
+}
+
+/// All assignments of single clients.
+#[derive(Clone, Debug)]
+pub struct Overrides {
+    slots: Vec<Slot>,
+    len: usize,
+    per_server: BTreeMap<u16, u64>,
+    reasons: Vec<Reason>,
+    reason_index: BTreeMap<Box<str>, u32>,
+    reasons_free: Vec<u32>,
+}
+
+impl PartialEq for Overrides {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.iter().eq(other.iter())
+    }
+}
+
+impl Overrides {
+    pub(super) fn new(slots: u32) -> Self {
+        Self {
+            slots: vec![Slot::default(); slots as usize],
+            len: 0,
+            per_server: BTreeMap::new(),
+            reasons: Vec::new(),
+            reason_index: BTreeMap::new(),
+            reasons_free: Vec::new(),
+        }
+    }
+
+    /// Number of assignments.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Clients that are assigned to this server by name.
+    pub fn on_server(&self, server: u16) -> u64 {
+        self.per_server.get(&server).copied().unwrap_or(0)
+    }
+
+    /// The assignment of a client.
+    pub fn get(&self, key: &ClientKey) -> Option<Entry<'_>> {
+        let slot = self.slots.get(self.slot_of(*key))?;
+        let place = slot.find(key).ok()?;
+        slot.entries.get(place).map(|packed| self.entry(slot, packed))
+    }
+
+    /// All assignments in a slot, by key.
+    pub fn in_slot(&self, slot: u32) -> impl Iterator<Item = Entry<'_>> {
+        let slot = self.slots.get(slot as usize);
+        slot.into_iter().flat_map(|slot| slot.entries.iter().map(|packed| self.entry(slot, packed)))
+    }
+
+    /// All assignments, slot by slot.
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.slots
+            .iter()
+            .flat_map(|slot| slot.entries.iter().map(|packed| self.entry(slot, packed)))
+    }
+
+    /// Writes an assignment. An AoR longer than [`AOR_MAX`] was refused before.
+    pub(super) fn set(
+        &mut self,
+        key: ClientKey,
+        aor: &str,
+        assignment: Assignment,
+        since: Revision,
+        why: &str,
+    ) {
+        self.remove(&key);
+        let why = self.reason(why);
+        let number = self.slot_of(key);
+        let Some(slot) = self.slots.get_mut(number) else { return };
+        let flags = [
+            (assignment.pinned, PINNED),
+            (assignment.no_redirect, NO_REDIRECT),
+            (assignment.moving, MOVING),
+        ];
+        let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+        let packed = Packed {
+            key,
+            counter: since.counter,
+            epoch: since.epoch,
+            text: slot.texts.len() as u32,
+            why,
+            server: assignment.server.unwrap_or(NO_SERVER),
+            flags_len: flags | (aor.len() as u16 & LEN),
+        };
+        let place = slot.find(&key).unwrap_or_else(|place| place);
+        make_room(&mut slot.entries);
+        slot.entries.insert(place, packed);
+        slot.texts.reserve_exact(aor.len());
+        slot.texts.push_str(aor);
+        self.len += 1;
+        if let Some(server) = assignment.server {
+            *self.per_server.entry(server).or_default() += 1;
+        }
+    }
+
+    /// Removes an assignment; whether there was one.
+    pub(super) fn remove(&mut self, key: &ClientKey) -> bool {
+        let number = self.slot_of(*key);
+        let Some(slot) = self.slots.get_mut(number) else { return false };
+        let Ok(place) = slot.find(key) else { return false };
+        let packed = slot.entries.remove(place);
+        slot.waste += usize::from(packed.flags_len & LEN);
+        if slot.waste > slot.texts.len() / 4 {
+            slot.compact();
+        }
+        self.len -= 1;
+        if let Some(users) = self.per_server.get_mut(&packed.server) {
+            *users -= 1;
+            if *users == 0 {
+                self.per_server.remove(&packed.server);
+            }
+        }
+        self.forget_reason(packed.why);
+        true
+    }
+
+    /// Bytes of memory that the assignments take.
+    pub fn memory_bytes(&self) -> usize {
+        let slot = |slot: &Slot| {
+            slot.entries.capacity() * size_of::<Packed>()
+                + slot.texts.capacity()
+                + size_of::<Slot>()
+        };
+        self.slots.iter().map(slot).sum()
+    }
+
+    fn slot_of(&self, key: ClientKey) -> usize {
+        key.slot((self.slots.len() as u32).wrapping_sub(1)) as usize
+    }
+
+    fn entry<'a>(&'a self, slot: &'a Slot, packed: &Packed) -> Entry<'a> {
+        let flag = |flag| packed.flags_len & flag != 0;
+        Entry {
+            key: packed.key,
+            aor: slot.text(packed),
+            assignment: Assignment {
+                server: (packed.server != NO_SERVER).then_some(packed.server),
+                pinned: flag(PINNED),
+                no_redirect: flag(NO_REDIRECT),
+                moving: flag(MOVING),
+            },
+            since: Revision { epoch: packed.epoch, counter: packed.counter },
+            why: self.reasons.get(packed.why as usize).map_or("", |reason| &reason.text),
+        }
+    }
+
+    fn reason(&mut self, why: &str) -> u32 {
+        if let Some(index) = self.reason_index.get(why).copied() {
+            if let Some(reason) = self.reasons.get_mut(index as usize) {
+                reason.users += 1;
+            }
+            return index;
+        }
+        let reason = Reason { text: why.into(), users: 1 };
+        let free = self.reasons_free.pop();
+        let index = free.unwrap_or(self.reasons.len() as u32);
+        match self.reasons.get_mut(index as usize) {
+            Some(place) => *place = reason,
+            None => self.reasons.push(reason),
+        }
+        self.reason_index.insert(why.into(), index);
+        index
+    }
+
+    fn forget_reason(&mut self, index: u32) {
+        let Some(reason) = self.reasons.get_mut(index as usize) else { return };
+        reason.users -= 1;
+        if reason.users == 0 {
+            self.reason_index.remove(&reason.text);
+            reason.text = Box::default();
+            self.reasons_free.push(index);
+        }
+    }
+}
+
+impl Slot {
+    fn find(&self, key: &ClientKey) -> Result<usize, usize> {
+        self.entries.binary_search_by(|packed| packed.key.cmp(key))
+    }
+
+    fn text(&self, packed: &Packed) -> &str {
+        let start = packed.text as usize;
+        self.texts.get(start..start + usize::from(packed.flags_len & LEN)).unwrap_or("")
+    }
+
+    fn compact(&mut self) {
+        let mut texts = String::with_capacity(self.texts.len() - self.waste);
+        let mut entries = std::mem::take(&mut self.entries);
+        for packed in &mut entries {
+            let start = texts.len() as u32;
+            texts.push_str(self.text(packed));
+            packed.text = start;
+        }
+        (self.entries, self.texts, self.waste) = (entries, texts, 0);
+    }
+}
+
+/// Grows by an eighth instead of to the double: millions of entries wait in these vectors.
+fn make_room(entries: &mut Vec<Packed>) {
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact((entries.len() / 8).max(2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(client: u64) -> ClientKey {
+        ClientKey([client.wrapping_mul(0x9e37_79b9_7f4a_7c15), client])
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_plain_map(
+            steps in proptest::collection::vec((0u64..40, 0u8..16, 0u16..4, 0u8..4), 0..300),
+        ) {
+            let mut overrides = Overrides::new(16);
+            let mut model = BTreeMap::new();
+            for (counter, (client, flags, server, what)) in (1..).zip(steps) {
+                if what == 0 {
+                    prop_assert_eq!(overrides.remove(&key(client)), model.remove(&client).is_some());
+                    continue;
+                }
+                let assignment = Assignment {
+                    server: (flags & 8 != 0).then_some(server),
+                    pinned: flags & 1 != 0,
+                    no_redirect: flags & 2 != 0,
+                    moving: flags & 4 != 0,
+                };
+                let (aor, why) = (format!("user{}@example.com", "x".repeat(client as usize)), format!("because {what}"));
+                let since = Revision { epoch: u32::from(what), counter };
+                overrides.set(key(client), &aor, assignment, since, &why);
+                model.insert(client, (aor, assignment, since, why));
+            }
+            prop_assert_eq!(overrides.len(), model.len());
+            prop_assert_eq!(overrides.iter().count(), model.len());
+            for (client, (aor, assignment, since, why)) in &model {
+                let expected = Entry { key: key(*client), aor, assignment: *assignment, since: *since, why };
+                prop_assert_eq!(overrides.get(&key(*client)), Some(expected));
+            }
+            for server in 0..4 {
+                let users = model.values().filter(|(_, a, ..)| a.server == Some(server)).count();
+                prop_assert_eq!(overrides.on_server(server), users as u64);
+            }
+            prop_assert!(overrides.reason_index.len() <= 3);
+            prop_assert_eq!(overrides.reasons.len() - overrides.reasons_free.len(), overrides.reason_index.len());
+        }
+    }
+
+    #[test]
+    fn a_client_costs_at_most_eighty_bytes() {
+        let mut overrides = Overrides::new(1024);
+        for client in 0..200_000u64 {
+            let aor = format!("subscriber{client:07}@example.com");
+            let assignment = Assignment { server: Some(1), ..Assignment::default() };
+            let since = Revision { epoch: 0, counter: client };
+            let key = ClientKey([client.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 13, client]);
+            overrides.set(key, &aor, assignment, since, "import");
+        }
+        let each = overrides.memory_bytes() / overrides.len();
+        assert!(each <= 80, "{each} bytes a client");
+    }
+}

@@ -1,0 +1,111 @@
+//! A server of the table: where requests go, what a 302 names, what state it is in.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest host of a Contact: two of them fit into a kernel Contact text.
+pub const CONTACT_HOST_MAX: usize = 100;
+/// Longest name of a server.
+pub const NAME_MAX: usize = 63;
+/// Weight of a server that was added without one.
+pub const WEIGHT_DEFAULT: u32 = 100;
+/// Largest weight.
+pub const WEIGHT_MAX: u32 = 100_000;
+
+/// What a server may be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Takes its share of the slots and all that is assigned to it.
+    Up,
+    /// Serves what is assigned to or placed on it by name, takes no other slot.
+    Draining,
+    /// Takes nothing: it does not answer.
+    Down,
+    /// Takes nothing: an operator said so.
+    Disabled,
+    /// Takes nothing by itself but what is assigned to it, and all if no server is up.
+    Standby,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] =
+        [Self::Up, Self::Draining, Self::Down, Self::Disabled, Self::Standby];
+
+    /// Whether requests may be sent to a server in this state.
+    pub const fn serves(self) -> bool {
+        matches!(self, Self::Up | Self::Draining | Self::Standby)
+    }
+
+    /// The word for this state in commands and in the store.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Down => "down",
+            Self::Disabled => "disabled",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|state| state.label() == text).ok_or_else(|| {
+            let all = Self::ALL.map(Self::label).join(", ");
+            format!("`{text}` is no state of a server: use one of {all}")
+        })
+    }
+}
+
+/// Host and port that a 302's Contact names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactHost {
+    /// Lower-case name or address; an IPv6 address stands in brackets.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for ContactHost {
+    fn from(address: SocketAddr) -> Self {
+        let host = match address {
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        };
+        Self { host, port: address.port() }
+    }
+}
+
+impl fmt::Display for ContactHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// A server that can be a home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name, by which operators and hosts know it.
+    pub name: String,
+    /// Where requests are forwarded to over UDP.
+    pub address: SocketAddr,
+    /// What a 302 names.
+    pub contact: ContactHost,
+    /// Its share of the slots is in proportion to its weight.
+    pub weight: u32,
+    /// What it may be asked to do.
+    pub state: State,
+    /// The server that a 302 names beside it.
+    pub standby: Option<u16>,
+}

@@ -1,0 +1,75 @@
+//! By what a retransmission is known (RFC 3261 section 17.2.3).
+
+use std::{collections::HashMap, hash::BuildHasherDefault};
+
+use sip_common::siphash::{Key, hash_128};
+
+use crate::{core::table::learned::KeyHasher, sip::request::Request};
+
+/// Key of a server transaction: a keyed hash of what identifies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransactionKey(pub [u64; 2]);
+
+/// A map by transaction: its keys are keyed hashes already.
+pub type TransactionMap<V> = HashMap<TransactionKey, V, BuildHasherDefault<KeyHasher>>;
+
+impl TransactionKey {
+    /// The key of a request: branch, sent-by and method, or, without a branch of RFC 3261, what
+    /// RFC 2543 goes by.
+    pub fn of(request: &Request<'_>, secret: Key) -> Self {
+        let mut text = Vec::with_capacity(256);
+        let mut part = |bytes: &[u8]| {
+            text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+            text.extend_from_slice(bytes);
+        };
+        part(request.method);
+        if request.top.has_branch() {
+            part(request.top.branch());
+            part(&request.top.host.to_ascii_lowercase());
+            part(&request.top.port.unwrap_or(crate::sip::via::PORT_DEFAULT).to_le_bytes());
+        } else {
+            part(request.uri_text);
+            part(request.to.tag().unwrap_or_default());
+            part(request.from.tag().unwrap_or_default());
+            part(request.call_id);
+            part(&request.cseq.to_le_bytes());
+            part(request.vias.first().copied().unwrap_or_default());
+        }
+        Self(hash_128(secret, &text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::message::Message;
+
+    fn key(via: &str, cseq: u32, tag: &str) -> TransactionKey {
+        let text = format!(
+            "REGISTER sip:b SIP/2.0\r\nVia: {via}\r\nTo: sip:a@b\r\nFrom: sip:a@b;tag={tag}\r\n\
+             Call-ID: x\r\nCSeq: {cseq} REGISTER\r\n\r\n"
+        );
+        let message = Message::parse(text.as_bytes()).unwrap();
+        TransactionKey::of(&Request::read(&message).unwrap().unwrap(), Key { k0: 3, k1: 4 })
+    }
+
+    #[test]
+    fn a_branch_and_its_sent_by_identify_a_request() {
+        let first = key("SIP/2.0/UDP h;branch=z9hG4bK1", 1, "t");
+        assert_eq!(first, key("SIP/2.0/UDP H:5060;branch=z9hG4bK1;rport", 2, "u"));
+        assert_ne!(first, key("SIP/2.0/UDP h;branch=z9hG4bK2", 1, "t"));
+        assert_ne!(first, key("SIP/2.0/UDP i;branch=z9hG4bK1", 1, "t"));
+        assert_ne!(first, key("SIP/2.0/UDP h:5061;branch=z9hG4bK1", 1, "t"));
+    }
+
+    #[test]
+    fn without_a_branch_the_fields_of_rfc_2543_do() {
+        // A bare cookie is no branch (RFC 4475 section 3.2.1).
+        for via in ["SIP/2.0/UDP h", "SIP/2.0/UDP h;branch=z9hG4bK", "SIP/2.0/UDP h;branch=1"] {
+            let first = key(via, 1, "t");
+            assert_eq!(first, key(via, 1, "t"));
+            assert_ne!(first, key(via, 2, "t"));
+            assert_ne!(first, key(via, 1, "u"));
+        }
+    }
+}

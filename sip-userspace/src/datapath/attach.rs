@@ -1,0 +1,156 @@
+//! The program on an interface: in the mode that was asked for, or loudly in a lesser one.
+//!
+//! What is attached goes with the process, unless it is pinned on purpose.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use aya::programs::{
+    ProgramError, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::XdpLinkId,
+};
+
+use super::{DatapathError, Kernel};
+
+/// How the program shall run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack, or not at all.
+    Generic,
+    /// The best there is.
+    Auto,
+    /// Not at all: sockets only.
+    Off,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Auto => "auto",
+            Self::Off => "off",
+        })
+    }
+}
+
+/// The program on one interface.
+#[derive(Debug)]
+pub struct Attached {
+    /// The interface.
+    pub interface: String,
+    /// [`Mode::Native`] or [`Mode::Generic`].
+    pub mode: Mode,
+    link: XdpLinkId,
+}
+
+/// Attaches the program; `Ok(None)` if `auto` found no way, which is logged.
+///
+/// # Errors
+/// If the demanded mode can't be had.
+pub fn attach(
+    kernel: &mut Kernel,
+    interface: &str,
+    mode: Mode,
+    pins: Option<&Path>,
+) -> Result<Option<Attached>, DatapathError> {
+    if let Some(pins) = pins {
+        unpin(&pin_path(pins, interface));
+    }
+    let tries: &[Mode] = match mode {
+        Mode::Off => &[],
+        Mode::Auto => &[Mode::Native, Mode::Generic],
+        Mode::Native => &[Mode::Native],
+        Mode::Generic => &[Mode::Generic],
+    };
+    for tried in tries {
+        let flags = if *tried == Mode::Native { XdpMode::Driver } else { XdpMode::Skb };
+        match kernel.program()?.attach(interface, flags) {
+            Ok(link) => {
+                let interface = interface.to_owned();
+                return Ok(Some(Attached { interface, mode: *tried, link }));
+            }
+            Err(error) => {
+                let error = attach_error(interface, *tried, &error);
+                if mode != Mode::Auto {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "no {tried} XDP on {interface}");
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Leaves the program attached when the process ends.
+///
+/// # Errors
+/// If the link can't be pinned: no bpffs, or an attachment of the old kind.
+pub fn keep(kernel: &mut Kernel, attached: Attached, pins: &Path) -> Result<PathBuf, DatapathError> {
+    let path = pin_path(pins, &attached.interface);
+    let failed = |reason: String| DatapathError::Attach {
+        interface: attached.interface.clone(),
+        reason: format!("the link can't be pinned at {}: {reason}", path.display()),
+        cure: "mount bpffs there, or set xdp.keep_attached = false".to_owned(),
+    };
+    fs::create_dir_all(pins).map_err(|error| failed(error.to_string()))?;
+    let program = kernel.program()?;
+    let link = program.take_link(attached.link).map_err(|error| failed(error.to_string()))?;
+    let link = FdLink::try_from(link).map_err(|error| failed(error.to_string()))?;
+    link.pin(&path).map_err(|error| failed(error.to_string()))?;
+    Ok(path)
+}
+
+/// Takes a program off that an earlier run left attached.
+fn unpin(path: &Path) {
+    if path.exists()
+        && let Err(error) = PinnedLink::from_pin(path).map(PinnedLink::unpin)
+    {
+        tracing::warn!(%error, "{} can't be removed", path.display());
+    }
+}
+
+fn pin_path(pins: &Path, interface: &str) -> PathBuf {
+    pins.join(format!("link-{interface}"))
+}
+
+fn attach_error(interface: &str, mode: Mode, error: &ProgramError) -> DatapathError {
+    use std::error::Error;
+    let mut code = None;
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            code = error.raw_os_error();
+        }
+        cause = error.source();
+    }
+    let (reason, cure) = match (error, code) {
+        (ProgramError::UnknownInterface { .. }, _) => {
+            ("there is no such interface".to_owned(), "correct xdp.interfaces; `ip link` lists them")
+        }
+        (_, Some(libc::EBUSY | libc::EEXIST)) => (
+            "another XDP program is attached".to_owned(),
+            "`ip link show` names it; take it off with `ip link set dev IF xdp off`",
+        ),
+        (_, Some(libc::EOPNOTSUPP)) => (
+            format!("the driver has no {mode} XDP"),
+            "set xdp.mode = \"generic\", or \"auto\" to take what there is",
+        ),
+        (_, Some(libc::EPERM | libc::EACCES)) => {
+            ("not permitted".to_owned(), "run as root, or with CAP_BPF and CAP_NET_ADMIN")
+        }
+        (_, Some(libc::ERANGE | libc::EINVAL)) => (
+            format!("the driver refuses {mode} XDP as the interface is set up"),
+            "lower its MTU below a page (3,498), switch LRO off and give it as many rx as tx queues; `cargo xtask doctor` looks",
+        ),
+        (error, _) => (error.to_string(), "`cargo xtask doctor` looks at the interface"),
+    };
+    let cure = cure.to_owned();
+    DatapathError::Attach { interface: interface.to_owned(), reason, cure }
+}

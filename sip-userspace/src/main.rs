@@ -1,0 +1,2 @@
+//! The command `homeward`.
+fn main() {}

@@ -1,0 +1,212 @@
+//! Answers to requests (RFC 3261 section 8.2.6): which header fields they carry, and where they go
+//! (18.2.2, RFC 3581).
+//!
+//! Same request, same bytes: the To tag is a keyed hash of the request, never random. Works on
+//! every message with a readable top Via, so that broken requests can be answered too.
+
+use std::net::SocketAddr;
+
+use rsip::Header;
+use sip_common::siphash::{Key, hash};
+
+use super::{
+    fault::Silence,
+    header::Name,
+    lex::{self, Hides},
+    message::Message,
+    reason,
+    via::Via,
+};
+
+/// An answer before it is bound to a request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    phrase: Option<String>,
+    lines: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer with this status and nothing else.
+    pub fn new(status: u16) -> Self {
+        Self { status, phrase: None, lines: Vec::new() }
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// With a reason phrase of its own, which names the cause (section 21.4.1).
+    #[must_use]
+    pub fn phrase(mut self, phrase: impl ToString) -> Self {
+        self.phrase = Some(phrase.to_string());
+        self
+    }
+
+    /// With a header field more.
+    #[must_use]
+    pub fn with(mut self, header: impl Into<Header>) -> Self {
+        self.lines.extend_from_slice(header.into().to_string().as_bytes());
+        self.lines.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// With a header line more, which may hold bytes of a request.
+    pub fn push_line(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.lines.extend_from_slice(part);
+        }
+        self.lines.extend_from_slice(b"\r\n");
+    }
+
+    /// The bytes that answer this message along this path.
+    pub fn compose(&self, message: &Message<'_>, path: &Path<'_>, tag: u64) -> Vec<u8> {
+        let phrase = self.phrase.as_deref().unwrap_or(reason::phrase(self.status));
+        let mut out = Vec::with_capacity(message.datagram().len().saturating_add(256));
+        out.extend_from_slice(format!("SIP/2.0 {} {phrase}\r\n", self.status).as_bytes());
+        path.push_vias(message, &mut out);
+        for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+            let Some(value) = message.first(name) else { continue };
+            out.extend_from_slice(name.text().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            if name == Name::To && self.status != 100 && !has_tag(value) {
+                out.extend_from_slice(format!(";tag={tag:016x}").as_bytes());
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(&self.lines);
+        out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        out
+    }
+}
+
+fn has_tag(to: &[u8]) -> bool {
+    super::address::Address::parse(to).is_ok_and(|to| to.tag().is_some())
+}
+
+/// The To tag of this host's answers to a request.
+pub fn tag(message: &Message<'_>, secret: Key) -> u64 {
+    let mut text = Vec::with_capacity(256);
+    let top = message.first(Name::Via).unwrap_or_default();
+    let top = lex::split_first(top, Hides::Comments).map_or(top, |(first, _)| first);
+    text.extend_from_slice(top);
+    for name in [Name::CallId, Name::From, Name::CSeq] {
+        text.push(0);
+        text.extend_from_slice(message.first(name).unwrap_or_default());
+    }
+    hash(secret, &text)
+}
+
+/// The way back to where a request came from.
+#[derive(Clone, Debug)]
+pub struct Path<'m> {
+    /// Where the answer goes.
+    pub to: SocketAddr,
+    /// The first Via line with received and rport filled in; `None` to copy it as it is.
+    first_line: Option<Vec<u8>>,
+    _message: std::marker::PhantomData<&'m ()>,
+}
+
+impl<'m> Path<'m> {
+    /// The way back for a message from this source.
+    pub fn of(message: &'m Message<'_>, source: SocketAddr) -> Result<Self, Silence> {
+        let line = message.first(Name::Via).ok_or(Silence::NoVia)?;
+        let whole = lex::split_first(line, Hides::Comments)
+            .ok()
+            .and_then(|(top, rest)| Some((Via::parse(top).ok()?, rest)));
+        let (to, first_line) = match whole {
+            Some((via, rest)) => {
+                let mut value = via.stamped(source);
+                if let Some(rest) = rest {
+                    value.push(b',');
+                    value.extend_from_slice(rest);
+                }
+                (via.answer_to(source), Some(value))
+            }
+            // Broken behind sent-by: copied as it is, answered by sent-by.
+            None => {
+                let via = Via::parse_head(line).map_err(|_| Silence::NoVia)?;
+                (via.answer_to(source), None)
+            }
+        };
+        Ok(Self { to, first_line, _message: std::marker::PhantomData })
+    }
+
+    /// The first Via line's value as answers and forwarded requests carry it.
+    pub fn first_line<'v>(&'v self, message: &'v Message<'_>) -> &'v [u8] {
+        self.first_line.as_deref().or_else(|| message.first(Name::Via)).unwrap_or_default()
+    }
+
+    fn push_vias(&self, message: &Message<'_>, out: &mut Vec<u8>) {
+        for (at, value) in message.all(Name::Via).enumerate() {
+            out.extend_from_slice(b"Via: ");
+            out.extend_from_slice(if at == 0 { self.first_line(message) } else { value });
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: Key = Key { k0: 1, k1: 2 };
+
+    fn answer(text: &str, source: &str) -> (String, SocketAddr) {
+        let message = Message::parse(text.as_bytes()).unwrap();
+        let path = Path::of(&message, source.parse().unwrap()).unwrap();
+        let answer = Answer::new(404);
+        let bytes = answer.compose(&message, &path, tag(&message, SECRET));
+        (String::from_utf8(bytes).unwrap(), path.to)
+    }
+
+    #[test]
+    fn an_answer_carries_the_vias_and_the_four_fields() {
+        let (text, to) = answer(
+            "REGISTER sip:b SIP/2.0\r\nt: sip:a@b\r\nCSEQ: 1   REGISTER\r\n\
+             v: SIP/2.0/UDP h;rport;branch=z9hG4bK1 , SIP/2.0/UDP i\r\n\
+             f: <sip:a@b>;tag=1\r\ni: x@y\r\nVia: SIP/2.0/UDP j\r\n\r\n",
+            "192.0.2.1:4000",
+        );
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert_eq!(lines[0], "SIP/2.0 404 Not Found");
+        assert_eq!(
+            lines[1],
+            "Via: SIP/2.0/UDP h;rport=4000;branch=z9hG4bK1;received=192.0.2.1, SIP/2.0/UDP i"
+        );
+        assert_eq!(lines[2], "Via: SIP/2.0/UDP j");
+        assert_eq!(lines[3], "From: <sip:a@b>;tag=1");
+        assert!(lines[4].starts_with("To: sip:a@b;tag=") && lines[4].len() == 32, "{}", lines[4]);
+        assert_eq!(lines[5..], ["Call-ID: x@y", "CSeq: 1   REGISTER", "Content-Length: 0", "", ""]);
+        assert_eq!(to, "192.0.2.1:4000".parse().unwrap());
+    }
+
+    #[test]
+    fn a_tag_is_kept_and_a_new_one_depends_on_the_request_alone() {
+        let text = "OPTIONS sip:b SIP/2.0\r\nTo: <sip:a@b>;tag=old\r\nVia: SIP/2.0/UDP h\r\n\r\n";
+        assert!(answer(text, "192.0.2.1:1").0.contains("To: <sip:a@b>;tag=old\r\n"));
+        let text = text.replace(";tag=old", "");
+        assert_eq!(answer(&text, "192.0.2.1:1").0, answer(&text, "192.0.2.1:1").0);
+        let other = text.replace("UDP h", "UDP i");
+        let to = |text: &str| {
+            let answer = answer(text, "192.0.2.1:1").0;
+            answer.lines().find(|line| line.starts_with("To")).unwrap().to_owned()
+        };
+        assert_ne!(to(&text), to(&other));
+    }
+
+    #[test]
+    fn broken_requests_are_answered_along_their_sent_by() {
+        let (text, to) = answer(
+            "INVITE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.15:99;;,;,,\r\n\r\n",
+            "192.0.2.7:4000",
+        );
+        assert!(text.contains("Via: SIP/2.0/UDP 192.0.2.15:99;;,;,,\r\n"));
+        assert_eq!(to, "192.0.2.7:99".parse().unwrap());
+        let message = Message::parse(b"INVITE sip:b SIP/2.0\r\nVia: nonsense\r\n\r\n").unwrap();
+        let path = Path::of(&message, "192.0.2.7:4000".parse().unwrap());
+        assert_eq!(path.err(), Some(Silence::NoVia));
+    }
+}

@@ -1,0 +1,117 @@
+//! Names of header fields: long and compact, any case.
+
+use std::fmt;
+
+/// A header field that is read; every other one is carried along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// Via, `v`.
+    Via,
+    /// From, `f`.
+    From,
+    /// To, `t`.
+    To,
+    /// Call-ID, `i`.
+    CallId,
+    /// CSeq.
+    CSeq,
+    /// Max-Forwards.
+    MaxForwards,
+    /// Content-Length, `l`.
+    ContentLength,
+    /// Contact, `m`.
+    Contact,
+    /// Expires.
+    Expires,
+    /// Route.
+    Route,
+    /// Require.
+    Require,
+    /// Proxy-Require.
+    ProxyRequire,
+    /// User-Agent.
+    UserAgent,
+    /// Retry-After.
+    RetryAfter,
+    /// Any other.
+    Other,
+}
+
+const NAMES: &[(&str, Name)] = &[
+    ("Via", Name::Via),
+    ("v", Name::Via),
+    ("From", Name::From),
+    ("f", Name::From),
+    ("To", Name::To),
+    ("t", Name::To),
+    ("Call-ID", Name::CallId),
+    ("i", Name::CallId),
+    ("CSeq", Name::CSeq),
+    ("Max-Forwards", Name::MaxForwards),
+    ("Content-Length", Name::ContentLength),
+    ("l", Name::ContentLength),
+    ("Contact", Name::Contact),
+    ("m", Name::Contact),
+    ("Expires", Name::Expires),
+    ("Route", Name::Route),
+    ("Require", Name::Require),
+    ("Proxy-Require", Name::ProxyRequire),
+    ("User-Agent", Name::UserAgent),
+    ("Retry-After", Name::RetryAfter),
+];
+
+impl Name {
+    /// The name that a header line begins with.
+    pub fn of(text: &[u8]) -> Self {
+        NAMES
+            .iter()
+            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text))
+            .map_or(Self::Other, |(_, name)| *name)
+    }
+
+    /// The name in its long form.
+    pub fn text(self) -> &'static str {
+        NAMES.iter().find(|(_, name)| *name == self).map_or("Other", |(text, _)| *text)
+    }
+
+    /// Whether a message may hold it once at most.
+    pub const fn single(self) -> bool {
+        matches!(
+            self,
+            Self::From
+                | Self::To
+                | Self::CallId
+                | Self::CSeq
+                | Self::MaxForwards
+                | Self::ContentLength
+                | Self::Expires
+        )
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_whole_and_in_any_case() {
+        for (text, name) in [
+            ("VIA", Name::Via),
+            ("v", Name::Via),
+            ("V", Name::Via),
+            ("Via2", Name::Other),
+            ("X-Via", Name::Other),
+            ("C%6Fntact", Name::Other),
+            ("cseq", Name::CSeq),
+            ("", Name::Other),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Where the committed assignment table is kept.
+//!
+//! The store is the truth, the table in memory and the kernel's maps are copies (invariant I3).
+//! Invariants: a commit names the revision that it is based on and is refused if that is not the
+//! last one (I9); it is durable when its caller hears of it, or it never was. A store that is
+//! damaged, foreign or newer than this program is refused and left as it is.
+//! Deliberately absent: what a change means; the caller has checked it against the table at the
+//! revision that it names.
+
+mod memory;
+mod sqlite;
+
+use std::path::PathBuf;
+
+use crossbeam::channel;
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+
+use crate::core::table::{ApplyError, Change, Commit, Meta, Proposal, Revision, Table};
+
+/// Called once with what became of a proposal, on the store's thread: it must not block.
+pub type Done = Box<dyn FnOnce(Result<Commit, StoreError>) + Send>;
+
+/// A store of the assignment table.
+pub trait AssignmentStore: Send + Sync {
+    /// The whole table, for the host that is called `this` among the servers.
+    ///
+    /// # Errors
+    /// If the store can't be read, or contradicts itself.
+    fn load(&self, this: &str) -> Result<Table, StoreError>;
+
+    /// Commits a proposal and then calls `done`.
+    fn submit(&self, proposal: Proposal, done: Done);
+
+    /// The last commits, newest first: those before `before` if it is given, at most `limit`.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Commits a proposal and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the table has changed since, or as the store fails.
+    fn commit(&self, proposal: Proposal) -> Result<Commit, StoreError> {
+        let (sender, receiver) = channel::bounded(1);
+        self.submit(
+            proposal,
+            Box::new(move |result| {
+                // The receiver waits below; it is never gone.
+                let _ = sender.send(result);
+            }),
+        );
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// A commit as the history keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The table's revision with it.
+    pub revision: Revision,
+    /// Wall-clock time, ms since 1970.
+    pub at_ms: u64,
+    /// Who made it.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// Number of its changes.
+    pub count: usize,
+    /// Its changes, unless there were more than [`RECORD_CHANGES_MAX`].
+    pub changes: Option<Vec<Change>>,
+}
+
+/// Changes of one commit that the history keeps.
+pub const RECORD_CHANGES_MAX: usize = 100;
+/// Commits that the history keeps.
+pub const HISTORY_MAX: usize = 100_000;
+
+impl From<&Commit> for Record {
+    fn from(commit: &Commit) -> Self {
+        let count = commit.changes.len();
+        Self {
+            revision: commit.revision,
+            at_ms: commit.at_ms,
+            by: commit.by.clone(),
+            why: commit.why.clone(),
+            count,
+            changes: (count <= RECORD_CHANGES_MAX).then(|| commit.changes.clone()),
+        }
+    }
+}
+
+/// Why a store can't be used, or did not commit.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else changed the table.
+    #[error("the table has changed: it is at revision {current}; look again and repeat")]
+    Conflict {
+        /// The newer revision.
+        current: Revision,
+    },
+    /// The changes don't fit the table.
+    #[error("the change does not fit the table: {0}")]
+    Rejected(String),
+    /// There is no store.
+    #[error("{path}: no such store; start `homeward run` once to create it, or correct the path")]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// There is something already.
+    #[error("{path}: exists already and is left as it is; remove it to create a new table")]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Not what was written.
+    #[error(
+        "{path}: the store is damaged ({cause}); it is left as it is: restore a copy, or move it \
+         away to begin with an empty table"
+    )]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// Some other program's data base.
+    #[error("{path}: a data base, but not Homeward's; correct the path")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Made by a later version.
+    #[error(
+        "{path}: layout {found} is newer than this program's {known}; upgrade the program, or \
+         restore a copy from before the upgrade"
+    )]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its layout.
+        found: u32,
+        /// The newest layout that is known.
+        known: u32,
+    },
+    /// Another process has it open.
+    #[error("{path}: in use by another homeward; stop that one first")]
+    InUse {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("{path}: {source}; {cure}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// SQLite failed for another reason.
+    #[error("{path}: {source}; check the disk's space and permissions")]
+    Sqlite {
+        /// The store.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// No random bytes.
+    #[error("no random bytes for the cluster's secrets: {0}")]
+    Random(String),
+    /// The store's thread has ended.
+    #[error("the store is closed; restart the daemon")]
+    Closed,
+}
+
+impl From<ApplyError> for StoreError {
+    fn from(error: ApplyError) -> Self {
+        Self::Rejected(error.to_string())
+    }
+}
+
+/// What a new table begins with: its number of slots, and secrets from the system.
+///
+/// # Errors
+/// If the system gives no random bytes.
+pub fn new_meta(slots: u32) -> Result<Meta, StoreError> {
+    let mut bytes = [0; 40];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random(error.to_string()))?;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let mut word = || words.next().unwrap_or_default();
+    let mut key = || sip_common::siphash::Key { k0: word(), k1: word() };
+    let (client_secret, tag_secret) = (key(), key());
+    let cluster = format!("{:016x}", word());
+    Ok(Meta { cluster, client_secret, tag_secret, slots })
+}
+
+/// Wall-clock time, ms since 1970.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod conformance;

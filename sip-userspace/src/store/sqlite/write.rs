@@ -1,0 +1,149 @@
+//! A proposal becomes a commit: one transaction that compares and raises the revision.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::failed;
+use crate::{
+    core::table::{Assignment, Change, Commit, Proposal, Revision, Server, overrides::AOR_MAX},
+    store::{HISTORY_MAX, Record, StoreError, now_ms},
+};
+
+/// Bits of `assignment.flags`.
+pub(super) const PINNED: u32 = 1;
+pub(super) const NO_REDIRECT: u32 = 2;
+pub(super) const MOVING: u32 = 4;
+
+pub(super) fn commit(
+    connection: &mut Connection,
+    path: &Path,
+    proposal: Proposal,
+) -> Result<Commit, StoreError> {
+    let failed = |error| failed(path, error);
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let current = revision(&transaction).map_err(failed)?;
+    if proposal.base != current {
+        return Err(StoreError::Conflict { current });
+    }
+    let Proposal { base, by, why, changes } = proposal;
+    let commit = Commit { revision: base.next(), at_ms: now_ms(), by, why, changes };
+    for change in &commit.changes {
+        write(&transaction, change, &commit)?.map_err(failed)?;
+    }
+    finish(&transaction, &commit).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok(commit)
+}
+
+pub(super) fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
+    let mut statement = connection.prepare_cached("SELECT epoch, counter FROM meta")?;
+    statement.query_row([], |row| Ok(Revision { epoch: row.get(0)?, counter: row.get(1)? }))
+}
+
+/// Writes one change; the outer error is one that no constraint of SQL sees.
+fn write(
+    transaction: &Transaction<'_>,
+    change: &Change,
+    commit: &Commit,
+) -> Result<rusqlite::Result<()>, StoreError> {
+    Ok(match change {
+        Change::Server { index, server } => put_server(transaction, *index, server),
+        Change::RemoveServer { index } => {
+            match transaction.execute("DELETE FROM server WHERE id = ?1", [index]) {
+                Ok(0) => return Err(StoreError::Rejected(format!("no server {index}"))),
+                result => result.map(|_| ()),
+            }
+        }
+        Change::Place { slot, server: Some(server) } => transaction
+            .execute("INSERT OR REPLACE INTO placed VALUES (?1, ?2)", [*slot, u32::from(*server)])
+            .map(|_| ()),
+        Change::Place { slot, server: None } => {
+            transaction.execute("DELETE FROM placed WHERE slot = ?1", [slot]).map(|_| ())
+        }
+        Change::Assign { aor, .. } if aor.len() > AOR_MAX => {
+            return Err(StoreError::Rejected(format!("an AoR of {} bytes", aor.len())));
+        }
+        Change::Assign { aor, assignment } => put_assignment(transaction, aor, *assignment, commit),
+        Change::Unassign { aor } => transaction
+            .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
+            .and_then(|mut statement| statement.execute([aor]))
+            .map(|_| ()),
+    })
+}
+
+fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "INSERT INTO server VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, contact_host = ?4,
+             contact_port = ?5, weight = ?6, state = ?7, standby = ?8",
+            params![
+                index,
+                server.name,
+                server.address.to_string(),
+                server.contact.host,
+                server.contact.port,
+                server.weight,
+                server.state.label(),
+                server.standby
+            ],
+        )
+        .map(|_| ())
+}
+
+fn put_assignment(
+    transaction: &Transaction<'_>,
+    aor: &str,
+    assignment: Assignment,
+    commit: &Commit,
+) -> rusqlite::Result<()> {
+    let reason = reason(transaction, &commit.why)?;
+    let flags = [
+        (assignment.pinned, PINNED),
+        (assignment.no_redirect, NO_REDIRECT),
+        (assignment.moving, MOVING),
+    ];
+    let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+    let mut statement =
+        transaction.prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let Revision { epoch, counter } = commit.revision;
+    statement.execute(params![aor, assignment.server, flags, epoch, counter, reason])?;
+    Ok(())
+}
+
+fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
+    let mut find = transaction.prepare_cached("SELECT id FROM reason WHERE why = ?1")?;
+    if let Some(id) = find.query_row([why], |row| row.get(0)).optional()? {
+        return Ok(id);
+    }
+    transaction.execute("INSERT INTO reason (why) VALUES (?1)", [why])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// Raises the revision and writes the history.
+fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
+    let Revision { epoch, counter } = commit.revision;
+    let of_slots = |change: &Change| !matches!(change, Change::Assign { .. } | Change::Unassign { .. });
+    transaction
+        .prepare_cached(
+            "UPDATE meta SET epoch = ?1, counter = ?2,
+             slots_epoch = iif(?3, ?1, slots_epoch), slots_counter = iif(?3, ?2, slots_counter)",
+        )?
+        .execute(params![epoch, counter, commit.changes.iter().any(of_slots)])?;
+
+    let record = Record::from(commit);
+    let changes = record.changes.and_then(|changes| serde_json::to_string(&changes).ok());
+    transaction
+        .prepare_cached(
+            "INSERT INTO history (epoch, counter, at_ms, by, why, count, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![epoch, counter, record.at_ms, record.by, record.why, record.count, changes])?;
+    let last = transaction.last_insert_rowid();
+    transaction
+        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
+        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
+    Ok(())
+}

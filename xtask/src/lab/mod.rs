@@ -1,0 +1,162 @@
+//! A lab of hosts on this machine: a client, two Homeward hosts and an edge
+//! proxy, joined by a switch as on a real network.
+//!
+//! Every host is a network namespace `hw-<name>-<host>` whose `eth0` is a veth
+//! to the bridge in `hw-<name>-net`. Invariants: the machine's own namespace gets
+//! no interface; `down` leaves no namespace, process, mount or file, also after a
+//! crash or Ctrl-C; labs of different names stand side by side. Deliberately
+//! absent: a way out. Nothing in a lab reaches any other network.
+
+mod cleanup;
+pub mod cli;
+mod daemon;
+mod edge;
+mod host;
+pub mod namespace;
+mod network;
+mod service;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use nix::mount::{MsFlags, mount};
+
+pub use self::{
+    daemon::Daemon,
+    host::{Host, HostName, PREFIX_V4, PREFIX_V6},
+    service::Service,
+};
+use crate::{interrupt, setup};
+
+/// A lab that stands; dropping it takes it down.
+#[derive(Debug)]
+pub struct Lab {
+    name: String,
+    /// The edge proxy; in an option, since it has to end before the rest is removed.
+    edge: Option<Service>,
+}
+
+impl Lab {
+    /// Sets a lab up, first taking down what there is of that name.
+    ///
+    /// Needs root and what `cargo xtask setup` installs.
+    pub fn up(name: &str) -> Result<Self> {
+        check_name(name)?;
+        if !nix::unistd::geteuid().is_root() {
+            bail!("a lab needs root, for its network namespaces; run the command with sudo");
+        }
+        let kamailio = setup::find_kamailio()?;
+        cleanup::remove(name)?;
+        let on_signal = name.to_owned();
+        interrupt::register(name, move || cleanup::remove(&on_signal))?;
+        let mut lab = Self { name: name.to_owned(), edge: None };
+        // From here on, an error drops `lab`, which takes down what there is of it.
+        make_run_dir(name)?;
+        network::build(name)
+            .with_context(|| format!("the network of lab {name} can't be built"))?;
+        lab.edge = Some(edge::start(&lab, &kamailio)?);
+        Ok(lab)
+    }
+
+    /// Its name, as in the namespaces' names.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One of its hosts.
+    pub fn host(&self, name: HostName) -> Host {
+        Host::new(&self.name, name)
+    }
+
+    /// Logs, configurations, sockets: `/run/homeward-lab-<name>`.
+    pub fn run_dir(&self) -> PathBuf {
+        run_dir(&self.name)
+    }
+
+    /// A bpffs of the lab's own, for pins: `ip netns exec` hides the host's.
+    pub fn bpffs(&self) -> PathBuf {
+        bpffs(&self.name)
+    }
+
+    /// Takes it down; as dropping it does, but tells what went wrong.
+    pub fn down(mut self) -> Result<()> {
+        self.take_down()
+    }
+
+    /// Lets it stand after this program has ended; `lab down` removes it.
+    pub fn leave_standing(mut self) {
+        interrupt::forget(&self.name);
+        if let Some(edge) = self.edge.take() {
+            edge.leave_running();
+        }
+        std::mem::forget(self);
+    }
+
+    fn take_down(&mut self) -> Result<()> {
+        drop(self.edge.take());
+        let outcome = cleanup::remove(&self.name);
+        interrupt::forget(&self.name);
+        outcome
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = self.take_down() {
+            eprintln!(
+                "lab {}: {error:#}; try `cargo xtask lab down --name {}`",
+                self.name, self.name
+            );
+        }
+    }
+}
+
+/// Removes whatever there is of the lab `name`.
+pub fn down(name: &str) -> Result<()> {
+    check_name(name)?;
+    cleanup::remove(name)
+}
+
+/// Names go into namespaces' names and paths.
+fn check_name(name: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 32 || !name.chars().all(fits) {
+        bail!("`{name}` can't be a lab's name: use 1 to 32 of a-z, 0-9 and -");
+    }
+    Ok(())
+}
+
+fn run_dir(name: &str) -> PathBuf {
+    Path::new("/run").join(format!("homeward-lab-{name}"))
+}
+
+fn bpffs(name: &str) -> PathBuf {
+    run_dir(name).join("bpf")
+}
+
+fn make_run_dir(name: &str) -> Result<()> {
+    let bpffs = bpffs(name);
+    std::fs::create_dir_all(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
+    mount(Some("bpf"), &bpffs, Some("bpf"), MsFlags::empty(), None::<&str>)
+        .with_context(|| format!("cannot mount a bpffs at {}", bpffs.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_labs_name_can_be_part_of_a_path_and_of_a_namespaces_name() {
+        for (name, good) in [
+            ("lab", true),
+            ("test-claim-1", true),
+            ("", false),
+            ("../etc", false),
+            ("Lab", false),
+            ("a b", false),
+            ("123456789012345678901234567890123", false),
+        ] {
+            assert_eq!(check_name(name).is_ok(), good, "{name:?}");
+        }
+    }
+}

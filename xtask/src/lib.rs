@@ -1,0 +1,16 @@
+//! Everything around the product that a developer types as `cargo xtask ...`:
+//! set-up, doctor, build, and a lab of hosts on one machine.
+//!
+//! A library, so that the end-to-end tests use the same lab and the same build
+//! as the commands do. Deliberately absent: any dependency on the product's own
+//! crates. What is tested here is what a user would start, over the wire.
+// What these commands print is their result; there is no other writer.
+#![allow(clippy::print_stdout)]
+
+pub mod build;
+pub mod doctor;
+pub mod interrupt;
+pub mod lab;
+pub mod process;
+pub mod setup;
+pub mod workspace;

@@ -1,0 +1,40 @@
+//! `cargo xtask COMMAND`: parses the command line and calls the library.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::{build, doctor, lab, setup};
+
+/// Homeward's set-up, build and lab.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or install what building and testing needs; safe to repeat
+    Setup(setup::Options),
+    /// Look at this host and say what it lacks; changes nothing
+    Doctor(doctor::Options),
+    /// Build the kernel program and the daemon that carries it
+    Build(build::Options),
+    /// Hosts on this machine: network namespaces joined by a switch
+    Lab(lab::cli::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome: Result<ExitCode> = match Cli::parse().command {
+        Command::Setup(options) => setup::command(&options),
+        Command::Doctor(options) => doctor::command(&options),
+        Command::Build(options) => build::command(&options),
+        Command::Lab(options) => lab::cli::command(&options),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
