@@ -70,12 +70,16 @@ impl Generator {
                 .map(|processor| {
                     let (stop, threads, frame) = (&stop, &threads, &frame);
                     scope.spawn(move || {
-                        threads.lock().unwrap_or_else(PoisonError::into_inner).push(pthread::pthread_self());
+                        threads
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(pthread::pthread_self());
                         send(program, pair.client_index, processor, frame, stop)
                     })
                 })
                 .collect();
-            let watched = watch(kernel, order, || senders.iter().any(|sender| sender.is_finished()));
+            let watched =
+                watch(kernel, order, || senders.iter().any(|sender| sender.is_finished()));
             stop.store(true, Ordering::Relaxed);
             let deadline = Instant::now() + Duration::from_secs(5);
             while senders.iter().any(|sender| !sender.is_finished()) && Instant::now() < deadline {
@@ -97,7 +101,9 @@ impl Generator {
         let sending = || lanes.iter().take(order.processors);
         let errors: u64 = sending().map(|lane| lane.errors).sum();
         if errors > 0 {
-            bail!("the generator's program failed {errors} times: is the interface's headroom gone?");
+            bail!(
+                "the generator's program failed {errors} times: is the interface's headroom gone?"
+            );
         }
         self.next += order.requests();
         let answers = sum(&kernel.answers.get(&0, 0)?);
@@ -133,7 +139,8 @@ impl Generator {
             branch_at: order.branch_at as u64,
             ..Answers::default()
         };
-        let all = |value| PerCpuValues::try_from(vec![value; nr_cpus().map_err(|(_, error)| error)?]);
+        let all =
+            |value| PerCpuValues::try_from(vec![value; nr_cpus().map_err(|(_, error)| error)?]);
         kernel.answers.set(0, all(zero)?, 0)?;
         let none = vec![0; nr_cpus().map_err(|(_, error)| error)?];
         for bucket in 0..LATENCY_MAX {
@@ -144,7 +151,13 @@ impl Generator {
 }
 
 /// One processor's live-frames call; returns when `stop` is set and a signal came.
-fn send(program: &Xdp, interface: u32, processor: usize, frame: &[u8], stop: &AtomicBool) -> Result<()> {
+fn send(
+    program: &Xdp,
+    interface: u32,
+    processor: usize,
+    frame: &[u8],
+    stop: &AtomicBool,
+) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(processor)?;
     sched_setaffinity(Pid::from_raw(0), &set).context("cannot stay on one processor")?;
@@ -185,7 +198,8 @@ fn watch(kernel: &Kernel, order: &Order, ended: impl Fn() -> bool) -> Result<()>
     let (last, mut seen) = (Instant::now(), 0);
     while last.elapsed() < LAST_ANSWER {
         let answered = sum(&kernel.answers.get(&0, 0)?).all();
-        let sent = kernel.lanes.get(&0, 0)?.iter().take(order.processors).map(|lane| lane.sent).sum();
+        let sent =
+            kernel.lanes.get(&0, 0)?.iter().take(order.processors).map(|lane| lane.sent).sum();
         if answered == seen && (answered >= sent || order.unanswered) {
             break;
         }

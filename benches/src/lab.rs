@@ -63,7 +63,8 @@ impl Lab {
     /// # Errors
     /// Without root, without `ip`, or while another run is on.
     pub fn new() -> Result<Self> {
-        let lock = File::create(LOCK).with_context(|| format!("cannot create {LOCK}: not root?"))?;
+        let lock =
+            File::create(LOCK).with_context(|| format!("cannot create {LOCK}: not root?"))?;
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, error)| anyhow!("another bench is running ({LOCK}: {error})"))?;
         clear();
@@ -85,10 +86,30 @@ impl Lab {
         let queues = thread::available_parallelism()?.to_string();
         ip(&["netns", "add", &namespace])?;
         ip(&[
-            "link", "add", &client_interface, "netns", CLIENTS, "address", &mac(client_mac),
-            "numrxqueues", &queues, "numtxqueues", &queues, "type", "veth",
-            "peer", "name", SERVER_INTERFACE, "netns", &namespace, "address", &mac(server_mac),
-            "numrxqueues", &queues, "numtxqueues", &queues,
+            "link",
+            "add",
+            &client_interface,
+            "netns",
+            CLIENTS,
+            "address",
+            &mac(client_mac),
+            "numrxqueues",
+            &queues,
+            "numtxqueues",
+            &queues,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            SERVER_INTERFACE,
+            "netns",
+            &namespace,
+            "address",
+            &mac(server_mac),
+            "numrxqueues",
+            &queues,
+            "numtxqueues",
+            &queues,
         ])?;
         for (space, interface, address) in
             [(CLIENTS, client_interface.as_str(), client), (&namespace, SERVER_INTERFACE, server)]
@@ -106,11 +127,21 @@ impl Lab {
         let client_text = client.to_string();
         let lladdr = mac(client_mac);
         ip(&[
-            "-n", &namespace, "neighbour", "replace", &client_text, "lladdr", &lladdr,
-            "dev", SERVER_INTERFACE, "nud", "permanent",
+            "-n",
+            &namespace,
+            "neighbour",
+            "replace",
+            &client_text,
+            "lladdr",
+            &lladdr,
+            "dev",
+            SERVER_INTERFACE,
+            "nud",
+            "permanent",
         ])?;
         ip(&["-n", &namespace, "route", "add", "10.128.0.0/12", "via", &client_text])?;
-        let index = inside(CLIENTS, &["cat", &format!("/sys/class/net/{client_interface}/ifindex")])?;
+        let index =
+            inside(CLIENTS, &["cat", &format!("/sys/class/net/{client_interface}/ifindex")])?;
         let client_index = index.trim().parse().context("no interface number")?;
         Ok(Pair { namespace, client_interface, client_index, client_mac, server_mac, server })
     }

@@ -71,11 +71,7 @@ impl Order {
 
     /// Time between two requests of one processor, in ns, times 256.
     pub fn interval_q8(&self) -> u64 {
-        if self.rate > 0.0 {
-            (256e9 * self.processors as f64 / self.rate) as u64
-        } else {
-            0
-        }
+        if self.rate > 0.0 { (256e9 * self.processors as f64 / self.rate) as u64 } else { 0 }
     }
 }
 

@@ -1,10 +1,6 @@
 //! `homeward-bench BENCH`: parses the command line, runs one bench, prints its report.
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use benches::{

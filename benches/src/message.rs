@@ -45,7 +45,9 @@ pub fn text(len: usize, vias: usize) -> Result<Vec<u8>> {
     for hop in 1..vias {
         write!(text, "Via: SIP/2.0/UDP 192.0.2.{hop}:5060;branch=z9hG4bKhop{hop}\r\n")?;
     }
-    text.push_str("Max-Forwards: 70\r\nContact: <sip:phone@198.51.100.77:5060>\r\nExpires: 600\r\n");
+    text.push_str(
+        "Max-Forwards: 70\r\nContact: <sip:phone@198.51.100.77:5060>\r\nExpires: 600\r\n",
+    );
     let tail = "Content-Length: 0\r\n\r\n";
     pad(&mut text, len.saturating_sub(tail.len()));
     text.push_str(tail);

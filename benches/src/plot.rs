@@ -6,8 +6,10 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 use plotters::{
     chart::{ChartBuilder, SeriesLabelPosition},
-    prelude::{Circle, IntoDrawingArea as _, IntoLogRange as _, LineSeries, Palette, Palette99,
-        PathElement, Rectangle, SVGBackend},
+    prelude::{
+        Circle, IntoDrawingArea as _, IntoLogRange as _, LineSeries, Palette, Palette99,
+        PathElement, Rectangle, SVGBackend,
+    },
     style::{BLACK, Color as _, WHITE},
 };
 
@@ -20,9 +22,14 @@ pub type Line = (String, Vec<(f64, f64)>);
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn percentiles(path: &Path, title: &str, histograms: &[(String, &Histogram<u64>)]) -> Result<()> {
+pub fn percentiles(
+    path: &Path,
+    title: &str,
+    histograms: &[(String, &Histogram<u64>)],
+) -> Result<()> {
     let lines = histograms.iter().map(|(name, histogram)| {
-        let points = histogram.iter_quantiles(4).filter(|step| step.count_since_last_iteration() > 0);
+        let points =
+            histogram.iter_quantiles(4).filter(|step| step.count_since_last_iteration() > 0);
         let points = points.filter_map(|step| {
             let left = 1.0 - step.quantile();
             (left > 1e-7).then(|| (1.0 / left, step.value_iterated_to() as f64 / 1e3))
@@ -51,8 +58,10 @@ pub fn lines_on_logs(path: &Path, title: &str, axes: (&str, &str), lines: &[Line
         chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).draw()?;
         for (index, (name, points)) in lines.iter().enumerate() {
             let colour = Palette99::pick(index).to_rgba();
-            let points: Vec<_> = points.iter().copied().filter(|p| p.0 > 0.0 && p.1 > 0.0).collect();
-            chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
+            let points: Vec<_> =
+                points.iter().copied().filter(|p| p.0 > 0.0 && p.1 > 0.0).collect();
+            chart
+                .draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
                 .label(name)
@@ -82,7 +91,9 @@ pub fn bars(path: &Path, title: &str, unit: &str, bars: &[(String, f64)]) -> Res
             .y_label_area_size(96)
             .build_cartesian_2d(0.0..bars.len() as f64, 0.0..top * 1.1)?;
         let name = |x: &f64| match bars.get(*x as usize) {
-            Some((name, value)) if x.fract() > 0.4 && x.fract() < 0.6 => format!("{name}: {value:.0}"),
+            Some((name, value)) if x.fract() > 0.4 && x.fract() < 0.6 => {
+                format!("{name}: {value:.0}")
+            }
             _ => String::new(),
         };
         chart
@@ -115,9 +126,8 @@ fn draw(path: &Path, paint: impl FnOnce(&Area<'_>) -> Result<(), DrawError>) -> 
 
 /// The least and the most of some values, a little apart if they are one.
 fn span(values: impl Iterator<Item = f64>) -> Result<(f64, f64)> {
-    let (low, high) = values.fold((f64::INFINITY, 0.0f64), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
+    let (low, high) = values
+        .fold((f64::INFINITY, 0.0f64), |(low, high), value| (low.min(value), high.max(value)));
     if high <= 0.0 {
         return Err(anyhow!("nothing to draw"));
     }

@@ -37,7 +37,8 @@ impl Target {
 
     /// Whether the floor is kept.
     pub fn kept(&self) -> bool {
-        let better = if self.less_is_better { self.value <= self.floor } else { self.value >= self.floor };
+        let better =
+            if self.less_is_better { self.value <= self.floor } else { self.value >= self.floor };
         better && !self.rounds.is_empty()
     }
 }
@@ -100,8 +101,13 @@ impl Report {
         for target in &self.targets {
             lines.push(format!(
                 "  {:<8} {:>10.2}   floor {}, aim {}, p10 {:.2}, {} rounds: {}",
-                target.id, target.value, target.floor, target.aim, target.p10,
-                target.rounds.len(), if target.kept() { "kept" } else { "MISSED" }
+                target.id,
+                target.value,
+                target.floor,
+                target.aim,
+                target.p10,
+                target.rounds.len(),
+                if target.kept() { "kept" } else { "MISSED" }
             ));
         }
         for (name, value) in &self.figures {

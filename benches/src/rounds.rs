@@ -104,11 +104,12 @@ fn process(pid: &str) -> f64 {
 fn group_time(group: u32) -> f64 {
     let Ok(entries) = fs::read_dir("/proc") else { return 0.0 };
     let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let members = names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).filter(|pid| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        fields(rest, 2).first().is_some_and(|of| *of == f64::from(group))
-    });
+    let members =
+        names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).filter(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            fields(rest, 2).first().is_some_and(|of| *of == f64::from(group))
+        });
     members.map(|pid| process(&pid)).sum()
 }
 

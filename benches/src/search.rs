@@ -7,7 +7,8 @@ use anyhow::Result;
 pub struct Search {
     /// The rate that is tried first, a second.
     pub start: f64,
-    /// The rate grows by this factor until something is lost.
+    /// The rate changes by this factor at first, and by its square each time after that, up to
+    /// twice the rate, until both a good and a failing one are known.
     pub step: f64,
     /// The search ends when the lowest failing rate is within this share of the highest good one.
     pub precision: f64,
@@ -27,14 +28,14 @@ pub struct Found<T> {
 }
 
 impl Search {
-    /// Raises the rate by steps until something is lost, lowers it until nothing is, then halves
-    /// what is between. `trial` says what came of a rate, and whether it was free of loss.
+    /// Raises the rate by growing steps until something is lost, or lowers it until nothing is,
+    /// then halves what is between. `trial` says what came of a rate, and whether it was free of loss.
     ///
     /// # Errors
     /// The trial's own.
     pub fn run<T>(&self, mut trial: impl FnMut(f64) -> Result<(T, bool)>) -> Result<Found<T>> {
         let mut found = Found { rate: 0.0, outcome: None, trials: 0 };
-        let (mut rate, mut failing) = (self.start, f64::INFINITY);
+        let (mut rate, mut failing, mut step) = (self.start, f64::INFINITY, self.step);
         while found.trials < self.trials_max {
             found.trials += 1;
             let (outcome, good) = trial(rate)?;
@@ -47,12 +48,13 @@ impl Search {
                 break;
             }
             rate = if found.rate == 0.0 {
-                failing / self.step
+                failing / step
             } else if failing.is_infinite() {
-                found.rate * self.step
+                found.rate * step
             } else {
                 (found.rate * failing).sqrt()
             };
+            step = (step * step).min(2.0);
         }
         Ok(found)
     }

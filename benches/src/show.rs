@@ -41,11 +41,19 @@ pub fn show(first: &Path, second: Option<&Path>) -> Result<String> {
     for (index, (tag, a)) in logs.iter().enumerate() {
         let same = others.iter().find(|(other, _)| other == tag);
         // Two logs of one histogram each are compared whatever they are called.
-        let Some((other, b)) = same.or(if logs.len() == 1 { others.get(index) } else { None }) else {
+        let Some((other, b)) = same.or(if logs.len() == 1 { others.get(index) } else { None })
+        else {
             writeln!(text, "{}: only in A", named(tag))?;
             continue;
         };
-        writeln!(text, "{} ({} values) / {} ({} values), us", named(tag), a.len(), named(other), b.len())?;
+        writeln!(
+            text,
+            "{} ({} values) / {} ({} values), us",
+            named(tag),
+            a.len(),
+            named(other),
+            b.len()
+        )?;
         writeln!(text, "  {:<8}{:>14}{:>14}{:>10}", "", "A", "B", "B/A")?;
         for (name, quantile) in QUANTILES {
             let (a, b) = (us(a, quantile), us(b, quantile));

@@ -141,11 +141,15 @@ pub fn homeward(
 
 /// The daemon's configuration for a run.
 fn write_configuration(path: &Path, folder: &Path, pair: &Pair) -> Result<()> {
-    let mut file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut file =
+        File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let (server, state) = (pair.server, folder.display());
     writeln!(file, "# Written by homeward-bench.")?;
     writeln!(file, "listen = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]")?;
-    writeln!(file, "interfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\nstate = \"{state}\"")?;
+    writeln!(
+        file,
+        "interfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\nstate = \"{state}\""
+    )?;
     Ok(())
 }
 

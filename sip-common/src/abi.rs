@@ -48,7 +48,7 @@ pub const SLOTS_MAX: u32 = 65_536;
 /// Default number of overrides that the kernel map holds.
 pub const OVERRIDES_DEFAULT: u32 = 1_048_576;
 /// Elements of `RECENT`, a power of two.
-pub const RECENT_MAX: u32 = 1 << 20;
+pub const RECENT_MAX: u32 = 1 << 18;
 /// Elements of `BUCKETS`, a power of two.
 pub const BUCKETS_MAX: u32 = 1 << 17;
 /// Elements of `DOMAINS`, a power of two.

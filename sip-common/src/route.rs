@@ -73,6 +73,10 @@ pub fn decide<S: Steps, T: Table>(
     done(S::names(s, table))?;
     done(S::key(s, config))?;
     let key = s.key;
+    // Read early: nothing waits for it until the answer is planned, and it is seldom in a cache.
+    let folded = fold(config.source_secret, request.source, request.v6 != 0);
+    let index = Recent::index(key, folded);
+    let last = table.recent(index);
     let (server, word, entry) = home(table, &key, config.slot_mask)?;
     if word.has(ServerWord::HERE) {
         return Err(Refusal::HomeHere);
@@ -83,14 +87,12 @@ pub fn decide<S: Steps, T: Table>(
     }
 
     done(S::hash(s, config))?;
-    let folded = fold(config.source_secret, request.source, request.v6 != 0);
-    let index = Recent::index(key, folded);
+    done(S::plan(s, &contact))?;
     let recent = Recent::new(key, s.hash, request.now_s);
-    let memory = table.recent(index).judge(recent, entry, config.redirect_memory_s);
+    let memory = last.judge(recent, entry, config.redirect_memory_s);
     if memory == Memory::Returned {
         return Err(Refusal::Recent);
     }
-    done(S::plan(s, &contact))?;
     table.remember(index, recent);
     Ok(Redirect { key, server, contact, again: memory == Memory::Retransmission })
 }

@@ -47,8 +47,12 @@ impl Steps for Kernel {
         homeward_start_line(s)
     }
     #[inline(always)]
-    fn line(s: &mut Scratch, start: u32, end: u32) -> u32 {
-        homeward_line(s, start, end)
+    fn line(s: &mut Scratch, start: u32) -> u32 {
+        homeward_line(s, start)
+    }
+    #[inline(always)]
+    fn any_line(s: &mut Scratch, start: u32) -> u32 {
+        homeward_any_line(s, start)
     }
     #[inline(always)]
     fn value(s: &mut Scratch, header: u32, value: u32, end: u32) -> u32 {
@@ -129,8 +133,14 @@ extern "C" fn homeward_start_line(s: *mut Scratch) -> u32 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn homeward_line(s: *mut Scratch, start: u32, end: u32) -> u32 {
-    scan::line::<Kernel>(checked!(s), start, end)
+extern "C" fn homeward_line(s: *mut Scratch, start: u32) -> u32 {
+    scan::line::<Kernel>(checked!(s), start)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_any_line(s: *mut Scratch, start: u32) -> u32 {
+    scan::any_line::<Kernel>(checked!(s), start)
 }
 
 #[unsafe(no_mangle)]

@@ -9,6 +9,7 @@
 mod bounds;
 mod document;
 mod prefix;
+mod sources;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -17,6 +18,7 @@ use sip_common::abi;
 pub use document::ConfigError;
 use document::Document;
 pub use prefix::Prefix;
+pub use sources::SourceFlags;
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -208,7 +210,8 @@ impl Config {
     /// # Errors
     /// If the file can't be read, or anything in it is wrong.
     pub fn read(path: &str, flags: &[(String, String)]) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::file(path, &error))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::file(path, &error))?;
         let environment: Vec<_> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -264,25 +267,6 @@ impl Sources {
     /// Nanoseconds that a source may be ahead.
     pub fn rate_burst_ns(&self) -> u64 {
         self.rate_cost_ns().saturating_mul(u64::from(self.burst))
-    }
-
-    /// Every prefix once, with its `SOURCE_` flags.
-    pub fn flagged(&self) -> std::collections::BTreeMap<Prefix, u32> {
-        let lists = [
-            (&self.edge, abi::SOURCE_EDGE),
-            (&self.direct, abi::SOURCE_DIRECT),
-            (&self.exempt, abi::SOURCE_EXEMPT),
-        ];
-        let mut own = std::collections::BTreeMap::new();
-        for (prefix, flag) in lists.iter().flat_map(|(list, flag)| list.iter().map(move |p| (p, flag))) {
-            *own.entry(*prefix).or_insert(0) |= *flag;
-        }
-        // The longest prefix alone is looked up, so it carries what the ones around it say.
-        let around = |prefix: &Prefix| {
-            let outer = own.iter().filter(|(outer, _)| outer.covers(prefix));
-            outer.fold(0, |flags, (_, flag)| flags | flag)
-        };
-        own.keys().map(|prefix| (*prefix, around(prefix))).collect()
     }
 }
 

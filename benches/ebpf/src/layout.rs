@@ -203,7 +203,7 @@ pub struct Request {
 pub const fn request(number: u64, clients: u64) -> Request {
     let mixed = (number as u32).wrapping_mul(0x9e37_79b1);
     Request {
-        client: (mixed as u64 * clients >> 32) as u32,
+        client: ((mixed as u64 * clients) >> 32) as u32,
         source: SOURCE_FIRST | mixed & ((1 << SOURCE_BITS) - 1),
         port: 0x4000 | (mixed >> 11 & 0x3fff) as u16,
         mixed,

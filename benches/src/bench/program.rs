@@ -176,12 +176,7 @@ fn measure(kernel: &mut Kernel, len: usize, clients: u64) -> Result<f64> {
 }
 
 /// Figures and plots.
-fn finish(
-    mut report: Report,
-    cases: &[Case],
-    reflector: &[f64],
-    folder: &Path,
-) -> Result<Report> {
+fn finish(mut report: Report, cases: &[Case], reflector: &[f64], folder: &Path) -> Result<Report> {
     let first = cases.first().context("nothing was measured")?;
     report.targets.push(Target::new("P3ns", 500.0, 300.0, first.rounds.clone()));
     report.figure("bare reflector: ns", median(reflector));

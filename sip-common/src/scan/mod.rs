@@ -9,6 +9,7 @@
 //! behind it; state that loops hand on lives in [`Head`], not in registers, because the verifier
 //! merges what it reads back from memory. Deliberately absent: repairs, and the body.
 
+mod fast;
 mod from;
 mod scalar;
 mod start;
@@ -24,7 +25,7 @@ pub use via::via;
 use crate::{
     abi::{ClientKey, Config, Contact},
     aor,
-    arena::{Arena, Kept, REPLY, Span},
+    arena::{Arena, Kept, PAYLOAD_MAX, REPLY, Span},
     reply::{self, Plan},
     route::{self, Table},
     verdict::Refusal,
@@ -32,8 +33,13 @@ use crate::{
 use scalar::{call_id, contact, content_length, cseq, max_forwards};
 use swar::{LOWER, controls, first, is_blank, masked, next_special};
 
-/// Header lines and eight-byte steps that one message may take.
-const ROUNDS: u32 = 320;
+/// Header lines that one message may have.
+const LINES: u32 = 96;
+/// Steps through the longest line: eight bytes or one tab each.
+const LINE_ROUNDS: u32 = PAYLOAD_MAX / 8 + 32;
+
+/// The end of a line, as [`Arena::pair`] reads it.
+const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
 
 /// The headers without which there is no answer, as bits of [`Head::seen`].
 const REQUIRED: u32 = 1 << Name::Via as u32
@@ -93,8 +99,8 @@ pub struct Head {
     pub body: u32,
     /// The walk at hand.
     pub walk: Walk,
-    /// Offset of the first header line.
-    pub lines: u32,
+    /// Offset of the next header line.
+    pub next: Kept,
     /// The header line at hand, with CRLF.
     pub line: Span,
     /// Host of the Request-URI.
@@ -180,9 +186,13 @@ pub trait Steps {
     fn start_line(s: &mut Scratch) -> u32 {
         start_line(s)
     }
-    /// Judges a header line from `start` up to its CRLF at `end`.
-    fn line(s: &mut Scratch, start: u32, end: u32) -> u32 {
-        line::<Self>(s, start, end)
+    /// Judges the header line at `start`.
+    fn line(s: &mut Scratch, start: u32) -> u32 {
+        line::<Self>(s, start)
+    }
+    /// Judges a header line that is not in the most common form.
+    fn any_line(s: &mut Scratch, start: u32) -> u32 {
+        any_line::<Self>(s, start)
     }
     /// Judges the value of a header that matters.
     fn value(s: &mut Scratch, header: u32, value: u32, end: u32) -> u32 {
@@ -239,37 +249,66 @@ pub fn scan_with<S: Steps + ?Sized>(s: &mut Scratch) -> u32 {
     if code != 0 {
         return code;
     }
-    let mut start = s.head.lines;
-    let mut at = start;
+    let mut start = s.head.next.get();
     let mut round = 0;
-    while round < ROUNDS {
+    while round < LINES {
         round += 1;
-        let hits = controls(s.arena.word(at));
+        if s.arena.pair(start) == CRLF {
+            s.head.body = start.wrapping_add(2);
+            return finish(&s.head, len);
+        }
+        let code = S::line(s, start);
+        if code != 0 {
+            return code;
+        }
+        start = s.head.next.get();
+    }
+    Refusal::TooManyLines.code()
+}
+
+/// Judges the header line at `start`, and notes where the next one begins.
+#[inline(always)]
+pub fn line<S: Steps + ?Sized>(s: &mut Scratch, start: u32) -> u32 {
+    let end = fast::line(s, start);
+    if end != 0 {
+        s.head.next.set(end.wrapping_add(2));
+        return 0;
+    }
+    S::any_line(s, start)
+}
+
+/// Judges a header line in any form that the scan takes, and notes where the next one begins.
+#[inline(always)]
+pub fn any_line<S: Steps + ?Sized>(s: &mut Scratch, start: u32) -> u32 {
+    let end = line_end(&s.arena, start);
+    if s.arena.pair(end) != CRLF {
+        let over = end >= s.request.len;
+        return if over { Refusal::Unterminated } else { Refusal::ControlByte }.code();
+    }
+    s.head.next.set(end.wrapping_add(2));
+    s.head.line = Span::between(start, end.wrapping_add(2));
+    named_line::<S>(s, start, end)
+}
+
+/// The first control byte from `at` that is no tab.
+#[inline(always)]
+fn line_end(arena: &Arena, at: u32) -> u32 {
+    let mut at = at;
+    let mut round = 0;
+    while round < LINE_ROUNDS {
+        round += 1;
+        let hits = controls(arena.word(at));
         if hits == 0 {
             at = at.wrapping_add(8);
             continue;
         }
-        let end = at.wrapping_add(first(hits));
-        let pair = s.arena.pair(end);
-        if pair as u8 == b'\t' {
-            at = end.wrapping_add(1);
-            continue;
+        at = at.wrapping_add(first(hits));
+        if arena.byte(at) != b'\t' {
+            break;
         }
-        if pair != u16::from_le_bytes(*b"\r\n") {
-            return if end >= len { Refusal::Unterminated } else { Refusal::ControlByte }.code();
-        }
-        if end == start {
-            s.head.body = end.wrapping_add(2);
-            return finish(&s.head, len);
-        }
-        let code = S::line(s, start, end);
-        if code != 0 {
-            return code;
-        }
-        start = end.wrapping_add(2);
-        at = start;
+        at = at.wrapping_add(1);
     }
-    Refusal::TooManyLines.code()
+    at
 }
 
 /// What can only be judged when all headers are known.
@@ -367,9 +406,9 @@ fn trim_blanks(arena: &Arena, value: u32, end: u32) -> u32 {
     if end > value { end } else { value }
 }
 
-/// Judges one header line.
+/// Judges one header line from `start` up to its CRLF at `end`.
 #[inline(always)]
-pub fn line<S: Steps + ?Sized>(s: &mut Scratch, start: u32, end: u32) -> u32 {
+fn named_line<S: Steps + ?Sized>(s: &mut Scratch, start: u32, end: u32) -> u32 {
     if is_blank(s.arena.byte(start)) {
         return Refusal::Folded.code();
     }
@@ -394,7 +433,6 @@ pub fn line<S: Steps + ?Sized>(s: &mut Scratch, start: u32, end: u32) -> u32 {
     if value >= cut && header != Name::Contact {
         return Refusal::HeaderEmpty.code();
     }
-    s.head.line = Span::between(start, end.wrapping_add(2));
     S::value(s, header as u32, value, cut)
 }
 

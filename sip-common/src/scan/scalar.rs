@@ -16,7 +16,7 @@ const DIGITS: u32 = 10;
 
 /// A number of at most ten digits and the offset behind it; the offset is `at` if there is none.
 #[inline(always)]
-fn number(arena: &Arena, at: u32) -> (u64, u32) {
+pub(super) fn number(arena: &Arena, at: u32) -> (u64, u32) {
     let mut value = 0u64;
     let mut digits = 0;
     while digits < DIGITS {

@@ -73,7 +73,7 @@ pub fn start_line(s: &mut Scratch) -> u32 {
     if version != VERSION || arena.pair(end) != u16::from_le_bytes(*b"\r\n") {
         return Refusal::Version.code();
     }
-    s.head.lines = end.wrapping_add(2);
+    s.head.next.set(end.wrapping_add(2));
     0
 }
 

@@ -80,6 +80,12 @@ pub const fn is_token_special(byte: u8) -> bool {
 /// is none, the offset behind them (at which no caller finds what it looks for).
 #[inline(always)]
 pub fn next_special(arena: &Arena, at: u32, words: u32) -> u32 {
+    next_where(arena, at, words, is_token_special)
+}
+
+/// The next special byte from `at` that `skip` does not pass over; see [`next_special`].
+#[inline(always)]
+pub fn next_where(arena: &Arena, at: u32, words: u32, skip: impl Fn(u8) -> bool) -> u32 {
     let mut at = at;
     let mut round = 0;
     while round < words {
@@ -90,7 +96,7 @@ pub fn next_special(arena: &Arena, at: u32, words: u32) -> u32 {
             continue;
         }
         at = at.wrapping_add(first(mask));
-        if !is_token_special(arena.byte(at)) {
+        if !skip(arena.byte(at)) {
             return at;
         }
         at = at.wrapping_add(1);

@@ -14,7 +14,7 @@ use crate::{arena::Span, verdict::Refusal};
 /// Steps through the value: eight bytes or one special byte each.
 const ROUNDS: u32 = 96;
 
-const SCHEME: u64 = u32::from_le_bytes(*b"sip:") as u64;
+pub(super) const SCHEME: u64 = u32::from_le_bytes(*b"sip:") as u64;
 
 /// Places of the walk.
 const DISPLAY: u32 = 0;
@@ -116,6 +116,6 @@ pub fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
 
 /// Whether a special byte may stand in a user as it is (RFC 3261 25.1, without `,` `?` `(` `)`).
 #[inline(always)]
-const fn is_user_special(byte: u8) -> bool {
+pub(super) const fn is_user_special(byte: u8) -> bool {
     matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'*' | b'+' | b'=' | b'_' | b'~')
 }

@@ -19,9 +19,9 @@ const ROUNDS: u32 = 96;
 /// Eight-byte steps through a host.
 const HOST_WORDS: u32 = 9;
 
-const PROTOCOL: u64 = u64::from_le_bytes(*b"sip/2.0/");
-const UDP: u64 = 0x70_6475;
-const COOKIE: u64 = u64::from_le_bytes(*b"z9hG4bK\0");
+pub(super) const PROTOCOL: u64 = u64::from_le_bytes(*b"sip/2.0/");
+pub(super) const UDP: u64 = 0x70_6475;
+pub(super) const COOKIE: u64 = u64::from_le_bytes(*b"z9hG4bK\0");
 
 /// Places of the walk.
 const NAME: u32 = 0;
@@ -85,7 +85,7 @@ pub fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
 /// The end of a sent-by's host: a name, an IPv4 address or an IPv6 reference; `at` if malformed.
 /// What no name may hold either ends it (the caller knows what may follow) or refuses it.
 #[inline(always)]
-fn sent_by_host(arena: &Arena, at: u32) -> u32 {
+pub(super) fn sent_by_host(arena: &Arena, at: u32) -> u32 {
     if arena.byte(at) != b'[' {
         let mut from = at;
         let mut round = 0;

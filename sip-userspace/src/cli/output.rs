@@ -34,7 +34,8 @@ pub(super) fn table(rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()>
 
 /// Names and values, one a line.
 pub(super) fn pairs(pairs: &[(&str, String)], out: &mut dyn Write) -> io::Result<()> {
-    let rows: Vec<_> = pairs.iter().map(|(name, value)| vec![name.to_string(), value.clone()]).collect();
+    let rows: Vec<_> =
+        pairs.iter().map(|(name, value)| vec![name.to_string(), value.clone()]).collect();
     table(&rows, out)
 }
 

@@ -100,7 +100,8 @@ pub(super) fn name(text: &str) -> Result<String, Refused> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "no address with a port; write it as 192.0.2.1:5060 or [2001:db8::1]:5060")
+    text.parse()
+        .map_err(|_| "no address with a port; write it as 192.0.2.1:5060 or [2001:db8::1]:5060")
 }
 
 pub(super) fn print(
@@ -109,7 +110,10 @@ pub(super) fn print(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if servers.is_empty() {
-        return writeln!(out, "no servers (revision {revision}); add one with `homeward server add`");
+        return writeln!(
+            out,
+            "no servers (revision {revision}); add one with `homeward server add`"
+        );
     }
     let head = ["name", "state", "address", "contact", "weight", "slots", "assigned", "standby"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];

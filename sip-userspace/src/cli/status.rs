@@ -21,7 +21,8 @@ pub(super) fn print(view: &StatusView, out: &mut dyn Write) -> io::Result<()> {
     } else {
         format!("{0}: not in the table; add it with `homeward server add {0}`", view.node)
     };
-    let servers: Vec<_> = view.servers.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let servers: Vec<_> =
+        view.servers.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let mut slots = format!("{}, {} here", view.slots, view.slots_here);
     if view.slots_without_home > 0 {
         slots.push_str(&format!(", {} WITHOUT A HOME", view.slots_without_home));

@@ -26,18 +26,30 @@ fn arguments_become_commands() {
         no_redirect,
     };
     assert_eq!(command("assign alice@EXAMPLE.com home1"), assign(false, false));
-    assert_eq!(command("assign sip:alice@example.com home1 --pinned --no-redirect"), assign(true, true));
+    assert_eq!(
+        command("assign sip:alice@example.com home1 --pinned --no-redirect"),
+        assign(true, true)
+    );
     assert_eq!(command("unassign a@b.c"), Command::Unassign { aor: "a@b.c".into() });
     assert_eq!(command("client show a@b.c"), Command::ClientShow { aor: "a@b.c".into() });
     assert_eq!(command("--json status --socket /x"), Command::Status);
     assert_eq!(command("server list"), Command::ServerList);
     let add = "server add home1 --address [2001:db8::1]:5060 --contact Home1.example.com:5070 --standby home2 --weight 7";
-    let Command::ServerAdd { name, address, contact, standby, weight } = command(add) else { panic!() };
+    let Command::ServerAdd { name, address, contact, standby, weight } = command(add) else {
+        panic!()
+    };
     assert_eq!((name.as_str(), address.to_string().as_str()), ("home1", "[2001:db8::1]:5060"));
     assert_eq!(contact.unwrap().to_string(), "home1.example.com:5070");
     assert_eq!((standby.as_deref(), weight), (Some("home2"), Some(7)));
-    let Command::ServerSet { state, standby, address, .. } = command("server set home1 --state draining --standby none") else { panic!() };
-    assert_eq!((state.unwrap().label(), standby.as_deref(), address), ("draining", Some("none"), None));
+    let Command::ServerSet { state, standby, address, .. } =
+        command("server set home1 --state draining --standby none")
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (state.unwrap().label(), standby.as_deref(), address),
+        ("draining", Some("none"), None)
+    );
 }
 
 #[test]
@@ -86,7 +98,8 @@ fn an_operators_first_minutes() {
         run("server add home0 --address 192.0.2.1:5060").unwrap(),
         "server home0 is added, and up (revision 0.1)\n"
     );
-    run("server add home1 --address 192.0.2.2:5060 --contact home1.example.com --standby home0").unwrap();
+    run("server add home1 --address 192.0.2.2:5060 --contact home1.example.com --standby home0")
+        .unwrap();
     let list = run("server list").unwrap();
     let row = list.lines().find(|row| row.starts_with("home1")).unwrap();
     assert!(row.contains("home1.example.com:5060") && row.ends_with("home0"), "{list}");
@@ -98,12 +111,21 @@ fn an_operators_first_minutes() {
         assert!(shown.contains(expected), "{shown}");
     }
     run("server set home1 --state down").unwrap();
-    assert!(run("client show Alice@example.com").unwrap().contains("home1, which does not serve now"));
+    assert!(
+        run("client show Alice@example.com").unwrap().contains("home1, which does not serve now")
+    );
 
-    let json: serde_json::Value = serde_json::from_str(&run("client show Alice@example.com --json").unwrap()).unwrap();
-    assert_eq!((json["answer"].as_str(), json["home"].as_str(), json["by"].as_str()), (Some("client"), Some("home0"), Some("slot")));
+    let json: serde_json::Value =
+        serde_json::from_str(&run("client show Alice@example.com --json").unwrap()).unwrap();
+    assert_eq!(
+        (json["answer"].as_str(), json["home"].as_str(), json["by"].as_str()),
+        (Some("client"), Some("home0"), Some("slot"))
+    );
     let status: serde_json::Value = serde_json::from_str(&run("status --json").unwrap()).unwrap();
-    assert_eq!((status["revision"]["counter"].as_u64(), status["overrides"].as_u64()), (Some(4), Some(1)));
+    assert_eq!(
+        (status["revision"]["counter"].as_u64(), status["overrides"].as_u64()),
+        (Some(4), Some(1))
+    );
 
     let unknown = run("assign bob@example.com home9").unwrap_err();
     assert_eq!(unknown.code, 2);
@@ -115,7 +137,8 @@ fn an_operators_first_minutes() {
 
 #[test]
 fn without_a_daemon_the_code_is_one() {
-    let failure = read("status --socket /nonexistent/x.sock").unwrap().execute(&mut Vec::new()).unwrap_err();
+    let failure =
+        read("status --socket /nonexistent/x.sock").unwrap().execute(&mut Vec::new()).unwrap_err();
     assert_eq!(failure.code, 1);
     assert!(failure.message.contains("/nonexistent/x.sock"), "{}", failure.message);
 }

@@ -45,19 +45,25 @@ pub(super) fn sip(document: &Document<'_>, mode: Mode) -> Result<Sip, ConfigErro
     let listen = listen(document, mode)?;
     let domains = hosts(document, "sip.domains")?;
     if domains.is_empty() {
-        return Err(document.missing("sip.domains", "give the clients' domains, e.g. [\"example.com\"]"));
+        return Err(
+            document.missing("sip.domains", "give the clients' domains, e.g. [\"example.com\"]")
+        );
     }
     let seconds = |name, bounds, default| document.number(name, bounds, default);
     let min = seconds("sip.expires_min", 1..=3600, 60)?;
     let max = seconds("sip.expires_max", 60..=86_400, 600)?;
-    let default = seconds("sip.expires_default", 1..=86_400, 300.clamp(min.value, max.value.max(min.value)))?;
+    let default =
+        seconds("sip.expires_default", 1..=86_400, 300.clamp(min.value, max.value.max(min.value)))?;
     if min.value > max.value {
         let reason = format!("{} is longer than sip.expires_max, {}", min.value, max.value);
         return Err(min.wrong(reason, "lower it, or raise sip.expires_max"));
     }
     if !(min.value..=max.value).contains(&default.value) {
         let (min, max) = (min.value, max.value);
-        return Err(default.wrong(format!("{} is out of bounds", default.value), format!("use a number from sip.expires_min, {min}, to sip.expires_max, {max}")));
+        return Err(default.wrong(
+            format!("{} is out of bounds", default.value),
+            format!("use a number from sip.expires_min, {min}, to sip.expires_max, {max}"),
+        ));
     }
     Ok(Sip {
         listen,
@@ -84,7 +90,10 @@ fn listen(document: &Document<'_>, mode: Mode) -> Result<Vec<SocketAddr>, Config
         } else if ip.is_multicast() || ip == std::net::Ipv4Addr::BROADCAST {
             ("is no address of one host", "give an address of this host")
         } else if ip.is_unspecified() && mode != Mode::Off {
-            ("is every address, and the kernel program must know which ones", "name the addresses, or set xdp.mode = \"off\"")
+            (
+                "is every address, and the kernel program must know which ones",
+                "name the addresses, or set xdp.mode = \"off\"",
+            )
         } else if listen.contains(&address) {
             ("stands twice", "take one away")
         } else {
@@ -94,7 +103,9 @@ fn listen(document: &Document<'_>, mode: Mode) -> Result<Vec<SocketAddr>, Config
         return Err(found.wrong(format!("{address} {reason}"), cure));
     }
     if listen.is_empty() {
-        return Err(document.missing("sip.listen", "give the served addresses, e.g. [\"192.0.2.1:5060\"]"));
+        return Err(
+            document.missing("sip.listen", "give the served addresses, e.g. [\"192.0.2.1:5060\"]")
+        );
     }
     Ok(listen)
 }
@@ -122,7 +133,8 @@ pub(super) fn xdp(document: &Document<'_>) -> Result<Xdp, ConfigError> {
     for found in document.list("xdp.interfaces", INTERFACES_MAX)? {
         let name = &found.value;
         let fits = (1..=INTERFACE_NAME_MAX).contains(&name.len())
-            && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+            && !name
+                .contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
             && name != "."
             && name != "..";
         if !fits {
@@ -135,7 +147,10 @@ pub(super) fn xdp(document: &Document<'_>) -> Result<Xdp, ConfigError> {
         interfaces.push(found.value);
     }
     if interfaces.is_empty() && mode != Mode::Off {
-        return Err(document.missing("xdp.interfaces", "name the interface that clients come in by, or set xdp.mode = \"off\""));
+        return Err(document.missing(
+            "xdp.interfaces",
+            "name the interface that clients come in by, or set xdp.mode = \"off\"",
+        ));
     }
     let mut vlans = Vec::new();
     for found in document.list("xdp.vlans", VLANS_MAX)? {
@@ -172,9 +187,9 @@ pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
         let mut prefixes = BTreeSet::new();
         for found in document.list(name, SOURCES_MAX as usize / 4)? {
             let prefix: Result<Prefix, _> = found.value.parse();
-            prefixes.insert(
-                prefix.map_err(|reason| found.wrong(reason, "write it as 192.0.2.0/24 or 2001:db8::/32"))?,
-            );
+            prefixes.insert(prefix.map_err(|reason| {
+                found.wrong(reason, "write it as 192.0.2.0/24 or 2001:db8::/32")
+            })?);
         }
         Ok(prefixes.into_iter().collect::<Vec<_>>())
     };

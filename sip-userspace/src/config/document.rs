@@ -30,11 +30,18 @@ impl ConfigError {
     /// The file can't be read.
     pub(super) fn file(path: &str, error: &std::io::Error) -> Self {
         let cure = match error.kind() {
-            std::io::ErrorKind::NotFound => "write it after the commented homeward.example.toml, or name another with --config",
+            std::io::ErrorKind::NotFound => {
+                "write it after the commented homeward.example.toml, or name another with --config"
+            }
             std::io::ErrorKind::PermissionDenied => "run as a user who may read it",
             _ => "make it a readable UTF-8 file",
         };
-        Self { place: path.into(), name: String::new(), reason: error.to_string(), cure: cure.into() }
+        Self {
+            place: path.into(),
+            name: String::new(),
+            reason: error.to_string(),
+            cure: cure.into(),
+        }
     }
 }
 
@@ -104,7 +111,8 @@ impl<'a> Document<'a> {
         for (section, table) in &self.tree {
             let here = Place::File(section.span().start);
             let section: &str = section.get_ref();
-            if !KEYS.iter().any(|key| key.split_once('.').is_some_and(|(name, _)| name == section)) {
+            if !KEYS.iter().any(|key| key.split_once('.').is_some_and(|(name, _)| name == section))
+            {
                 return Err(self.unknown(&here, section));
             }
             let Some(keys) = table.get_ref().as_table() else {
@@ -209,7 +217,10 @@ impl<'a> Document<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&self, name: &'static str) -> Result<Option<Found<'_, String>>, ConfigError> {
+    pub(super) fn text(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<Found<'_, String>>, ConfigError> {
         let Some((place, raw)) = self.find(name) else { return Ok(None) };
         let text = match raw {
             Raw::Text(text) => Some(text),
@@ -251,14 +262,26 @@ impl<'a> Document<'a> {
             }
             Raw::Toml(value) => {
                 let Some(items) = value.get_ref().as_array() else {
-                    return Err(self.error(&place, name, "not a list", "write it in brackets: [...]"));
+                    return Err(self.error(
+                        &place,
+                        name,
+                        "not a list",
+                        "write it in brackets: [...]",
+                    ));
                 };
                 for item in items.iter() {
                     let here = Place::File(item.span().start);
                     let text = match item.get_ref() {
                         DeValue::String(text) => text.to_string(),
                         DeValue::Integer(integer) => integer.to_string(),
-                        _ => return Err(self.error(&here, name, "an element that is no text", "write each in quotation marks")),
+                        _ => {
+                            return Err(self.error(
+                                &here,
+                                name,
+                                "an element that is no text",
+                                "write each in quotation marks",
+                            ));
+                        }
                     };
                     list.push(self.found(text, here, name));
                 }
@@ -266,7 +289,9 @@ impl<'a> Document<'a> {
         }
         match list.get(max) {
             None => Ok(list),
-            Some(over) => Err(over.wrong(format!("more than {max} elements"), format!("use at most {max}"))),
+            Some(over) => {
+                Err(over.wrong(format!("more than {max} elements"), format!("use at most {max}")))
+            }
         }
     }
 

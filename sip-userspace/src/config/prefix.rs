@@ -24,9 +24,15 @@ impl Prefix {
         mask(mapped(address), self.bits) == self.address
     }
 
-    /// Whether another prefix is this one or lies in it.
-    pub fn covers(&self, other: &Self) -> bool {
-        self.bits <= other.bits && mask(other.address, self.bits) == self.address
+    /// Bits that count, of 128.
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// The prefix of at most so many bits that this one lies in.
+    pub fn shortened(&self, bits: u32) -> Self {
+        let bits = bits.min(self.bits);
+        Self { address: mask(self.address, bits), bits }
     }
 
     /// The key by which the kernel's trie knows it.
@@ -51,6 +57,13 @@ const fn mask(address: u128, bits: u32) -> u128 {
     match u128::MAX.checked_shl(128 - bits) {
         Some(mask) => address & mask,
         None => 0,
+    }
+}
+
+impl From<IpAddr> for Prefix {
+    /// The prefix of one address.
+    fn from(address: IpAddr) -> Self {
+        Self { address: mapped(address), bits: 128 }
     }
 }
 

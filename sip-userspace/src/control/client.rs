@@ -17,13 +17,18 @@ const REPLY_TIME: Duration = Duration::from_secs(40);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nobody is there.
-    #[error("{path}: no homeward answers there; start `homeward run`, or name its socket with --socket")]
+    #[error(
+        "{path}: no homeward answers there; start `homeward run`, or name its socket with --socket"
+    )]
     NoDaemon {
         /// The socket.
         path: PathBuf,
     },
     /// The socket's permissions say no.
-    #[error("{path}: permission denied; run as the daemon's user or root, or set control.mode = \"0660\" and join its group")]
+    #[error(
+        "{path}: permission denied; run as the daemon's user or root, or set control.mode = \
+         \"0660\" and join its group"
+    )]
     Denied {
         /// The socket.
         path: PathBuf,

@@ -54,7 +54,10 @@ pub enum ControlError {
         path: PathBuf,
     },
     /// The system refused.
-    #[error("{path}: {source}; create its directory for the daemon's user, or set another control.socket")]
+    #[error(
+        "{path}: {source}; create its directory for the daemon's user, or set another \
+         control.socket"
+    )]
     Io {
         /// The socket.
         path: PathBuf,

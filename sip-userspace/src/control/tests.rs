@@ -38,7 +38,8 @@ impl Daemon {
         let listener = Listener::bind(&socket, 0o600).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let server = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 tokio::select! {
                     served = listener.serve(calls) => served.unwrap(),
@@ -129,7 +130,8 @@ fn what_is_no_command_is_refused_and_others_are_still_served() {
 #[test]
 fn silent_and_slow_clients_hold_nobody_up() {
     let daemon = Daemon::start();
-    let mut silent: Vec<_> = (0..20).map(|_| UnixStream::connect(&daemon.socket).unwrap()).collect();
+    let mut silent: Vec<_> =
+        (0..20).map(|_| UnixStream::connect(&daemon.socket).unwrap()).collect();
     for stream in &mut silent {
         stream.write_all(b"{\"comm").unwrap();
     }
@@ -186,5 +188,8 @@ fn without_a_daemon_the_path_and_the_cure_are_named() {
     let error = Client::connect(Path::new("/nonexistent/control.sock")).unwrap_err();
     assert_eq!(error.exit_code(), 1);
     let text = error.to_string();
-    assert!(text.contains("/nonexistent/control.sock") && text.contains("start `homeward run`"), "{text}");
+    assert!(
+        text.contains("/nonexistent/control.sock") && text.contains("start `homeward run`"),
+        "{text}"
+    );
 }

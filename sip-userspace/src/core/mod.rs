@@ -9,11 +9,13 @@
 //! [`decide`] says what becomes of it, then the registrar, the redirect or the proxy does it.
 //! Invariants: a client whose home is elsewhere by this host's table is never registered here;
 //! every answer goes to the source of its request; all state is bounded.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod admin;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
+pub mod explain;
 pub mod proxy;
 pub mod redirect;
 pub mod registrar;
@@ -295,7 +297,7 @@ impl Core {
     }
 
     /// Answers without state: the same request gets the same bytes again (8.2.7).
-    fn answer(&self, at: &Place<'_>, message: &Message<'_>, answer: Answer, out: &mut Vec<Output>) {
+    fn answer(&self, at: &Place, message: &Message<'_>, answer: Answer, out: &mut Vec<Output>) {
         let payload = self.signed(answer).compose(message, &at.path, at.tag);
         out.push(Output::Send { local: at.local, to: at.path.to, payload });
     }
@@ -311,7 +313,7 @@ impl Core {
     /// Registers, and keeps the answer for retransmissions.
     fn register(
         &mut self,
-        at: &Place<'_>,
+        at: &Place,
         key: ClientKey,
         request: &Request<'_>,
         now: Now,
@@ -348,7 +350,7 @@ impl Core {
     /// Forwards a request to its home.
     fn forward(
         &mut self,
-        at: &Place<'_>,
+        at: &Place,
         server: u16,
         request: &Request<'_>,
         now: Now,
@@ -425,9 +427,9 @@ impl Core {
 }
 
 /// Where a request came in and how it is answered.
-struct Place<'m> {
+struct Place {
     local: SocketAddr,
-    path: Path<'m>,
+    path: Path,
     tag: u64,
     transaction: TransactionKey,
 }

@@ -137,6 +137,8 @@ fn home_here_is_registered_here() {
     assert_eq!((status(&text), to), (200, addr(CLIENT)));
     assert!(text.contains("\r\nContact: <sip:alice@203.0.113.7:40000>;expires=300\r\n"), "{text}");
     assert!(text.contains("\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT\r\n"), "{text}");
+    let third_party = typed::response(&Message::parse(text.as_bytes()).unwrap()).unwrap();
+    assert_eq!(u16::from(third_party.status_code), 200);
     let key = home.table().key(AOR);
     assert_eq!(home.bindings_of(&key).len(), 1);
     assert_eq!(home.poll_timeout(), Some(at(32_000).mono));

@@ -61,7 +61,7 @@ impl Answer {
     }
 
     /// The bytes that answer this message along this path.
-    pub fn compose(&self, message: &Message<'_>, path: &Path<'_>, tag: u64) -> Vec<u8> {
+    pub fn compose(&self, message: &Message<'_>, path: &Path, tag: u64) -> Vec<u8> {
         let phrase = self.phrase.as_deref().unwrap_or(reason::phrase(self.status));
         let mut out = Vec::with_capacity(message.datagram().len().saturating_add(256));
         out.extend_from_slice(format!("SIP/2.0 {} {phrase}\r\n", self.status).as_bytes());
@@ -70,7 +70,7 @@ impl Answer {
             let Some(value) = message.first(name) else { continue };
             out.extend_from_slice(name.text().as_bytes());
             out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
+            push_value(message, value, &mut out);
             if name == Name::To && self.status != 100 && !has_tag(value) {
                 out.extend_from_slice(format!(";tag={tag:016x}").as_bytes());
             }
@@ -80,6 +80,16 @@ impl Answer {
         out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         out
     }
+}
+
+/// Copies a value. A bare CR or a NUL of a broken request does not come back in an answer, where
+/// a lenient reader could take it for the end of a line.
+fn push_value(message: &Message<'_>, value: &[u8], out: &mut Vec<u8>) {
+    let broken = message.fault.is_some();
+    out.extend(value.iter().map(|byte| match byte {
+        0 | b'\r' if broken => b' ',
+        byte => *byte,
+    }));
 }
 
 fn has_tag(to: &[u8]) -> bool {
@@ -101,17 +111,16 @@ pub fn tag(message: &Message<'_>, secret: Key) -> u64 {
 
 /// The way back to where a request came from.
 #[derive(Clone, Debug)]
-pub struct Path<'m> {
+pub struct Path {
     /// Where the answer goes.
     pub to: SocketAddr,
     /// The first Via line with received and rport filled in; `None` to copy it as it is.
     first_line: Option<Vec<u8>>,
-    _message: std::marker::PhantomData<&'m ()>,
 }
 
-impl<'m> Path<'m> {
+impl Path {
     /// The way back for a message from this source.
-    pub fn of(message: &'m Message<'_>, source: SocketAddr) -> Result<Self, Silence> {
+    pub fn of(message: &Message<'_>, source: SocketAddr) -> Result<Self, Silence> {
         let line = message.first(Name::Via).ok_or(Silence::NoVia)?;
         let whole = lex::split_first(line, Hides::Comments)
             .ok()
@@ -131,7 +140,7 @@ impl<'m> Path<'m> {
                 (via.answer_to(source), None)
             }
         };
-        Ok(Self { to, first_line, _message: std::marker::PhantomData })
+        Ok(Self { to, first_line })
     }
 
     /// The first Via line's value as answers and forwarded requests carry it.
@@ -142,7 +151,7 @@ impl<'m> Path<'m> {
     fn push_vias(&self, message: &Message<'_>, out: &mut Vec<u8>) {
         for (at, value) in message.all(Name::Via).enumerate() {
             out.extend_from_slice(b"Via: ");
-            out.extend_from_slice(if at == 0 { self.first_line(message) } else { value });
+            push_value(message, if at == 0 { self.first_line(message) } else { value }, out);
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -195,6 +204,14 @@ mod tests {
             answer.lines().find(|line| line.starts_with("To")).unwrap().to_owned()
         };
         assert_ne!(to(&text), to(&other));
+    }
+
+    #[test]
+    fn a_bare_cr_does_not_come_back() {
+        let text =
+            "OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h;x=\"\rY: z\"\r\nTo: a\rX: b\0\r\n\r\n";
+        let (answer, _) = answer(text, "192.0.2.1:1");
+        assert!(!answer.replace("\r\n", "").contains(['\r', '\n', '\0']), "{answer:?}");
     }
 
     #[test]

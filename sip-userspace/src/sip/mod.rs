@@ -7,6 +7,7 @@
 //! Invariants: no input makes any function here panic or allocate more than a small multiple of
 //! its own size; unknown header fields and their order survive; nothing that is out of range is
 //! wrapped or cut to fit. Deliberately absent: IO, clocks, state, and repair of broken messages.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod address;
 pub mod answer;

@@ -9,7 +9,7 @@
 use std::net::SocketAddr;
 
 use rsip::{
-    Header, Method, Param, Scheme, StatusCode, Uri,
+    Header, Method, Param, Scheme, Uri,
     common::uri::{HostWithPort, param::Q},
     headers::UntypedHeader,
     typed,
@@ -160,11 +160,6 @@ pub fn register(aor: &str, client: SocketAddr, serial: u32, expires_s: u32) -> V
         body: Vec::new(),
     }
     .into()
-}
-
-/// Whether a status is a failure of the server, for which another may be tried (16.7 step 6).
-pub fn is_server_failure(status: u16) -> bool {
-    matches!(StatusCode::from(status).kind(), rsip::common::StatusCodeKind::ServerFailure)
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ fn add(index: u16) -> Change {
 }
 
 fn assign(aor: &str, server: Option<u16>) -> Change {
-    let assignment = Assignment { server, pinned: true, no_redirect: false, moving: server.is_none() };
+    let assignment =
+        Assignment { server, pinned: true, no_redirect: false, moving: server.is_none() };
     Change::Assign { aor: aor.into(), assignment }
 }
 
@@ -33,10 +34,16 @@ fn what_is_loaded_equals_what_was_applied() {
         for changes in [
             vec![add(0), add(1), add(2)],
             vec![assign("alice@example.com", Some(1)), assign("zoë@example.com", None)],
-            vec![Change::Place { slot: 3, server: Some(2) }, Change::Place { slot: 4, server: Some(1) }],
+            vec![
+                Change::Place { slot: 3, server: Some(2) },
+                Change::Place { slot: 4, server: Some(1) },
+            ],
             vec![Change::Server { index: 1, server: draining }],
             vec![assign("alice@example.com", Some(2)), assign("bob@example.com", Some(0))],
-            vec![Change::Unassign { aor: "bob@example.com".into() }, Change::Place { slot: 4, server: None }],
+            vec![
+                Change::Unassign { aor: "bob@example.com".into() },
+                Change::Place { slot: 4, server: None },
+            ],
             vec![],
             vec![Change::RemoveServer { index: 1 }],
         ] {
@@ -143,4 +150,3 @@ fn secrets_differ_between_tables() {
     assert_ne!(metas[0].cluster, metas[1].cluster);
     assert!(!format!("{:?}", metas[0]).contains(&metas[0].client_secret.k0.to_string()));
 }
-

@@ -2,9 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{
-    AssignmentStore, Done, HISTORY_MAX, Record, StoreError, new_meta, now_ms,
-};
+use super::{AssignmentStore, Done, HISTORY_MAX, Record, StoreError, new_meta, now_ms};
 use crate::core::table::{Commit, Proposal, Revision, Table};
 
 /// Keeps the table in memory.

@@ -30,7 +30,7 @@ pub struct Outbound {
 
 impl Outbound {
     /// Rewrites a request that came along this path.
-    pub fn new(request: &Request<'_>, path: &Path<'_>, settings: &Settings) -> Self {
+    pub fn new(request: &Request<'_>, path: &Path, settings: &Settings) -> Self {
         let message = request.message;
         let mut rest = Vec::with_capacity(message.datagram().len().saturating_add(128));
         if request.max_forwards.is_none() {

@@ -131,7 +131,8 @@ mod tests {
             let left: BTreeMap<_, _> = domains.left_out.iter().cloned().collect();
             for (name, flags) in &names {
                 let found = domains.flags(name);
-                prop_assert!(found == Some(*flags) && !left.contains_key(name) || found.is_none() && left.contains_key(name));
+                let left = left.contains_key(name);
+                prop_assert_eq!(found, (!left).then_some(*flags));
             }
         }
     }

@@ -205,7 +205,8 @@ mod tests {
             let mut winners = takers.winners(256);
             for (index, state, weight) in changes {
                 let name = format!("home{index}");
-                let changed = Server { state: State::ALL[state], weight, ..server(&name, index as u16) };
+                let plain = server(&name, index as u16);
+                let changed = Server { state: State::ALL[state], weight, ..plain };
                 servers.insert(index as u16, changed);
                 let now = Takers::of(&servers);
                 now.update(&takers, &mut winners);

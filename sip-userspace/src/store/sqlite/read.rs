@@ -91,7 +91,10 @@ fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
         Ok(Parts {
             meta,
             revision: Revision { epoch: row.get("epoch")?, counter: row.get("counter")? },
-            slots_since: Revision { epoch: row.get("slots_epoch")?, counter: row.get("slots_counter")? },
+            slots_since: Revision {
+                epoch: row.get("slots_epoch")?,
+                counter: row.get("slots_counter")?,
+            },
             servers: BTreeMap::new(),
             placed: BTreeMap::new(),
         })

@@ -107,7 +107,11 @@ fn a_store_that_cannot_be_right_is_refused_and_left_as_it_is() {
         ("no meta", sql("DELETE FROM meta"), "damaged"),
         ("odd state", sql("UPDATE server SET state = 'tired'"), "`tired` is no state"),
         ("odd address", sql("UPDATE server SET address = 'x'"), "`x` is no address"),
-        ("dangling", sql("PRAGMA foreign_keys = off; INSERT INTO placed VALUES (1, 77)"), "server 77"),
+        (
+            "dangling",
+            sql("PRAGMA foreign_keys = off; INSERT INTO placed VALUES (1, 77)"),
+            "server 77",
+        ),
     ] {
         fs::write(&bad, &bytes).unwrap();
         for file in ["-wal", "-shm"] {

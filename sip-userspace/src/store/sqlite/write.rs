@@ -106,8 +106,8 @@ fn put_assignment(
         (assignment.moving, MOVING),
     ];
     let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
-    let mut statement =
-        transaction.prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut statement = transaction
+        .prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     let Revision { epoch, counter } = commit.revision;
     statement.execute(params![aor, assignment.server, flags, epoch, counter, reason])?;
     Ok(())
@@ -125,7 +125,8 @@ fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
 /// Raises the revision and writes the history.
 fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
     let Revision { epoch, counter } = commit.revision;
-    let of_slots = |change: &Change| !matches!(change, Change::Assign { .. } | Change::Unassign { .. });
+    let of_slots =
+        |change: &Change| !matches!(change, Change::Assign { .. } | Change::Unassign { .. });
     transaction
         .prepare_cached(
             "UPDATE meta SET epoch = ?1, counter = ?2,
@@ -140,7 +141,15 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
             "INSERT INTO history (epoch, counter, at_ms, by, why, count, changes)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![epoch, counter, record.at_ms, record.by, record.why, record.count, changes])?;
+        .execute(params![
+            epoch,
+            counter,
+            record.at_ms,
+            record.by,
+            record.why,
+            record.count,
+            changes
+        ])?;
     let last = transaction.last_insert_rowid();
     transaction
         .prepare_cached("DELETE FROM history WHERE seq <= ?1")?

@@ -1,0 +1,287 @@
+//! The forms in which nearly all phones write the headers that matter, each read in one pass up to
+//! its CRLF.
+//!
+//! A fast form is a part of what the step behind it accepts, and finds the same; anything else
+//! (compact names, blanks where there need be none, unknown parameters, a tag, every refusal) is
+//! left to that step. So this file can be deleted and nothing changes but the speed; a test holds
+//! it to that. Every function returns the offset of the line's CRLF, or 0 for "not this form".
+
+use super::{
+    CRLF, Name, Scratch,
+    scalar::number,
+    start::{is_port, port},
+    swar::{LOWER, controls, equal, first, is_token_special, masked, next_where, no_word, specials},
+    to::{SCHEME, is_user_special},
+    via::{COOKIE, PROTOCOL, UDP, sent_by_host},
+};
+use crate::arena::{Arena, PAYLOAD_MAX, Span};
+
+/// Eight-byte steps through a name, a host, a user or a tag.
+const SHORT: u32 = 10;
+/// Eight-byte steps through a line.
+const LONG: u32 = PAYLOAD_MAX / 8;
+/// Parameters of a Via.
+const PARAMETERS: u32 = 3;
+
+const fn text(name: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*name)
+}
+
+/// Judges the line at `start` if it is in a fast form.
+#[inline(always)]
+pub(super) fn line(s: &mut Scratch, start: u32) -> u32 {
+    let low = s.arena.word(start) | LOWER;
+    match low as u8 {
+        b'v' if masked(low, 5) == text(b"via: \0\0\0") => via(s, start),
+        b'f' if masked(low, 6) == text(b"from: \0\0") => from(s, start),
+        b't' if masked(low, 4) == text(b"to: \0\0\0\0") => to(s, start),
+        b'm' if low == text(b"max-forw") => max_forwards(s, start),
+        b'c' if low == text(b"call-id:") => call_id(s, start),
+        b'c' if masked(low, 6) == text(b"cseq: \0\0") => cseq(s, start),
+        b'c' if low == text(b"contact:") => contact(&s.arena, start.wrapping_add(8)),
+        b'c' if low == text(b"content-") => content_length(s, start),
+        b'c' | b'f' | b'i' | b'l' | b'm' | b'p' | b'r' | b't' | b'v' => 0,
+        _ => other(&s.arena, start),
+    }
+}
+
+/// Marks a header as seen; false if it was seen before.
+#[inline(always)]
+fn once(s: &mut Scratch, header: Name) -> bool {
+    let bit = 1 << header as u32;
+    let new = s.head.seen & bit == 0;
+    s.head.seen |= bit;
+    new
+}
+
+/// `end` if a CRLF stands there.
+#[inline(always)]
+fn at_end(arena: &Arena, end: u32) -> u32 {
+    if arena.pair(end) == CRLF { end } else { 0 }
+}
+
+/// The first byte from `at` that `mask` finds.
+#[inline(always)]
+fn find(arena: &Arena, at: u32, words: u32, mask: impl Fn(u64) -> u64) -> u32 {
+    let mut at = at;
+    let mut round = 0;
+    while round < words {
+        round += 1;
+        let hits = mask(arena.word(at));
+        if hits != 0 {
+            return at.wrapping_add(first(hits));
+        }
+        at = at.wrapping_add(8);
+    }
+    at
+}
+
+/// A header that does not matter: a name of letters, digits and dashes, a colon, and a value.
+#[inline(always)]
+fn other(arena: &Arena, start: u32) -> u32 {
+    let colon = find(arena, start, 4, specials);
+    if arena.byte(colon) != b':' || colon == start {
+        return 0;
+    }
+    at_end(arena, find(arena, colon, LONG, controls))
+}
+
+#[inline(always)]
+fn contact(arena: &Arena, value: u32) -> u32 {
+    at_end(arena, find(arena, value, LONG, |word| controls(word) | equal(word, b'?')))
+}
+
+#[inline(always)]
+fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
+    let value = start.wrapping_add(14);
+    let high = masked(s.arena.word(start.wrapping_add(8)) | LOWER, 6);
+    let (number, end) = number(&s.arena, value);
+    if high != text(b"ards: \0\0") || end == value || number > 255 {
+        return 0;
+    }
+    let end = at_end(&s.arena, end);
+    if end != 0 && once(s, Name::MaxForwards) { end } else { 0 }
+}
+
+#[inline(always)]
+fn content_length(s: &mut Scratch, start: u32) -> u32 {
+    let high = s.arena.word(start.wrapping_add(8)) | LOWER;
+    if high != text(b"length: ") {
+        // Content-Type and its like, which no blank before the colon can turn into this one.
+        let name = masked(high, 6) == text(b"length\0\0");
+        return if name { 0 } else { other(&s.arena, start) };
+    }
+    let value = start.wrapping_add(16);
+    let (number, end) = number(&s.arena, value);
+    if end == value || number > PAYLOAD_MAX as u64 {
+        return 0;
+    }
+    let end = at_end(&s.arena, end);
+    if end == 0 || !once(s, Name::ContentLength) {
+        return 0;
+    }
+    s.head.content_length = number as u32;
+    end
+}
+
+#[inline(always)]
+fn call_id(s: &mut Scratch, start: u32) -> u32 {
+    let value = start.wrapping_add(9);
+    if s.arena.byte(start.wrapping_add(8)) != b' ' {
+        return 0;
+    }
+    let end = at_end(&s.arena, find(&s.arena, value, LONG, no_word));
+    if end == 0 || end == value || !once(s, Name::CallId) {
+        return 0;
+    }
+    s.head.call_id = Span::between(value, end);
+    s.head.call_id_line = Span::between(start, end.wrapping_add(2));
+    end
+}
+
+#[inline(always)]
+fn cseq(s: &mut Scratch, start: u32) -> u32 {
+    let value = start.wrapping_add(6);
+    let (number, digits_end) = number(&s.arena, value);
+    let method = digits_end.wrapping_add(1);
+    let end = method.wrapping_add(8);
+    let plain = digits_end != value
+        && number < 1 << 31
+        && s.arena.byte(digits_end) == b' '
+        && s.arena.word(method) == text(b"REGISTER")
+        && s.arena.pair(end) == CRLF;
+    if !plain || !once(s, Name::CSeq) {
+        return 0;
+    }
+    s.head.cseq = Span::between(value, digits_end);
+    s.head.cseq_line = Span::between(start, end.wrapping_add(2));
+    end
+}
+
+/// The offset of `<`, with nothing or a quoted display name before it; 0 if it is not there.
+#[inline(always)]
+fn angle(arena: &Arena, value: u32) -> u32 {
+    let mut at = value;
+    if arena.byte(at) == b'"' {
+        let mask = |word| equal(word, b'"') | equal(word, b'\\') | controls(word);
+        let quote = find(arena, at.wrapping_add(1), SHORT, mask);
+        if arena.byte(quote) != b'"' {
+            return 0;
+        }
+        at = quote.wrapping_add(1);
+        if arena.byte(at) == b' ' {
+            at = at.wrapping_add(1);
+        }
+    }
+    if arena.byte(at) == b'<' { at } else { 0 }
+}
+
+#[inline(always)]
+fn from(s: &mut Scratch, start: u32) -> u32 {
+    let arena = &s.arena;
+    let angle = angle(arena, start.wrapping_add(6));
+    if angle == 0 {
+        return 0;
+    }
+    let odd = |word| {
+        equal(word, b'>') | equal(word, b'<') | equal(word, b'"') | no_word(word)
+    };
+    let close = find(arena, angle.wrapping_add(1), SHORT, odd);
+    let tag = close.wrapping_add(6);
+    let parameter = masked(arena.word(close.wrapping_add(1)) | LOWER, 5);
+    if arena.byte(close) != b'>' || parameter != text(b";tag=\0\0\0") {
+        return 0;
+    }
+    let end = at_end(arena, next_where(arena, tag, SHORT, is_token_special));
+    if end == 0 || end == tag || !once(s, Name::From) {
+        return 0;
+    }
+    s.head.from_tag = Span::between(tag, end);
+    s.head.from_line = Span::between(start, end.wrapping_add(2));
+    end
+}
+
+#[inline(always)]
+fn to(s: &mut Scratch, start: u32) -> u32 {
+    let arena = &s.arena;
+    let angle = angle(arena, start.wrapping_add(4));
+    let scheme = masked(arena.word(angle.wrapping_add(1)) | LOWER, 4);
+    if angle == 0 || scheme != SCHEME {
+        return 0;
+    }
+    let user = angle.wrapping_add(5);
+    let host = next_where(arena, user, SHORT, is_user_special).wrapping_add(1);
+    let close = find(arena, host, SHORT, specials);
+    let end = close.wrapping_add(1);
+    let plain = arena.byte(host.wrapping_sub(1)) == b'@'
+        && host.wrapping_sub(1) != user
+        && arena.byte(close) == b'>'
+        && close != host
+        && arena.pair(end) == CRLF;
+    if !plain || !once(s, Name::To) {
+        return 0;
+    }
+    s.head.to_value = Span::between(start, end);
+    s.head.aor = Span::between(user, close);
+    s.head.to_host = Span::between(host, close);
+    end
+}
+
+#[inline(always)]
+fn via(s: &mut Scratch, start: u32) -> u32 {
+    let arena = &s.arena;
+    let value = start.wrapping_add(5);
+    let protocol = arena.word(value) | LOWER;
+    let transport = masked(arena.word(value.wrapping_add(8)) | LOWER, 4);
+    let host = value.wrapping_add(12);
+    if protocol != PROTOCOL || transport != UDP | (b' ' as u64) << 24 {
+        return 0;
+    }
+    let host_end = sent_by_host(arena, host);
+    let mut at = host_end;
+    let mut sent_by_port = 5060;
+    if arena.byte(at) == b':' {
+        let digits = at.wrapping_add(1);
+        at = find(arena, digits, 1, specials);
+        let len = at.wrapping_sub(digits);
+        let word = masked(arena.word(digits), len);
+        if !is_port(word, len) {
+            return 0;
+        }
+        sent_by_port = port(word, len);
+    }
+    let sent_by = Span::between(host, at);
+    let mut rport_end = 0;
+    let mut branch = Span::default();
+    let mut round = 0;
+    while round < PARAMETERS && arena.byte(at) == b';' {
+        round += 1;
+        let name = at.wrapping_add(1);
+        let word = arena.word(name) | LOWER;
+        if masked(word, 5) == text(b"rport\0\0\0") && rport_end == 0 {
+            rport_end = name.wrapping_add(5);
+            at = rport_end;
+        } else if masked(word, 7) == text(b"branch=\0") && branch.len == 0 {
+            let value = name.wrapping_add(7);
+            at = next_where(arena, value, SHORT, is_token_special);
+            branch = Span::between(value, at);
+            if masked(arena.word(value), 7) != COOKIE || branch.len <= 7 {
+                return 0;
+            }
+        } else {
+            return 0;
+        }
+    }
+    let end = at_end(arena, at);
+    if end == 0 || host_end == host || branch.len == 0 || !once(s, Name::Via) {
+        return 0;
+    }
+    s.head.via_line = Span::between(start, end.wrapping_add(2));
+    s.head.via_end = end;
+    s.head.sent_by = sent_by;
+    s.head.sent_by_host = Span::between(host, host_end);
+    s.head.sent_by_port = sent_by_port;
+    s.head.rport_end = rport_end;
+    s.head.branch = branch;
+    end
+}

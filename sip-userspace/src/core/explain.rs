@@ -1,0 +1,117 @@
+//! What this host would do with a datagram, for people: the daemon's own decision under a given
+//! table, without changing anything.
+//!
+//! Deliberately absent: memory. A retransmission, a response, and a client that comes back after
+//! a redirect are taken for what they would be to a host that has just started.
+
+use std::net::SocketAddr;
+
+use super::{
+    decide::{Decision, decide},
+    settings::Settings,
+    table::Table,
+};
+use crate::sip::{
+    fault::Silence,
+    inspect::{Form, Inspection, inspect},
+    message::Message,
+    request::Request,
+};
+
+/// What would become of a datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What the datagram says.
+    pub found: Inspection,
+    /// `register`, `redirect`, `proxy`, `answer` or `drop`.
+    pub decision: &'static str,
+    /// The status of an answer.
+    pub status: Option<u16>,
+    /// The home that the request would be redirected or proxied to.
+    pub home: Option<u16>,
+    /// The name of the reason.
+    pub reason: &'static str,
+}
+
+/// Explains a datagram from this source. Never panics, whatever it holds.
+pub fn explain(
+    settings: &Settings,
+    table: &Table,
+    source: SocketAddr,
+    datagram: &[u8],
+) -> Explanation {
+    let found = inspect(datagram);
+    let (decision, status, home, reason) = match found.form {
+        Form::Silence(silence) => ("drop", None, None, silence.label()),
+        Form::Response => ("drop", None, None, Silence::Response.label()),
+        Form::Fault(_) if found.method.as_deref() == Some("ACK") => {
+            ("drop", None, None, Silence::Ack.label())
+        }
+        Form::Fault(fault) => ("answer", Some(fault.status()), None, fault.label()),
+        Form::Request => judge(settings, table, source, datagram),
+    };
+    Explanation { found, decision, status, home, reason }
+}
+
+fn judge(
+    settings: &Settings,
+    table: &Table,
+    source: SocketAddr,
+    datagram: &[u8],
+) -> (&'static str, Option<u16>, Option<u16>, &'static str) {
+    let message = Message::parse(datagram).ok();
+    let Some(Ok(request)) = message.as_ref().and_then(Request::read) else {
+        return ("drop", None, None, Silence::NotSip.label());
+    };
+    let decision = decide(settings, table, &request, source, |_, _| false);
+    let reason = decision.reason();
+    match decision {
+        Decision::Register { .. } => ("register", None, None, reason),
+        Decision::Redirect { server, .. } => ("redirect", Some(302), Some(server), reason),
+        Decision::Proxy { server, .. } => ("proxy", None, Some(server), reason),
+        Decision::Answer { answer, .. } => ("answer", Some(answer.status()), None, reason),
+        Decision::Silent(_) => ("drop", None, None, reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        core::tests::{EDGE, settings, table},
+        sip::typed,
+    };
+
+    #[test]
+    fn an_explanation_is_the_daemons_decision() {
+        let client = "203.0.113.7:5060".parse().unwrap();
+        let good = typed::register("alice@example.com", client, 1, 300);
+        let good = String::from_utf8(good).unwrap();
+        for (text, home, expected) in [
+            (good.clone(), 1, ("redirect", Some(302), Some(1), "home_elsewhere")),
+            (good.clone(), 0, ("register", None, None, "home_here")),
+            (
+                good.replace("Via:", "Via: SIP/2.0/UDP p\r\nVia:"),
+                1,
+                ("proxy", None, Some(1), "via_many"),
+            ),
+            (
+                good.replace("CSeq: 1 ", "CSeq: -1 "),
+                1,
+                ("answer", Some(400), None, "header_malformed"),
+            ),
+            (
+                good.replace("REGISTER", "INVITE"),
+                1,
+                ("answer", Some(405), None, "method_not_allowed"),
+            ),
+            (good.replace("REGISTER", "ACK"), 1, ("drop", None, None, "ack")),
+            (good.replace("REGISTER", "ACK").replace("To:", "X:"), 1, ("drop", None, None, "ack")),
+            ("SIP/2.0 200 OK\r\n\r\n".into(), 1, ("drop", None, None, "response")),
+            ("\r\n\r\n".into(), 1, ("drop", None, None, "keep_alive")),
+        ] {
+            let got = explain(&settings(EDGE), &table("edge", Some(home)), client, text.as_bytes());
+            assert_eq!((got.decision, got.status, got.home, got.reason), expected, "{text}");
+        }
+    }
+}

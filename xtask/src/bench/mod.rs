@@ -1,0 +1,98 @@
+//! `cargo xtask bench NAME`: sets up, builds, and hands over to `homeward-bench`.
+//!
+//! Thin on purpose: what is measured, and how, is in `benches/`. Every word behind `bench` goes to
+//! that program as it is; this only says where things lie.
+
+use std::{
+    ffi::{OsStr, OsString},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    build, process,
+    setup::{self, Tools},
+    workspace,
+};
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Options {
+    /// redirect, program, scan or show, with options (`--help` lists them)
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<OsString>,
+}
+
+/// `cargo xtask bench`.
+pub fn command(options: &Options) -> Result<ExitCode> {
+    let mut bench = Command::new(binary()?);
+    bench.args(&options.words).env("HOMEWARD_BENCH_COMMAND", typed(&options.words));
+    if needs_kernel(&options.words) {
+        place(&mut bench, &setup::setup(&setup::Options::default())?)?;
+    }
+    let status = bench.status().context("cannot start homeward-bench")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the program of the benches.
+fn binary() -> Result<std::path::PathBuf> {
+    process::run(
+        process::cargo()
+            .args(["build", "--release", "--quiet", "-p", "benches"])
+            .current_dir(workspace::root()),
+    )
+    .context("the benches do not build")?;
+    Ok(workspace::target().join("release/homeward-bench"))
+}
+
+/// Builds what is measured and says where it lies.
+fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
+    let built = build::build(&tools.toolchain, &build::Options::default())?;
+    bench.arg("--object").arg(built.object).arg("--daemon").arg(built.daemon);
+    if let Some(object) = built.bench_object {
+        bench.arg("--bench-object").arg(object);
+    }
+    bench.arg("--kamailio").arg(&tools.kamailio.binary);
+    bench.arg("--kamailio-modules").arg(&tools.kamailio.modules);
+    bench.arg("--out").arg(workspace::target().join("bench"));
+    Ok(())
+}
+
+/// Whether the bench loads kernel programs: those that read files or only parse do not.
+fn needs_kernel(words: &[OsString]) -> bool {
+    let help = words.iter().any(|word| word == "--help" || word == "-h");
+    !help && words.iter().any(|word| word == "redirect" || word == "program")
+}
+
+/// The command line as it was typed, for the report.
+fn typed(words: &[OsString]) -> OsString {
+    let mut line = OsString::from("cargo xtask bench");
+    for word in words {
+        line.push(OsStr::new(" "));
+        line.push(word);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_measured_in_the_kernel_is_built_for_it() {
+        for (line, needs) in [
+            ("redirect --quick", true),
+            ("--quick program", true),
+            ("program --help", false),
+            ("show a.hlog b.hlog", false),
+            ("scan", false),
+            ("", false),
+        ] {
+            let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+            assert_eq!(needs_kernel(&words), needs, "{line}");
+        }
+        assert_eq!(typed(&["show".into(), "a.hlog".into()]), "cargo xtask bench show a.hlog");
+    }
+}
