@@ -12,6 +12,8 @@
 
 pub mod answer;
 pub mod bench;
+#[cfg(feature = "daemon")]
+pub mod filling;
 pub mod generator;
 pub mod hlog;
 pub mod host;

@@ -12,7 +12,7 @@ use crate::layout::{self, FRAME_MAX, Lane, PAYLOAD};
 /// The message of the figures in the reports: 464 bytes of UDP payload.
 pub const STANDARD_LEN: usize = 464;
 /// The shortest message that is built.
-pub const SHORTEST_LEN: usize = 400;
+pub const SHORTEST_LEN: usize = 440;
 /// The longest message that the kernel program scans.
 pub const LONGEST_LEN: usize = 1472;
 

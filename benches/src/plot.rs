@@ -13,7 +13,7 @@ use plotters::{
     style::{BLACK, Color as _, WHITE},
 };
 
-const SIZE: (u32, u32) = (960, 540);
+const SIZE: (u32, u32) = (1280, 600);
 
 /// A named line of points.
 pub type Line = (String, Vec<(f64, f64)>);

@@ -6,7 +6,6 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -22,11 +21,12 @@ use nix::{
     unistd::Pid,
 };
 
+#[cfg(feature = "daemon")]
+use crate::layout::DOMAIN;
 use crate::{
     interrupt,
     kernel::Kernel,
     lab::{Lab, PORT, Pair, SERVER_INTERFACE},
-    layout::DOMAIN,
     table,
 };
 
@@ -116,42 +116,44 @@ pub fn kernel_path(
     Ok(System { name: "homeward, kernel path alone", pair, server: None, object: Some(object) })
 }
 
-/// The daemon `homeward`, with its table filled by `fill`, which gets the folder of its state.
+/// The daemon `homeward` with a table of `clients` assignments.
 ///
 /// # Errors
-/// When it does not start.
+/// When its store can't be filled or it does not start.
+#[cfg(feature = "daemon")]
 pub fn homeward(
     lab: &mut Lab,
     kernel: &mut Kernel,
     program: &Path,
+    host: &str,
     folder: &Path,
-    fill: impl FnOnce(&Path, &Pair) -> Result<()>,
+    clients: u64,
 ) -> Result<System> {
-    let pair = lab.pair("homeward")?;
+    let pair = lab.pair(host)?;
     kernel.sink(lab, &pair)?;
-    fs::create_dir_all(folder)?;
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    crate::filling::fill(&folder.join("table.db"), HOST, clients)?;
     let configuration = folder.join("homeward.toml");
-    write_configuration(&configuration, folder, &pair)?;
-    fill(folder, &pair)?;
+    let (server, state) = (pair.server, folder.display());
+    let room = clients.next_power_of_two();
+    let text = format!(
+        "[node]\nname = \"{HOST}\"\nstate_dir = \"{state}\"\n\
+         [sip]\nlisten = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]\n\
+         [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\noverrides_max = {room}\n\
+         [control]\nsocket = \"{state}/control.sock\"\n"
+    );
+    fs::write(&configuration, text)
+        .with_context(|| format!("cannot write {}", configuration.display()))?;
     let mut command = pair.command(program);
     command.args(["run", "--config"]).arg(&configuration);
     let server = Server::start(command, folder)?;
     Ok(System { name: "homeward", pair, server: Some(server), object: None })
 }
 
-/// The daemon's configuration for a run.
-fn write_configuration(path: &Path, folder: &Path, pair: &Pair) -> Result<()> {
-    let mut file =
-        File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let (server, state) = (pair.server, folder.display());
-    writeln!(file, "# Written by homeward-bench.")?;
-    writeln!(file, "listen = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]")?;
-    writeln!(
-        file,
-        "interfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\nstate = \"{state}\""
-    )?;
-    Ok(())
-}
+/// What the daemon calls itself: none of the homes.
+#[cfg(feature = "daemon")]
+const HOST: &str = "edge";
 
 impl Server {
     /// Starts a command on the servers' processor, in a group of its own, its output in `folder`.

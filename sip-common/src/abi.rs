@@ -96,10 +96,13 @@ impl Override {
     /// The entry only carries flags: the home is the slot's.
     pub const BY_SLOT: u64 = 1 << 19;
 
+    /// Set in every word, so that none is zero.
+    const PRESENT: u64 = 1 << 20;
+
     /// The word for a client whose home is `server`, with `flags`.
     #[inline(always)]
     pub const fn new(key: ClientKey, server: u16, flags: u64) -> Self {
-        Self((key.tag() as u64) << 32 | flags | server as u64)
+        Self((key.tag() as u64) << 32 | Self::PRESENT | flags | server as u64)
     }
 
     /// The tag of the key that this word was written for.
@@ -303,7 +306,7 @@ impl Default for Config {
 
 /// Everything is passed: an option is on that the kernel can't judge.
 pub const CONFIG_PASS_ALL: u32 = 1;
-/// `SOURCES` holds prefixes; without it the trie is not asked.
+/// `SOURCES` holds prefixes that decide about redirects: it is asked for every frame.
 pub const CONFIG_SOURCES: u32 = 2;
 /// Only sources marked [`SOURCE_DIRECT`] are redirected.
 pub const CONFIG_DIRECT_ONLY: u32 = 4;

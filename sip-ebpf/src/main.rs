@@ -69,20 +69,25 @@ fn handle(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
     answer::send(ctx, work)
 }
 
-/// What is known of the source: its prefix and its rate.
+/// What is known of the source: its prefix and its rate. The trie is asked for every frame only
+/// where prefixes decide about redirects; else only for a source that is over its rate.
 #[inline(always)]
 fn admit(config: &Config, work: &mut Work, now_ns: u64) -> Result<(), Refusal> {
+    let datagram = &work.datagram;
     let mut source_flags = 0;
     if config.flags & CONFIG_SOURCES != 0 {
-        source_flags = maps::source_flags(&work.datagram.source);
+        source_flags = maps::source_flags(&datagram.source);
     }
     work.scratch.request.source_flags = source_flags;
-    if config.rate_cost_ns != 0 && source_flags & (SOURCE_EDGE | SOURCE_EXEMPT) == 0 {
-        let v6 = work.datagram.v6 != 0;
-        let folded = guard::fold(config.source_secret, work.datagram.source, v6);
-        let bucket = maps::bucket(Bucket::index(folded)).ok_or(Refusal::Internal)?;
-        let taken = bucket.take(now_ns, config.rate_cost_ns, config.rate_burst_ns);
-        *bucket = taken.ok_or(Refusal::SourceRate)?;
+    if config.rate_cost_ns == 0 {
+        return Ok(());
+    }
+    let folded = guard::fold(config.source_secret, datagram.source, datagram.v6 != 0);
+    let bucket = maps::bucket(Bucket::index(folded)).ok_or(Refusal::Internal)?;
+    match bucket.take(now_ns, config.rate_cost_ns, config.rate_burst_ns) {
+        Some(taken) => *bucket = taken,
+        None if maps::source_flags(&datagram.source) & (SOURCE_EDGE | SOURCE_EXEMPT) != 0 => {}
+        None => return Err(Refusal::SourceRate),
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ mod document;
 mod prefix;
 mod sources;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use sip_common::abi;
 
@@ -126,6 +126,17 @@ pub enum Mode {
     Off,
 }
 
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Auto => "auto",
+            Self::Off => "off",
+        })
+    }
+}
+
 /// The kernel program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Xdp {
@@ -224,11 +235,10 @@ impl Config {
     /// The first thing that is wrong.
     pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(inputs)?;
-        let xdp = bounds::xdp(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
-            sip: bounds::sip(&document, xdp.mode)?,
-            xdp,
+            sip: bounds::sip(&document)?,
+            xdp: bounds::xdp(&document)?,
             sources: bounds::sources(&document)?,
             receive: bounds::receive(&document)?,
             control: bounds::control(&document)?,

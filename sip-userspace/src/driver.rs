@@ -1,1 +1,271 @@
-//! (being written)
+//! The driver: the one task that owns the core and everything it acts on.
+//!
+//! Batches of datagrams, commands, commits of the store, timers and signals come in; what the
+//! core puts out is carried out at once, map operations before sends. Invariants: a change is
+//! durable before it is applied, and applied in the table and in the kernel before its command is
+//! answered; no lock and no waiting on a datagram's way.
+//! Deliberately absent: decisions.
+
+mod gate;
+mod open;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+pub use open::{Host, RunError};
+
+use crate::{
+    control::{Call, ControlError},
+    core::{
+        Datagram, Output,
+        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
+        table::{Commit, Proposal},
+    },
+    datapath::KernelPath,
+    net::{batch::Batch, clock},
+    store::{AssignmentStore, StoreError},
+};
+
+/// The daemon's lease is renewed, and what fails is tried again, so often.
+const TICK: Duration = Duration::from_secs(1);
+/// The longest time without a look at the timers.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Batches that are taken before commands and timers get their turn.
+const TURN: usize = 64;
+/// Commits on their way from the store.
+pub(crate) const COMMITS_MAX: usize = 1024;
+
+/// A change that the store was asked for, with who waits for it.
+pub(crate) struct Settled {
+    result: Result<Commit, StoreError>,
+    call: Call,
+    answer: Answer,
+}
+
+impl Host {
+    /// Serves until a signal ends it.
+    ///
+    /// # Errors
+    /// If the runtime refuses signals or timers, or the control socket ends.
+    pub async fn run(mut self) -> Result<(), RunError> {
+        let mut terminate = on(SignalKind::terminate())?;
+        let mut interrupt = on(SignalKind::interrupt())?;
+        let (calls_in, mut calls) = mpsc::channel(64);
+        let mut control: JoinHandle<Result<(), ControlError>> =
+            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in));
+        let ready = self.udp.ready();
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let log = self.kernel.as_mut().and_then(drain_log);
+        tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
+        loop {
+            let timer = self.next_timer();
+            tokio::select! {
+                () = ready.notified() => self.batches(&ready),
+                Some(call) = calls.recv() => self.call(call),
+                Some(settled) = self.settled.recv() => self.settle(settled),
+                () = sleep(timer) => self.timers(),
+                _ = tick.tick() => {
+                    if let Some(kernel) = &mut self.kernel {
+                        kernel.renew(clock::now().mono);
+                    }
+                }
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                ended = &mut control => {
+                    let error = ended.map_err(|error| RunError::Control(error.to_string()))?;
+                    return error.map_err(|error| RunError::Control(error.to_string()));
+                }
+            }
+        }
+        tracing::info!("leaving");
+        control.abort();
+        // The task owns the socket's file; it is gone when the task is.
+        let _ = control.await;
+        if let Some(log) = log {
+            log.abort();
+        }
+        if let Some(kernel) = self.kernel.take() {
+            kernel.close(&self.config);
+        }
+        Ok(())
+    }
+
+    fn next_timer(&self) -> Duration {
+        let due = self.core.poll_timeout().map(|due| due.saturating_sub(clock::now().mono));
+        due.unwrap_or(IDLE).min(IDLE)
+    }
+
+    fn timers(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        self.core.handle_timeout(clock::now(), &mut out);
+        self.carry_out(out);
+    }
+
+    /// Takes waiting batches, some at a time, so that commands get their turn.
+    fn batches(&mut self, ready: &tokio::sync::Notify) {
+        for _ in 0..TURN {
+            let Some(batch) = self.udp.next() else { return };
+            self.batch(&batch);
+        }
+        ready.notify_one();
+    }
+
+    fn batch(&mut self, batch: &Batch) {
+        let now = clock::now();
+        let mut out = std::mem::take(&mut self.out);
+        for (source, local, payload) in batch.iter() {
+            if self.kernel.is_none() && !self.gate.admit(source.ip(), now.mono, self.core.table()) {
+                continue;
+            }
+            self.core.handle_datagram(now, &Datagram { source, local, payload }, &mut out);
+        }
+        self.carry_out(out);
+    }
+
+    /// Map operations first, then sends, grouped by the address that they leave from.
+    fn carry_out(&mut self, mut out: Vec<Output>) {
+        let mut sends: Vec<(SocketAddr, Vec<(SocketAddr, Vec<u8>)>)> = Vec::new();
+        for output in out.drain(..) {
+            match output {
+                Output::Learn { key, .. } => {
+                    if let Some(kernel) = &mut self.kernel {
+                        kernel.learned(self.core.table(), key);
+                    }
+                }
+                Output::Send { local, to, payload } => {
+                    match sends.iter_mut().find(|(from, _)| *from == local) {
+                        Some((_, datagrams)) => datagrams.push((to, payload)),
+                        None => sends.push((local, vec![(to, payload)])),
+                    }
+                }
+            }
+        }
+        for (local, datagrams) in sends {
+            self.udp.send(local, &datagrams);
+        }
+        self.out = out;
+    }
+
+    /// Answers a command, or asks the store for the change that it wants.
+    fn call(&mut self, call: Call) {
+        let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
+        match admin::plan(self.core.table(), &call.command, &asker) {
+            Ok(Planned::Answer(answer)) => {
+                let answer = self.complete(answer);
+                reply(call, Ok(answer));
+            }
+            Ok(Planned::Commit { proposal, answer }) => self.submit(proposal, call, answer),
+            Err(refused) => reply(call, Err(refused)),
+        }
+    }
+
+    fn submit(&mut self, proposal: Proposal, call: Call, answer: Answer) {
+        let settled = self.settled_in.clone();
+        let done = move |result| {
+            // The driver is gone when it has stopped; then nobody waits for the answer either.
+            let _ = settled.blocking_send(Settled { result, call, answer });
+        };
+        self.store.submit(proposal, Box::new(done));
+    }
+
+    /// A durable change goes into the table and the kernel, and then its command is answered.
+    fn settle(&mut self, settled: Settled) {
+        let Settled { result, call, answer } = settled;
+        let commit = match result {
+            Ok(commit) => commit,
+            // Another command was quicker: plan again on the table as it is by now.
+            Err(StoreError::Conflict { current }) if current <= self.core.table().revision() => {
+                return self.call(call);
+            }
+            Err(error) => {
+                let cure = "nothing was changed; see the daemon's log";
+                return reply(call, Err(Refused::daemon(error.to_string(), cure)));
+            }
+        };
+        match self.core.table_mut().apply(&commit) {
+            Ok(applied) => {
+                if let Some(kernel) = &mut self.kernel {
+                    kernel.applied(self.core.table(), &applied, clock::now().mono);
+                }
+                tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
+                reply(call, Ok(answer));
+            }
+            Err(error) => {
+                tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
+                reply(call, Err(Refused::daemon(error.to_string(), "restart the daemon: it reads the store again")));
+            }
+        }
+    }
+
+    /// Adds what only the driver knows.
+    fn complete(&self, mut answer: Answer) -> Answer {
+        match &mut answer {
+            Answer::Client(view) => {
+                let now_s = clock::now().mono_s();
+                let key = self.core.table().key(&view.aor);
+                view.bindings = self
+                    .core
+                    .bindings_of(&key)
+                    .iter()
+                    .map(|binding| BindingView {
+                        contact: String::from_utf8_lossy(binding.contact()).into_owned(),
+                        expires_s: binding.expires_s.saturating_sub(now_s).into(),
+                        cseq: binding.cseq,
+                    })
+                    .collect();
+            }
+            Answer::Status(view) => {
+                let off = || json!({"interfaces": [], "mode": "off"});
+                let table = self.core.table();
+                let kernel = self.kernel.as_ref().map_or_else(off, |kernel| kernel.status(table));
+                view.more.insert("kernel".to_owned(), kernel);
+                let counters = self.core.counters().iter().map(|(name, _, count)| (name.to_owned(), json!(count)));
+                view.more.insert("daemon".to_owned(), serde_json::Value::Object(counters.collect()));
+                let [received, shed, unsent] = self.udp.counts();
+                view.more.insert(
+                    "sockets".to_owned(),
+                    json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
+                );
+                view.more.insert(
+                    "clients".to_owned(),
+                    json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
+                );
+            }
+            Answer::Done { .. } | Answer::Servers { .. } => {}
+        }
+        answer
+    }
+}
+
+/// A caller that hung up needs no answer.
+fn reply(call: Call, answer: Result<Answer, Refused>) {
+    let _ = call.reply.send(answer);
+}
+
+fn on(kind: SignalKind) -> Result<Signal, RunError> {
+    signal(kind).map_err(RunError::Signals)
+}
+
+/// A debug build of the program logs the reason for each packet.
+#[expect(deprecated, reason = "its successor is unsafe, and the logger owns its descriptor")]
+fn drain_log(kernel: &mut KernelPath) -> Option<JoinHandle<()>> {
+    let logger = aya_log::EbpfLogger::init(kernel.ebpf()).ok()?;
+    let mut logger = tokio::io::unix::AsyncFd::new(logger).ok()?;
+    Some(tokio::spawn(async move {
+        while let Ok(mut guard) = logger.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    }))
+}
+
+/// The store, shared with its own thread.
+pub(crate) type Store = Arc<dyn AssignmentStore>;

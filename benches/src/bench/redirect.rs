@@ -47,9 +47,21 @@ const KAMAILIO: usize = 2;
 /// Options of `redirect`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Arguments {
-    /// Measure the bare reflector in Homeward's place (to try the bench itself)
-    #[arg(long)]
-    pub stand_in: bool,
+    /// What stands in Homeward's place
+    #[arg(long, value_enum, default_value_t = Place::Kernel)]
+    pub system: Place,
+}
+
+/// What is measured beside Kamailio.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The daemon, which attaches the kernel program and fills its table
+    #[cfg(feature = "daemon")]
+    Daemon,
+    /// The kernel program alone, its table filled by the bench
+    Kernel,
+    /// The bare reflector, to see what the bench itself can do
+    Reflector,
 }
 
 /// A system with what was found about it.
@@ -90,10 +102,16 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     let discard = system::bare(&mut lab, &mut kernel, "discard", "discard")?;
     let mut systems = Vec::new();
     for (name, clients) in [("homeward", CLIENTS), ("homeward1m", CLIENTS_LARGE)] {
-        systems.push(if arguments.stand_in {
-            system::bare(&mut lab, &mut kernel, "reflect", name)?
-        } else {
-            system::kernel_path(&mut lab, &mut kernel, &options.object, name, clients)?
+        systems.push(match arguments.system {
+            #[cfg(feature = "daemon")]
+            Place::Daemon => {
+                let folder = scratch.join(name);
+                system::homeward(&mut lab, &mut kernel, &options.daemon, name, &folder, clients)?
+            }
+            Place::Kernel => {
+                system::kernel_path(&mut lab, &mut kernel, &options.object, name, clients)?
+            }
+            Place::Reflector => system::bare(&mut lab, &mut kernel, "reflect", name)?,
         });
     }
     systems.push(system::kamailio(
@@ -123,6 +141,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
         bench.meet(contestant)?;
     }
     let mut report = rounds(&mut bench, &mut contestants, options)?;
+    report.conditions.push(format!("in Homeward's place: {:?}", arguments.system));
     for system in &bench.systems {
         if let Some(object) = &system.object {
             let (redirects, refusals) = table::counters(object)?;

@@ -10,9 +10,12 @@ use super::{
     CRLF, Name, Scratch,
     scalar::number,
     start::{is_port, port},
-    swar::{LOWER, controls, equal, first, is_token_special, masked, next_where, no_word, specials},
+    swar::{
+        LOWER, controls, equal, first, is_text, is_token_special, masked, next_where, no_word,
+        specials,
+    },
     to::{SCHEME, is_user_special},
-    via::{COOKIE, PROTOCOL, UDP, sent_by_host},
+    via::{COOKIE, PROTOCOL, sent_by_host},
 };
 use crate::arena::{Arena, PAYLOAD_MAX, Span};
 
@@ -27,19 +30,26 @@ const fn text(name: &[u8; 8]) -> u64 {
     u64::from_le_bytes(*name)
 }
 
+/// Whether a word begins with `len` bytes of text, letters in any case. No control byte was looked
+/// for before: signs are compared as they are.
+#[inline(always)]
+const fn begins(word: u64, len: u32, text: &[u8; 8]) -> bool {
+    is_text(masked(word, len), u64::from_le_bytes(*text))
+}
+
 /// Judges the line at `start` if it is in a fast form.
 #[inline(always)]
 pub(super) fn line(s: &mut Scratch, start: u32) -> u32 {
-    let low = s.arena.word(start) | LOWER;
-    match low as u8 {
-        b'v' if masked(low, 5) == text(b"via: \0\0\0") => via(s, start),
-        b'f' if masked(low, 6) == text(b"from: \0\0") => from(s, start),
-        b't' if masked(low, 4) == text(b"to: \0\0\0\0") => to(s, start),
-        b'm' if low == text(b"max-forw") => max_forwards(s, start),
-        b'c' if low == text(b"call-id:") => call_id(s, start),
-        b'c' if masked(low, 6) == text(b"cseq: \0\0") => cseq(s, start),
-        b'c' if low == text(b"contact:") => contact(&s.arena, start.wrapping_add(8)),
-        b'c' if low == text(b"content-") => content_length(s, start),
+    let word = s.arena.word(start);
+    match word as u8 | LOWER as u8 {
+        b'v' if begins(word, 5, b"via: \0\0\0") => via(s, start),
+        b'f' if begins(word, 6, b"from: \0\0") => from(s, start),
+        b't' if begins(word, 4, b"to: \0\0\0\0") => to(s, start),
+        b'm' if begins(word, 8, b"max-forw") => max_forwards(s, start),
+        b'c' if begins(word, 8, b"call-id:") => call_id(s, start),
+        b'c' if begins(word, 6, b"cseq: \0\0") => cseq(s, start),
+        b'c' if begins(word, 8, b"contact:") => contact(&s.arena, start.wrapping_add(8)),
+        b'c' if begins(word, 8, b"content-") => content_length(s, start),
         b'c' | b'f' | b'i' | b'l' | b'm' | b'p' | b'r' | b't' | b'v' => 0,
         _ => other(&s.arena, start),
     }
@@ -94,9 +104,9 @@ fn contact(arena: &Arena, value: u32) -> u32 {
 #[inline(always)]
 fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
     let value = start.wrapping_add(14);
-    let high = masked(s.arena.word(start.wrapping_add(8)) | LOWER, 6);
+    let high = s.arena.word(start.wrapping_add(8));
     let (number, end) = number(&s.arena, value);
-    if high != text(b"ards: \0\0") || end == value || number > 255 {
+    if !begins(high, 6, b"ards: \0\0") || end == value || number > 255 {
         return 0;
     }
     let end = at_end(&s.arena, end);
@@ -105,10 +115,10 @@ fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
 
 #[inline(always)]
 fn content_length(s: &mut Scratch, start: u32) -> u32 {
-    let high = s.arena.word(start.wrapping_add(8)) | LOWER;
-    if high != text(b"length: ") {
+    let high = s.arena.word(start.wrapping_add(8));
+    if !begins(high, 8, b"length: ") {
         // Content-Type and its like, which no blank before the colon can turn into this one.
-        let name = masked(high, 6) == text(b"length\0\0");
+        let name = begins(high, 6, b"length\0\0");
         return if name { 0 } else { other(&s.arena, start) };
     }
     let value = start.wrapping_add(16);
@@ -188,8 +198,8 @@ fn from(s: &mut Scratch, start: u32) -> u32 {
     };
     let close = find(arena, angle.wrapping_add(1), SHORT, odd);
     let tag = close.wrapping_add(6);
-    let parameter = masked(arena.word(close.wrapping_add(1)) | LOWER, 5);
-    if arena.byte(close) != b'>' || parameter != text(b";tag=\0\0\0") {
+    let parameter = arena.word(close.wrapping_add(1));
+    if arena.byte(close) != b'>' || !begins(parameter, 5, b";tag=\0\0\0") {
         return 0;
     }
     let end = at_end(arena, next_where(arena, tag, SHORT, is_token_special));
@@ -205,8 +215,8 @@ fn from(s: &mut Scratch, start: u32) -> u32 {
 fn to(s: &mut Scratch, start: u32) -> u32 {
     let arena = &s.arena;
     let angle = angle(arena, start.wrapping_add(4));
-    let scheme = masked(arena.word(angle.wrapping_add(1)) | LOWER, 4);
-    if angle == 0 || scheme != SCHEME {
+    let scheme = masked(arena.word(angle.wrapping_add(1)), 4);
+    if angle == 0 || !is_text(scheme, SCHEME) {
         return 0;
     }
     let user = angle.wrapping_add(5);
@@ -231,10 +241,10 @@ fn to(s: &mut Scratch, start: u32) -> u32 {
 fn via(s: &mut Scratch, start: u32) -> u32 {
     let arena = &s.arena;
     let value = start.wrapping_add(5);
-    let protocol = arena.word(value) | LOWER;
-    let transport = masked(arena.word(value.wrapping_add(8)) | LOWER, 4);
+    let protocol = arena.word(value);
+    let transport = arena.word(value.wrapping_add(8));
     let host = value.wrapping_add(12);
-    if protocol != PROTOCOL || transport != UDP | (b' ' as u64) << 24 {
+    if !is_text(protocol, PROTOCOL) || !begins(transport, 4, b"udp \0\0\0\0") {
         return 0;
     }
     let host_end = sent_by_host(arena, host);
@@ -249,6 +259,9 @@ fn via(s: &mut Scratch, start: u32) -> u32 {
             return 0;
         }
         sent_by_port = port(word, len);
+        if sent_by_port == 0 || sent_by_port > 0xffff {
+            return 0;
+        }
     }
     let sent_by = Span::between(host, at);
     let mut rport_end = 0;
@@ -257,11 +270,11 @@ fn via(s: &mut Scratch, start: u32) -> u32 {
     while round < PARAMETERS && arena.byte(at) == b';' {
         round += 1;
         let name = at.wrapping_add(1);
-        let word = arena.word(name) | LOWER;
-        if masked(word, 5) == text(b"rport\0\0\0") && rport_end == 0 {
+        let word = arena.word(name);
+        if begins(word, 5, b"rport\0\0\0") && rport_end == 0 {
             rport_end = name.wrapping_add(5);
             at = rport_end;
-        } else if masked(word, 7) == text(b"branch=\0") && branch.len == 0 {
+        } else if begins(word, 7, b"branch=\0") && branch.len == 0 {
             let value = name.wrapping_add(7);
             at = next_where(arena, value, SHORT, is_token_special);
             branch = Span::between(value, at);

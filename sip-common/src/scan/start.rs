@@ -2,7 +2,7 @@
 
 use super::{
     Scratch,
-    swar::{masked, next_special},
+    swar::{is_text, masked, next_special},
 };
 use crate::{arena::Span, verdict::Refusal};
 
@@ -16,21 +16,6 @@ const HOST: u32 = 13;
 /// Eight-byte steps through a host: 64 bytes.
 const HOST_WORDS: u32 = 9;
 
-/// The bits that turn the letters of a text into lower case. Signs are compared as they are: this
-/// line is not searched for control bytes, and `0x1a | 0x20` is a colon.
-const fn letters(text: u64) -> u64 {
-    let bytes = text.to_le_bytes();
-    let mut fold = [0; 8];
-    let mut i = 0;
-    while i < 8 {
-        if bytes[i].is_ascii_lowercase() {
-            fold[i] = 0x20;
-        }
-        i += 1;
-    }
-    u64::from_le_bytes(fold)
-}
-
 /// Judges the start line, and notes the Request-URI's host.
 #[inline(always)]
 pub fn start_line(s: &mut Scratch) -> u32 {
@@ -38,7 +23,7 @@ pub fn start_line(s: &mut Scratch) -> u32 {
     if arena.word(0) != METHOD || arena.byte(8) != b' ' {
         return Refusal::NotRegister.code();
     }
-    if masked(arena.word(9), 4) | letters(SCHEME) != SCHEME {
+    if !is_text(masked(arena.word(9), 4), SCHEME) {
         return Refusal::UriScheme.code();
     }
     let mut at = next_special(arena, HOST, HOST_WORDS);
@@ -55,9 +40,9 @@ pub fn start_line(s: &mut Scratch) -> u32 {
         at = digits;
     }
     if arena.byte(at) == b';' {
-        let low = arena.word(at.wrapping_add(1)) | letters(TRANSPORT);
-        let high = masked(arena.word(at.wrapping_add(9)), 5) | letters(T_UDP);
-        if low != TRANSPORT || high != T_UDP {
+        let low = arena.word(at.wrapping_add(1));
+        let high = masked(arena.word(at.wrapping_add(9)), 5);
+        if !is_text(low, TRANSPORT) || !is_text(high, T_UDP) {
             return Refusal::UriParameter.code();
         }
         at = at.wrapping_add(14);
@@ -68,9 +53,10 @@ pub fn start_line(s: &mut Scratch) -> u32 {
     if arena.byte(at) != b' ' {
         return Refusal::UriScheme.code();
     }
-    let version = masked(arena.word(at.wrapping_add(1)), 7) | letters(VERSION);
+    // This line is not searched for control bytes: every sign is compared as it is.
+    let version = masked(arena.word(at.wrapping_add(1)), 7);
     let end = at.wrapping_add(8);
-    if version != VERSION || arena.pair(end) != u16::from_le_bytes(*b"\r\n") {
+    if !is_text(version, VERSION) || arena.pair(end) != u16::from_le_bytes(*b"\r\n") {
         return Refusal::Version.code();
     }
     s.head.next.set(end.wrapping_add(2));

@@ -64,6 +64,15 @@ pub const fn masked(word: u64, len: u32) -> u64 {
     if len >= 8 { word } else { word & (1u64 << (len << 3)).wrapping_sub(1) }
 }
 
+/// Whether a word is a text in lower case, letters in any case and signs as they are.
+///
+/// [`LOWER`] alone would take a NUL for a blank, a CR for a dash and 0x1a for a colon. The texts
+/// hold no sign with the bit of 0x40, which marks the letters.
+#[inline(always)]
+pub const fn is_text(word: u64, text: u64) -> bool {
+    word | (text & (LOWER << 1)) >> 1 == text
+}
+
 /// Whether a byte is a space or a tab.
 #[inline(always)]
 pub const fn is_blank(byte: u8) -> bool {
@@ -129,6 +138,19 @@ mod tests {
         hits(|w| equal(w, b'?'), |b| b == b'?');
         hits(no_word, |b| b <= 0x20 || b >= 0x80);
         hits(specials, |b| !(b.is_ascii_alphanumeric() || b"-./".contains(&b)));
+    }
+
+    #[test]
+    fn a_text_is_itself_in_any_case_and_nothing_else() {
+        for (place, text) in (0..8).flat_map(|place| [(place, *b"call-id:"), (place, *b"t=udp; 2")]) {
+            let word = u64::from_le_bytes(text);
+            for byte in 0..=255u8 {
+                let mut other = text;
+                other[place] = byte;
+                let same = other.eq_ignore_ascii_case(&text);
+                assert_eq!(is_text(u64::from_le_bytes(other), word), same, "{other:x?}");
+            }
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ROUNDS: u32 = 96;
 const HOST_WORDS: u32 = 9;
 
 pub(super) const PROTOCOL: u64 = u64::from_le_bytes(*b"sip/2.0/");
-pub(super) const UDP: u64 = 0x70_6475;
+const UDP: u64 = 0x70_6475;
 pub(super) const COOKIE: u64 = u64::from_le_bytes(*b"z9hG4bK\0");
 
 /// Places of the walk.

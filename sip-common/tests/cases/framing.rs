@@ -3,7 +3,7 @@
 use super::{BASE, Case, VIA, answered, base, refused, with_line};
 use sip_common::verdict::Refusal::{
     ContentLength, ControlByte, Folded, HeaderMissing, HeaderName, NotRegister, TooManyLines,
-    Unterminated, Version, ViaMany,
+    Unterminated, Version, ViaBranch, ViaMany,
 };
 
 /// [`BASE`] stretched to `len` bytes by a header that means nothing.
@@ -16,11 +16,8 @@ pub fn stretched(len: usize) -> String {
 pub fn cases() -> Vec<Case> {
     let cut = |len: usize| BASE.get(..len).unwrap().to_owned();
     let body = "a body\r\n\r\nVia: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKbody\r\n\r\n";
-    let mut lines = String::new();
-    for _ in 0..220 {
-        lines.push_str("X:y\r\n");
-    }
-    lines.push_str("X:y");
+    let tabs = format!("Subject:{}", "\t".repeat(320));
+    let lines = ["X:y"; 100].join("\r\n");
     vec![
         answered("the longest message", stretched(1472)),
         answered("noise behind the empty line", format!("{BASE}\0\u{1}\u{ff} noise\n\r")),
@@ -34,6 +31,7 @@ pub fn cases() -> Vec<Case> {
         answered("a line of blanks in its value", with_line("Subject:    \t ")),
         answered("many short lines", with_line("X:y\r\nX:y\r\nX:y\r\nX:y\r\nX:y\r\nX:y\r\nX:y\r\nX:y")),
         refused("more lines than the budget", TooManyLines, with_line(&lines)),
+        refused("more tabs than the budget", ControlByte, with_line(&tabs)),
         refused("a bare LF between lines", ControlByte, base("70\r\n", "70\n")),
         refused("a bare CR between lines", ControlByte, base("70\r\n", "70\r")),
         refused("a bare LF in a value", ControlByte, with_line("X: a\nVia: b")),
@@ -45,10 +43,30 @@ pub fn cases() -> Vec<Case> {
         refused("a NUL in a header name", ControlByte, with_line("X\0: a")),
         refused("an escape in a value", ControlByte, with_line("X: \u{1b}[2J")),
         refused("a NUL at the end of a line", ControlByte, base("70\r\n", "70\0\r\n")),
+        refused("a NUL for the blank behind Via", ControlByte, base("Via: ", "Via:\0")),
+        refused("a NUL for the blank behind To", ControlByte, base("To: ", "To:\0")),
+        refused("a NUL for the blank behind From", ControlByte, base("From: ", "From:\0")),
+        refused("a NUL for the blank behind CSeq", ControlByte, base("CSeq: ", "CSeq:\0")),
+        refused("a NUL for a blank behind a length", ControlByte, base("Length: ", "Length:\0")),
+        refused("a NUL for a blank behind hops", ControlByte, base("Forwards: ", "Forwards:\0")),
+        refused("a NUL for the blank behind UDP", ControlByte, base("/UDP ", "/UDP\0")),
+        refused("a CR for the dash of Call-ID", ControlByte, base("Call-ID", "Call\rID")),
+        refused("a CR for the dash of Max-Forwards", ControlByte, base("Max-F", "Max\rF")),
+        refused("a CR for the dash of Content-Length", ControlByte, base("t-L", "t\rL")),
+        refused("0x1a for the colon of Call-ID", ControlByte, base("ID:", "ID\u{1a}")),
+        refused("0x1a for the colon of Contact", ControlByte, base("Contact:", "Contact\u{1a}")),
+        refused("0x1a for the colon of Via", ControlByte, base("Via:", "Via\u{1a}")),
+        refused("0x1a for a colon in To", ControlByte, base("To: \"Alice\" <sip:", "To: <sip\u{1a}")),
+        refused("0x0f for a slash in Via", ControlByte, base("2.0/UDP", "2.0\u{f}UDP")),
+        refused("0x12 for a digit in Via", ControlByte, base("2.0/UDP", "\u{12}.0/UDP")),
+        refused("0x1d for the sign of a branch", ControlByte, base("branch=", "branch\u{1d}")),
+        refused("0x1d for the sign of a tag", ControlByte, base("tag=", "tag\u{1d}")),
+        refused("0x1b for the semicolon of a tag", ControlByte, base(";tag", "\u{1b}tag")),
         refused("a vertical tab before a colon", ControlByte, with_line("X\u{b}: a")),
         refused("a line folded with a blank", Folded, with_line("Subject: a\r\n b")),
         refused("a line folded with a tab", Folded, with_line("Subject: a\r\n\tb")),
-        refused("a folded Via", Folded, base(";rport", "\r\n ;rport")),
+        refused("a folded Via", Folded, base("d4e5\r\n", "d4e5\r\n ;x=y\r\n")),
+        refused("a Via folded before its branch", ViaBranch, base(";branch", "\r\n ;branch")),
         refused("a folded line of blanks only", Folded, with_line("Subject: a\r\n ")),
         refused("a folded line behind the start line", Folded, base("Via:", " Via:")),
         refused("a second Via on a folded line", Folded, with_line("Subject: a\r\n , b\r\nX: y")),

@@ -10,6 +10,7 @@ pub mod from;
 pub mod names;
 pub mod scalars;
 pub mod start_line;
+pub mod table;
 pub mod to;
 pub mod via;
 

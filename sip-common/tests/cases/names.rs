@@ -3,7 +3,7 @@
 
 use super::{BASE, Case, FROM, TO, VIA, answered, base, edited, refused, with_line};
 use sip_common::verdict::Refusal::{
-    HeaderDoubled, HeaderEmpty, HeaderMissing, HeaderRefused, ViaMany,
+    HeaderDoubled, HeaderEmpty, HeaderMissing, HeaderName, HeaderRefused, ViaMany,
 };
 
 /// [`BASE`] in which the line that begins with `name` stands last.
@@ -62,7 +62,8 @@ pub fn cases() -> Vec<Case> {
         answered("names that differ behind eight letters", with_line("Max-Forwarts: a\r\nProxy-Requirf: b")),
         answered("Route as a part of a name", with_line("Record-Route: <sip:a>\r\nRoutes: b\r\nPaths: c\r\nRequires: d")),
         answered("Proxy-Authorization", with_line("Proxy-Authorization: Digest username=\"a\"")),
-        answered("a token with signs as a name", with_line("X-!%*_+`'~.: a")),
+        answered("a token with signs as a name", with_line("X!%*.: a\r\n_+`: b\r\n'~: c")),
+        refused("a name with more signs than the budget", HeaderName, with_line("X-!%*_+`'~: a")),
         refused("a second Via line", ViaMany, with_line("Via: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx")),
         refused("a second Via line in compact form", ViaMany, with_line("v: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx")),
         refused("a second Via line, small letters", ViaMany, with_line("via: SIP/2.0/UDP 203.0.113.9;branch=z9hG4bKx")),

@@ -72,8 +72,7 @@ pub fn cases() -> Vec<Case> {
         (
             "a host of more than 64 bytes",
             UriDomain,
-            "REGISTER sip:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com \
-             SIP/2.0",
+            "REGISTER sip:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com SIP/2.0",
         ),
         ("transport=tcp", UriParameter, "REGISTER sip:example.com;transport=tcp SIP/2.0"),
         ("transport=udpx", UriParameter, "REGISTER sip:example.com;transport=udpx SIP/2.0"),

@@ -6,7 +6,7 @@
 
 use sip_common::{
     abi::{
-        ABI_VERSION, CONTACT_TEXT_MAX, ClientKey, Config, Contact, DOMAIN_CLIENTS, DOMAIN_PROBES,
+        ABI_VERSION, CONFIG_SOURCES, CONTACT_TEXT_MAX, ClientKey, Config, Contact, DOMAIN_CLIENTS, DOMAIN_PROBES,
         DOMAIN_TEXT_MAX, DOMAIN_URI, DOMAINS_MAX, Domain, Listener, Override, ServerWord, SlotWord,
         SourceKey, domain_mix,
     },
@@ -206,6 +206,9 @@ impl World {
 
     /// The `SOURCE_` flags of an address: those of the longest prefix that holds it.
     pub fn source_flags(&self, address: IpAddr) -> u32 {
+        if self.config.flags & CONFIG_SOURCES == 0 {
+            return 0;
+        }
         let wide = |words: [u32; 4]| {
             words.iter().fold(0u128, |all, word| all << 32 | u128::from(u32::from_be(*word)))
         };

@@ -64,7 +64,7 @@ pub(super) fn print(view: &ClientView, out: &mut dyn Write) -> io::Result<()> {
     }
     for binding in &view.bindings {
         let text = format!("{} for {} s more", binding.contact, binding.expires_s);
-        pairs.push(("binding", format!("{text} ({}, CSeq {})", binding.call_id, binding.cseq)));
+        pairs.push(("binding", format!("{text} (CSeq {})", binding.cseq)));
     }
     output::pairs(&pairs, out)
 }

@@ -8,6 +8,7 @@
 mod assign;
 mod client;
 mod output;
+mod run;
 mod server;
 mod status;
 mod unassign;
@@ -41,6 +42,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Subcommands {
+    /// Run the daemon in the foreground
+    Run(run::Args),
     /// Add, change and list servers
     Server(server::Args),
     /// Assign a client to a server
@@ -110,6 +113,7 @@ impl Cli {
     /// With one line and the exit code.
     pub fn execute(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let command = match &self.command {
+            Subcommands::Run(args) => return args.run(),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),

@@ -41,8 +41,8 @@ pub(super) fn node(document: &Document<'_>) -> Result<Node, ConfigError> {
     Ok(Node { name: name.value, state_dir, slots: slots.value as u32 })
 }
 
-pub(super) fn sip(document: &Document<'_>, mode: Mode) -> Result<Sip, ConfigError> {
-    let listen = listen(document, mode)?;
+pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
+    let listen = listen(document)?;
     let domains = hosts(document, "sip.domains")?;
     if domains.is_empty() {
         return Err(
@@ -77,7 +77,7 @@ pub(super) fn sip(document: &Document<'_>, mode: Mode) -> Result<Sip, ConfigErro
     })
 }
 
-fn listen(document: &Document<'_>, mode: Mode) -> Result<Vec<SocketAddr>, ConfigError> {
+fn listen(document: &Document<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut listen = Vec::new();
     for found in document.list("sip.listen", LISTENERS_MAX)? {
         let address: SocketAddr = found.value.parse().map_err(|_| {
@@ -89,10 +89,10 @@ fn listen(document: &Document<'_>, mode: Mode) -> Result<Vec<SocketAddr>, Config
             ("has port 0", "give a port, usually 5060")
         } else if ip.is_multicast() || ip == std::net::Ipv4Addr::BROADCAST {
             ("is no address of one host", "give an address of this host")
-        } else if ip.is_unspecified() && mode != Mode::Off {
+        } else if ip.is_unspecified() {
             (
-                "is every address, and the kernel program must know which ones",
-                "name the addresses, or set xdp.mode = \"off\"",
+                "is every address, and an answer has to leave from the one that was asked",
+                "name the addresses",
             )
         } else if listen.contains(&address) {
             ("stands twice", "take one away")

@@ -140,7 +140,7 @@ fn what_is_wrong_is_named_with_line_and_column() {
         ),
         (
             "sip.listen = [\"0.0.0.0:5060\"]",
-            "5:11: sip.listen: 0.0.0.0:5060 is every address, and the kernel program must know which ones; name the addresses",
+            "5:11: sip.listen: 0.0.0.0:5060 is every address, and an answer has to leave from the one that was asked; name the addresses",
         ),
         ("sip.listen = [\"[::]:5060\"]", "5:11: sip.listen: [::]:5060 is every address"),
         (
@@ -267,15 +267,6 @@ fn the_broken_file_and_the_missing_one_are_named() {
     let error = parse("[node]\nname = \"a\"\nname = \"b\"\n").unwrap_err().to_string();
     assert!(error.starts_with("f.toml:3:1: duplicate key"), "{error}");
     assert!(parse("").unwrap_err().to_string().starts_with("f.toml: xdp.interfaces: missing"));
-}
-
-#[test]
-fn every_address_is_served_only_without_the_kernel_program() {
-    let text =
-        SMALL.replace("192.0.2.10", "0.0.0.0").replace("interfaces = [\"eth0\"]", "mode = \"off\"");
-    let config = parse(&text).unwrap();
-    assert!(config.sip.listen[0].ip().is_unspecified() && config.xdp.interfaces.is_empty());
-    assert_eq!(config.served_names().len(), 1, "0.0.0.0 is nobody's name");
 }
 
 #[test]

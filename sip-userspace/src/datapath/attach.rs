@@ -3,7 +3,7 @@
 //! What is attached goes with the process, unless it is pinned on purpose.
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -14,31 +14,7 @@ use aya::programs::{
 };
 
 use super::{DatapathError, Kernel};
-
-/// How the program shall run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// In the driver, or not at all.
-    Native,
-    /// In the network stack, or not at all.
-    Generic,
-    /// The best there is.
-    Auto,
-    /// Not at all: sockets only.
-    Off,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Auto => "auto",
-            Self::Off => "off",
-        })
-    }
-}
+use crate::config::Mode;
 
 /// The program on one interface.
 #[derive(Debug)]

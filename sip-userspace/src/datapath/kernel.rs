@@ -4,7 +4,7 @@
 //! and switched by one store; the others are written by system calls. Deliberately absent: the
 //! order in which words are written (`publish`), and batches.
 
-use std::{net::IpAddr, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -12,7 +12,7 @@ use aya::{
     programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
 use sip_common::{
-    abi::{ClientKey, Config, Contact, OVERRIDES_DEFAULT, Override, SLOTS_MAX, SOURCES_MAX, map},
+    abi::{ClientKey, Config, Contact, OVERRIDES_DEFAULT, Override, SLOTS_MAX, SOURCES_MAX, SourceKey, map},
     guard::TIMES_MAX,
     verdict::COUNTERS,
 };
@@ -23,7 +23,7 @@ use super::{
     times::Times,
 };
 use crate::core::{
-    route::{Memory, address_words},
+    route::Memory,
     table::domains::Domains,
 };
 
@@ -166,9 +166,8 @@ impl Kernel {
     ///
     /// # Errors
     /// If the kernel refuses, or there are too many.
-    pub fn set_source(&mut self, address: IpAddr, bits: u8, flags: u32) -> Result<(), DatapathError> {
-        let bits = u32::from(bits) + if address.is_ipv4() { 96 } else { 0 };
-        let key = lpm_trie::Key::new(bits, address_words(address));
+    pub fn set_source(&mut self, prefix: &SourceKey, flags: u32) -> Result<(), DatapathError> {
+        let key = lpm_trie::Key::new(prefix.bits, prefix.address);
         self.sources.insert(&key, flags, 0).map_err(|error| DatapathError::Map {
             map: map::SOURCES,
             reason: format!("{error} (it holds {SOURCES_MAX} prefixes)"),

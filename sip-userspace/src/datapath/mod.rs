@@ -1,19 +1,23 @@
 //! From the committed table into the kernel, and out again as counters.
 //!
-//! `kernel` loads the program and is the only writer of its maps (invariant I3); `publish`
-//! decides in which order the table's words are written; `attach` puts the program on an
-//! interface; `memory` is the crate's only module with `unsafe`. With XDP off none of this
-//! exists, and every answer is the same (I1).
+//! `path` is the whole of it for a running daemon. `kernel` loads the program and is the only
+//! writer of its maps (invariant I3); `publish` decides in which order the table's words are
+//! written, `desired` what is told beside the table; `attach` puts the program on an interface;
+//! `memory` is the crate's only module with `unsafe`. With XDP off none of this exists, and every
+//! answer is the same (I1).
 //! Deliberately absent: decisions about clients.
 
 pub mod attach;
+pub mod desired;
 pub mod kernel;
 pub mod memory;
+pub mod path;
 pub mod publish;
 pub mod times;
 
-pub use attach::{Attached, Mode};
+pub use attach::Attached;
 pub use kernel::{Kernel, Sizes};
+pub use path::KernelPath;
 
 use sip_common::verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS};
 

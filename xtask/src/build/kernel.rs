@@ -35,13 +35,18 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// Builds `package` for the kernel and returns the object that cargo left.
-pub(super) fn compile(toolchain: &Toolchain, package: &str, features: &[&str]) -> Result<PathBuf> {
+/// Builds the program `bin` of `package` for the kernel and returns the object that cargo left.
+pub(super) fn compile(
+    toolchain: &Toolchain,
+    package: &str,
+    bin: &str,
+    features: &[&str],
+) -> Result<PathBuf> {
     interrupt::check()?;
     let rendered = if stderr().is_terminal() { "json-diagnostic-rendered-ansi" } else { "json" };
     let mut cargo = process::cargo();
     cargo
-        .args(["build", "--release", "--quiet", "-p", package, "-Zbuild-std=core"])
+        .args(["build", "--release", "--quiet", "-p", package, "--bin", bin, "-Zbuild-std=core"])
         .args(["--message-format", rendered, "--target", TARGET])
         .args(["--features", &features.join(",")])
         .current_dir(workspace::root())

@@ -63,7 +63,7 @@ pub fn build(toolchain: &Toolchain, options: &Options) -> Result<Built> {
 pub fn kernel_program(toolchain: &Toolchain, options: &Options) -> Result<PathBuf> {
     let (features, name): (&[&str], _) =
         if options.log { (&["log"], "homeward-xdp-log.o") } else { (&[], "homeward-xdp.o") };
-    publish(&kernel::compile(toolchain, "sip-ebpf", features)?, name)
+    publish(&kernel::compile(toolchain, "sip-ebpf", "homeward-xdp", features)?, name)
 }
 
 /// Builds the benches' kernel programs: `target/bpf/bench-ebpf.o`; none if there are none.
@@ -71,7 +71,12 @@ pub fn bench_program(toolchain: &Toolchain) -> Result<Option<PathBuf>> {
     if !workspace::root().join("benches/ebpf/Cargo.toml").is_file() {
         return Ok(None);
     }
-    publish(&kernel::compile(toolchain, "bench-ebpf", &[])?, "bench-ebpf.o").map(Some)
+    publish(&kernel::compile(toolchain, "bench-ebpf", "bench-xdp", &[])?, "bench-ebpf.o").map(Some)
+}
+
+/// Builds the program that passes everything, for the lab's switch: `target/bpf/pass.o`.
+pub fn pass_program(toolchain: &Toolchain) -> Result<PathBuf> {
+    publish(&kernel::compile(toolchain, "bench-ebpf", "pass", &[])?, "pass.o")
 }
 
 /// Builds the daemon, release, with `object` inside.

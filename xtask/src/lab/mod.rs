@@ -26,7 +26,7 @@ pub use self::{
     host::{Host, HostName, PREFIX_V4, PREFIX_V6},
     service::Service,
 };
-use crate::{interrupt, setup};
+use crate::{build, interrupt, setup};
 
 /// A lab that stands; dropping it takes it down.
 #[derive(Debug)]
@@ -46,13 +46,14 @@ impl Lab {
             bail!("a lab needs root, for its network namespaces; run the command with sudo");
         }
         let kamailio = setup::find_kamailio()?;
+        let pass = build::pass_program(&setup::find_toolchain()?)?;
         cleanup::remove(name)?;
         let on_signal = name.to_owned();
         interrupt::register(name, move || cleanup::remove(&on_signal))?;
         let mut lab = Self { name: name.to_owned(), edge: None };
         // From here on, an error drops `lab`, which takes down what there is of it.
         make_run_dir(name)?;
-        network::build(name)
+        network::build(name, &pass)
             .with_context(|| format!("the network of lab {name} can't be built"))?;
         lab.edge = Some(edge::start(&lab, &kamailio)?);
         Ok(lab)

@@ -2,11 +2,12 @@
 //!
 //! What makes a veth fit: checksums computed and VLAN tags in the frame before
 //! it is handed over (transmit offloads off at both ends); as many queues at both
-//! ends; and NAPI on the far end, which veth turns on together with GRO (kernel
-//! 5.13, d3256efd8e8b), so that XDP_TX works without a program there.
+//! ends; and a program on the far end, for without one the frames of XDP_TX wait
+//! in its ring until something else wakes it (`veth_xdp_flush`).
 
 use std::{
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -29,7 +30,7 @@ pub(super) fn namespaces(lab: &str) -> Vec<String> {
 }
 
 /// Builds namespaces and wires; what is there already is in the way.
-pub(super) fn build(lab: &str) -> Result<()> {
+pub(super) fn build(lab: &str, pass: &Path) -> Result<()> {
     let switch = namespace_name(lab, SWITCH);
     let add: String = namespaces(lab).iter().map(|name| format!("netns add {name}\n")).collect();
     batch(None, &add)?;
@@ -37,8 +38,10 @@ pub(super) fn build(lab: &str) -> Result<()> {
     for host in HostName::ALL {
         let namespace = namespace_name(lab, host.as_str());
         batch(Some(&namespace), &host_script(host))?;
-        fit_for_xdp(&namespace, "eth0", &[])?;
-        fit_for_xdp(&switch, host.as_str(), &["gro", "on"])?;
+        fit_for_xdp(&namespace, "eth0")?;
+        fit_for_xdp(&switch, host.as_str())?;
+        let pass = format!("link set dev {host} xdpdrv obj {} sec xdp\n", pass.display());
+        batch(Some(&switch), &pass)?;
     }
     Ok(())
 }
@@ -71,12 +74,11 @@ fn host_script(host: HostName) -> String {
     )
 }
 
-fn fit_for_xdp(namespace: &str, interface: &str, more: &[&str]) -> Result<()> {
+fn fit_for_xdp(namespace: &str, interface: &str) -> Result<()> {
     process::capture(
         Command::new("ip")
             .args(["netns", "exec", namespace, "ethtool", "-K", interface])
-            .args(OFF)
-            .args(more),
+            .args(OFF),
     )
     .map(drop)
 }

@@ -172,9 +172,7 @@ pub struct BindingView {
     pub contact: String,
     /// Seconds that are left of it.
     pub expires_s: u64,
-    /// Call-ID of the REGISTER that made it.
-    pub call_id: String,
-    /// Its CSeq.
+    /// CSeq of the REGISTER that made it.
     pub cseq: u32,
 }
 

@@ -1,0 +1,215 @@
+//! The kernel path of a running daemon: loaded, filled, attached, kept up to date.
+//!
+//! With XDP off there is none of this, and a source's rate is limited by the daemon.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use serde_json::{Value, json};
+use sip_common::{
+    abi::{self, ClientKey, SOURCE_EXEMPT},
+    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION},
+};
+
+use super::{
+    Attached, DatapathError, Kernel, OBJECT, Sizes,
+    attach::{attach, keep},
+    counter_label,
+    kernel::SharedRecent,
+    publish::Publisher,
+};
+use crate::{
+    config::{Config, Mode, SourceFlags},
+    core::table::{Applied, Table, domains::Domains},
+};
+
+/// The program, what it was told, and where it is attached.
+pub struct KernelPath {
+    kernel: Kernel,
+    publisher: Publisher,
+    attached: Vec<Attached>,
+    sources: SourceFlags,
+    /// Servers' addresses, whose answers and requests have no rate limit.
+    exempt: BTreeSet<IpAddr>,
+    stale_serve: Duration,
+    failed: Option<String>,
+}
+
+impl KernelPath {
+    /// Loads the program and fills its maps; `Ok(None)` if it is off, or if `auto` found no way.
+    ///
+    /// # Errors
+    /// If a demanded mode can't be had.
+    pub fn open(
+        config: &Config,
+        told: &abi::Config,
+        domains: &Domains,
+        table: &Table,
+        now: Duration,
+    ) -> Result<Option<Self>, DatapathError> {
+        if config.xdp.mode == Mode::Off {
+            return Ok(None);
+        }
+        match Self::load(config, told, domains, table, now) {
+            Ok(path) => Ok(Some(path)),
+            Err(error) if config.xdp.mode == Mode::Auto => {
+                tracing::warn!(%error, "NO KERNEL PATH: every request is answered by the daemon");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn load(
+        config: &Config,
+        told: &abi::Config,
+        domains: &Domains,
+        table: &Table,
+        now: Duration,
+    ) -> Result<Self, DatapathError> {
+        let sizes = Sizes { overrides: config.xdp.overrides_max };
+        let mut path = Self {
+            kernel: Kernel::load(OBJECT, sizes)?,
+            publisher: Publisher::new(config.sip.redirect_expires_s),
+            attached: Vec::new(),
+            sources: SourceFlags::new(&config.sources),
+            exempt: BTreeSet::new(),
+            stale_serve: Duration::from_secs(config.xdp.stale_serve_s.into()),
+            failed: None,
+        };
+        path.kernel.set_domains(domains)?;
+        for (prefix, flags) in path.sources.iter() {
+            path.kernel.set_source(&prefix.key(), flags)?;
+        }
+        path.publisher.all(&mut path.kernel, table, now)?;
+        path.exempt_servers(table)?;
+        path.kernel.configure(told)?;
+        Ok(path)
+    }
+
+    /// Attaches the program to the configured interfaces. True if it runs on any.
+    ///
+    /// # Errors
+    /// If a demanded mode can't be had.
+    pub fn attach(&mut self, config: &Config, now: Duration) -> Result<bool, DatapathError> {
+        self.renew(now);
+        for interface in &config.xdp.interfaces {
+            match attach(&mut self.kernel, interface, config.xdp.mode, Some(&config.xdp.bpffs))? {
+                Some(attached) => {
+                    let mode = attached.mode;
+                    if mode == Mode::Generic && config.xdp.mode == Mode::Auto {
+                        tracing::warn!(interface, "GENERIC XDP only: much slower than native");
+                    }
+                    tracing::info!(interface, %mode, "kernel path attached");
+                    self.attached.push(attached);
+                }
+                None => tracing::warn!(interface, "NO XDP: the daemon answers what comes in here"),
+            }
+        }
+        Ok(!self.attached.is_empty())
+    }
+
+    /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
+    pub fn renew(&mut self, now: Duration) {
+        self.kernel.set_lease(now + self.stale_serve);
+    }
+
+    /// Takes a commit into the maps.
+    pub fn applied(&mut self, table: &Table, applied: &Applied, now: Duration) {
+        let result = self.publisher.applied(&mut self.kernel, table, applied, now);
+        let result = result.and_then(|()| match applied.servers.is_empty() {
+            true => Ok(()),
+            false => self.exempt_servers(table),
+        });
+        self.note(result);
+    }
+
+    /// Takes what was learned about a client into the maps.
+    pub fn learned(&mut self, table: &Table, key: ClientKey) {
+        let result = self.publisher.client(&mut self.kernel, table, key);
+        self.note(result.map(|_| ()));
+    }
+
+    /// The memory of redirects.
+    pub fn recent(&self) -> SharedRecent {
+        SharedRecent(self.kernel.recent())
+    }
+
+    /// The object behind, for its log.
+    pub fn ebpf(&mut self) -> &mut aya::Ebpf {
+        self.kernel.ebpf()
+    }
+
+    /// Ends the kernel path: nothing stays attached, unless it is to be kept.
+    pub fn close(mut self, config: &Config) {
+        if !config.xdp.keep_attached {
+            return;
+        }
+        for attached in self.attached.drain(..) {
+            match keep(&mut self.kernel, attached, &config.xdp.bpffs) {
+                Ok(pin) => tracing::info!(pin = %pin.display(), "stays attached"),
+                Err(error) => tracing::warn!(%error, "does not stay attached"),
+            }
+        }
+    }
+
+    /// Where it runs and what it has done.
+    pub fn status(&self, table: &Table) -> Value {
+        let interfaces: Vec<_> = self
+            .attached
+            .iter()
+            .map(|attached| json!({"interface": attached.interface, "mode": attached.mode.to_string()}))
+            .collect();
+        let counters = self.kernel.counters().unwrap_or_default();
+        let named = (0..).zip(&counters).filter(|(_, count)| **count != 0);
+        let counters: serde_json::Map<_, _> =
+            named.map(|(index, count)| (counter_label(index).to_owned(), json!(count))).collect();
+        let redirects: serde_json::Map<_, _> = table
+            .servers()
+            .filter_map(|(index, server)| {
+                let count = self.kernel.redirects(index).ok().filter(|count| *count != 0)?;
+                Some((server.name.clone(), json!(count)))
+            })
+            .collect();
+        let times = self.kernel.times().map(|times| times.summary()).unwrap_or_default();
+        let [samples, p50, p99, p999] = times;
+        json!({
+            "interfaces": interfaces,
+            "counters": counters,
+            "redirects_by_server": redirects,
+            "program_ns": {"samples": samples, "p50": p50, "p99": p99, "p99.9": p999},
+            "incomplete_slots": self.publisher.incomplete(),
+            "failed": self.failed,
+        })
+    }
+
+    /// Redirects that the kernel has answered, and those of them that answered a retransmission.
+    pub fn redirects(&self) -> [u64; 2] {
+        let counters = self.kernel.counters().unwrap_or_default();
+        [COUNTER_REDIRECT, COUNTER_RETRANSMISSION]
+            .map(|index| counters.get(index as usize).copied().unwrap_or(0))
+    }
+
+    /// Requests and answers of the table's servers have no rate limit.
+    fn exempt_servers(&mut self, table: &Table) -> Result<(), DatapathError> {
+        let servers = table.servers().map(|(_, server)| server.address.ip().to_canonical());
+        let servers: BTreeSet<IpAddr> = servers.collect();
+        for address in servers.symmetric_difference(&self.exempt) {
+            let exempt = if servers.contains(address) { SOURCE_EXEMPT } else { 0 };
+            let key = abi::SourceKey { bits: 128, address: crate::core::route::address_words(*address) };
+            self.kernel.set_source(&key, self.sources.of(*address) | exempt)?;
+        }
+        self.exempt = servers;
+        Ok(())
+    }
+
+    /// A map that can't be written leaves passes behind, never a wrong answer; it is told once.
+    fn note(&mut self, result: Result<(), DatapathError>) {
+        match result {
+            Ok(()) => self.failed = None,
+            Err(error) => {
+                tracing::error!(%error, "the kernel's maps are behind; those clients are passed");
+                self.failed = Some(error.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The limit per source, where no kernel path keeps it.
+
+use std::{net::IpAddr, time::Duration};
+
+use sip_common::{
+    abi::{BUCKETS_MAX, Config, SOURCE_EDGE, SOURCE_EXEMPT},
+    guard::{Bucket, fold},
+};
+
+use crate::{
+    config::SourceFlags,
+    core::{route::address_words, table::Table},
+};
+
+/// Token buckets by source, the kernel's own kind.
+pub(super) struct Gate {
+    config: Config,
+    sources: SourceFlags,
+    buckets: Vec<Bucket>,
+    dropped: u64,
+}
+
+impl Gate {
+    pub(super) fn new(config: Config, sources: SourceFlags) -> Self {
+        let buckets = vec![Bucket::default(); BUCKETS_MAX as usize];
+        Self { config, sources, buckets, dropped: 0 }
+    }
+
+    /// Whether a datagram of this source is taken now.
+    pub(super) fn admit(&mut self, source: IpAddr, now: Duration, table: &Table) -> bool {
+        let config = &self.config;
+        let source = source.to_canonical();
+        if config.rate_cost_ns == 0 {
+            return true;
+        }
+        let folded = fold(config.source_secret, address_words(source), source.is_ipv6());
+        let Some(bucket) = self.buckets.get_mut(Bucket::index(folded) as usize) else { return true };
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(taken) = bucket.take(now_ns, config.rate_cost_ns, config.rate_burst_ns) {
+            *bucket = taken;
+            return true;
+        }
+        let exempt = self.sources.of(source) & (SOURCE_EDGE | SOURCE_EXEMPT) != 0
+            || table.servers().any(|(_, server)| server.address.ip().to_canonical() == source);
+        self.dropped += u64::from(!exempt);
+        exempt
+    }
+
+    /// Datagrams that were dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}

@@ -1,0 +1,173 @@
+//! Everything that a running daemon holds, opened in the order in which a failure costs least:
+//! store, control socket, UDP, kernel.
+
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sip_common::{abi::{SOURCE_DIRECT, SOURCE_EDGE}, siphash::Key};
+use tokio::sync::mpsc;
+
+use super::{COMMITS_MAX, Settled, Store, gate::Gate};
+use crate::{
+    config::{Config, SourceFlags},
+    control::{ControlError, Listener},
+    core::{
+        Core, Output, Settings,
+        route::{Memory, Own, Strict},
+        settings::Source,
+    },
+    datapath::{DatapathError, KernelPath, desired},
+    net::{
+        clock,
+        udp::{OpenError, Options, Udp},
+    },
+    store::{AssignmentStore, SqliteStore, StoreError},
+};
+
+/// Why the daemon can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its directory.
+    #[error("{path}: {source}; correct node.state_dir, or run as a user who may make it")]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why it can't be made.
+        source: std::io::Error,
+    },
+    /// The control socket can't be bound.
+    #[error(transparent)]
+    Bind(#[from] ControlError),
+    /// The control socket ended.
+    #[error("control socket: {0}")]
+    Control(String),
+    /// The served addresses.
+    #[error(transparent)]
+    Udp(#[from] OpenError),
+    /// The kernel path.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// No random numbers.
+    #[error("getrandom: {0}; secrets can't be made without it")]
+    Random(getrandom::Error),
+    /// No signals.
+    #[error("signals: {0}")]
+    Signals(std::io::Error),
+    /// Run twice.
+    #[error("a host runs once")]
+    Twice,
+}
+
+/// A daemon with all that it holds.
+pub struct Host {
+    pub(super) config: Config,
+    pub(super) core: Core,
+    pub(super) kernel: Option<KernelPath>,
+    pub(super) udp: Udp,
+    pub(super) gate: Gate,
+    pub(super) store: Store,
+    pub(super) control: Option<Listener>,
+    pub(super) settled: mpsc::Receiver<Settled>,
+    pub(super) settled_in: mpsc::Sender<Settled>,
+    pub(super) out: Vec<Output>,
+}
+
+impl Host {
+    /// Opens everything and attaches the kernel program.
+    ///
+    /// # Errors
+    /// The first thing that can't be had; nothing stays behind.
+    pub fn open(config: Config) -> Result<Self, RunError> {
+        let control = Listener::bind(&config.control.socket, config.control.mode)?;
+        make_directory(&config.node.state_dir)?;
+        let store = SqliteStore::open_or_create(&config.store_path(), config.node.slots)?;
+        let table = store.load(&config.node.name)?;
+        let receive = &config.receive;
+        let udp = Udp::open(
+            &config.sip.listen,
+            Options {
+                threads: receive.threads,
+                batch: receive.batch,
+                queue: receive.queue,
+                buffer: receive.buffer_bytes,
+            },
+        )?;
+
+        let told = desired::config(&config, table.meta(), secret()?);
+        let domains = desired::domains(&config);
+        let mut kernel = KernelPath::open(&config, &told, &domains, &table, clock::now().mono)?;
+        if let Some(path) = &mut kernel
+            && !path.attach(&config, clock::now().mono)?
+        {
+            kernel = None;
+        }
+        let recent: Box<dyn Memory> = match &kernel {
+            Some(kernel) => Box::new(kernel.recent()),
+            None => Box::new(Own::default()),
+        };
+        let strict = Strict::new(told, domains, recent);
+        let core = Core::new(settings(&config, secret()?), table, Some(strict));
+        let (settled_in, settled) = mpsc::channel(COMMITS_MAX);
+        Ok(Self {
+            gate: Gate::new(told, SourceFlags::new(&config.sources)),
+            config,
+            core,
+            kernel,
+            udp,
+            store: Arc::new(store),
+            control: Some(control),
+            settled,
+            settled_in,
+            out: Vec::new(),
+        })
+    }
+}
+
+/// Makes the directory of the store, for its owner alone.
+fn make_directory(path: &Path) -> Result<(), RunError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
+        RunError::StateDir { path: path.to_owned(), source }
+    })
+}
+
+fn secret() -> Result<Key, RunError> {
+    Ok(Key {
+        k0: getrandom::u64().map_err(RunError::Random)?,
+        k1: getrandom::u64().map_err(RunError::Random)?,
+    })
+}
+
+/// The core's settings in a configuration.
+pub fn settings(config: &Config, node_secret: Key) -> Settings {
+    let flags = SourceFlags::new(&config.sources);
+    let direct_only = !config.sources.direct.is_empty();
+    let names = config.served_names().into_iter();
+    let own_names = names.map(|(name, _)| name).filter(|name| !config.sip.domains.contains(name));
+    Settings {
+        domains: config.sip.domains.clone(),
+        own_names: own_names.collect(),
+        listeners: config.sip.listen.clone(),
+        expires_default_s: config.sip.expires_default_s,
+        expires_min_s: config.sip.expires_min_s,
+        expires_max_s: config.sip.expires_max_s,
+        redirect_expires_s: config.sip.redirect_expires_s,
+        redirect_memory_s: config.sip.redirect_memory_s,
+        node_secret,
+        server: format!("homeward/{}", env!("CARGO_PKG_VERSION")),
+        sources: Box::new(move |address| {
+            let flags = flags.of(address);
+            Source {
+                edge: flags & SOURCE_EDGE != 0,
+                direct: !direct_only || flags & SOURCE_DIRECT != 0,
+            }
+        }),
+        ..Settings::default()
+    }
+}

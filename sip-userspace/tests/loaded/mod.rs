@@ -1,0 +1,144 @@
+//! The kernel program, loaded from its object and filled with a [`World`]; one frame at a time.
+//!
+//! Each run is held to the program's contract at once: an action, exactly one counter beside it,
+//! and a frame that is untouched unless it was answered. What an answer has to be stands in
+//! `answer`. Deliberately absent: interfaces, namespaces, a running daemon.
+
+pub mod answer;
+
+use crate::world::World;
+use homeward::{
+    core::table::domains::Domains,
+    datapath::{Kernel, OBJECT, Sizes},
+};
+use sip_common::{
+    abi::{ClientKey, DOMAINS_MAX, Domain, SlotWord},
+    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, Refusal, Verdict},
+};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+const XDP_TX: u32 = 3;
+
+/// The environment variable that names the object.
+const OBJECT_PATH: &str = "HOMEWARD_XDP_OBJECT";
+
+/// What the program did with a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was sent back as this frame; `again` if the answer repeats one.
+    Answered { frame: Vec<u8>, again: bool },
+    /// It was left alone for this reason.
+    Refused(Refusal),
+}
+
+/// The loaded program.
+pub struct Loaded {
+    kernel: Kernel,
+    keys: Vec<ClientKey>,
+    counters: Vec<u64>,
+}
+
+impl Loaded {
+    /// Loads the program and fills its maps.
+    pub fn new(world: &World) -> Self {
+        let object = match std::env::var_os(OBJECT_PATH) {
+            Some(path) => std::fs::read(&path).unwrap_or_else(|e| panic!("{OBJECT_PATH}: {e}")),
+            None => OBJECT.to_vec(),
+        };
+        assert!(!object.is_empty(), "{OBJECT_PATH} has to name the object; see `cargo xtask test`");
+        let kernel = Kernel::load(&object, Sizes { overrides: 65_536 }).unwrap();
+        let mut loaded = Self { kernel, keys: Vec::new(), counters: Vec::new() };
+        loaded.fill(world);
+        loaded
+    }
+
+    /// Replaces what the maps hold. Source prefixes only add up: a test of them loads anew.
+    pub fn fill(&mut self, world: &World) {
+        let kernel = &mut self.kernel;
+        kernel.configure(&world.config).unwrap();
+        kernel.set_lease(Duration::from_nanos(world.lease_ns));
+        let mut elements = vec![Domain::default(); DOMAINS_MAX as usize];
+        for (index, domain) in &world.domains {
+            elements[*index as usize] = *domain;
+        }
+        kernel.set_domains(&Domains { elements, left_out: Vec::new() }).unwrap();
+        for (slot, word) in (0..).zip(&world.slots) {
+            assert!(kernel.set_slot(slot, *word));
+        }
+        assert!(kernel.set_slot(world.slots.len() as u32, SlotWord::default()));
+        for (server, word) in (0..).zip(&world.servers) {
+            assert!(kernel.set_server(server, *word));
+        }
+        for (index, contact) in (0..).zip(&world.contacts) {
+            kernel.set_contact(index, contact).unwrap();
+        }
+        for key in self.keys.drain(..) {
+            assert!(kernel.set_override(key, None).unwrap());
+        }
+        for (key, word) in &world.overrides {
+            assert!(kernel.set_override(*key, Some(*word)).unwrap());
+            self.keys.push(*key);
+        }
+        for (key, flags) in &world.sources {
+            let words = key.address.map(u32::from_be);
+            let octets = words.iter().fold(0, |all, word| all << 32 | u128::from(*word));
+            let address = Ipv6Addr::from_bits(octets);
+            let (address, bits) = match address.to_ipv4_mapped() {
+                Some(v4) => (IpAddr::V4(v4), key.bits - 96),
+                None => (IpAddr::V6(address), key.bits),
+            };
+            kernel.set_source(address, bits as u8, *flags).unwrap();
+        }
+        self.forget();
+        self.counters = self.kernel.counters().unwrap();
+    }
+
+    /// Forgets all redirects.
+    pub fn forget(&mut self) {
+        let recent = self.kernel.recent();
+        for index in 0..recent.len() as u32 {
+            recent.set(index, 0);
+        }
+    }
+
+    /// Redirects that named a server.
+    pub fn redirects(&self, server: u16) -> u64 {
+        self.kernel.redirects(server).unwrap()
+    }
+
+    /// Ends the daemon's lease, or extends it.
+    pub fn set_lease(&mut self, until: Duration) {
+        self.kernel.set_lease(until);
+    }
+
+    /// Runs the program on one frame.
+    pub fn run(&mut self, frame: &[u8]) -> Done {
+        let run = self.kernel.test_run(frame).unwrap();
+        let counters = self.kernel.counters().unwrap();
+        let counted: Vec<(u32, u64)> = (0..)
+            .zip(counters.iter().zip(&self.counters))
+            .map(|(index, (new, old))| (index, new - old))
+            .filter(|(_, more)| *more != 0)
+            .collect();
+        self.counters = counters;
+        if run.action == XDP_TX {
+            let again = counted == [(COUNTER_REDIRECT, 1), (COUNTER_RETRANSMISSION, 1)];
+            assert!(again || counted == [(COUNTER_REDIRECT, 1)], "an answer counts once: {counted:?}");
+            return Done::Answered { frame: run.frame, again };
+        }
+        assert_eq!(run.frame, frame, "a frame that is not answered is untouched");
+        let [(counter, 1)] = counted[..] else { panic!("one reason counts once: {counted:?}") };
+        let refusal = Refusal::from_code(counter + 1).unwrap();
+        let action = match refusal.verdict() {
+            Verdict::Pass => XDP_PASS,
+            Verdict::Drop => XDP_DROP,
+        };
+        assert_eq!(run.action, action, "{refusal:?}");
+        Done::Refused(refusal)
+    }
+}
