@@ -21,6 +21,7 @@ const ETHERNET: u32 = 14;
 pub const UDP_HEADER: u32 = 8;
 
 /// The bytes of a frame; `None` where it ends before.
+#[allow(clippy::len_without_is_empty)] // no frame is empty
 pub trait Frame {
     /// Two bytes at `at`, in network order.
     fn be16(&self, at: u32) -> Option<u16>;
@@ -65,11 +66,11 @@ impl Datagram {
     /// protocol, ports and lengths, as a sum of network-order halves taken as memory halves.
     #[inline(always)]
     pub const fn pseudo_sum(&self, len: u32) -> u64 {
-        let mut sum = 0u64;
-        let mut i = if self.v6 != 0 { 0 } else { 3 };
-        while i < 4 {
-            sum += self.source[i] as u64 + self.destination[i] as u64;
-            i += 1;
+        let [a, b, c, d] = self.source;
+        let [e, f, g, h] = self.destination;
+        let mut sum = d as u64 + h as u64;
+        if self.v6 != 0 {
+            sum += a as u64 + b as u64 + c as u64 + e as u64 + f as u64 + g as u64;
         }
         let udp_len = ((len + UDP_HEADER) as u16).to_be() as u64;
         let ports = (self.source_port as u16).to_be() as u64
@@ -191,14 +192,9 @@ fn ipv6<F: Frame>(frame: &F, ip: u32) -> Result<Datagram, Refusal> {
         return Err(if extension { Refusal::FrameIpOptions } else { Refusal::NotUdp });
     }
     let total = frame.be16(ip + 4).ok_or(short)? as u32;
-    let mut source = [0; 4];
-    let mut destination = [0; 4];
-    let mut word = 0;
-    while word < 4 {
-        source[word as usize] = frame.raw32(ip + 8 + word * 4).ok_or(short)?;
-        destination[word as usize] = frame.raw32(ip + 24 + word * 4).ok_or(short)?;
-        word += 1;
-    }
+    let word = |at| frame.raw32(ip + at).ok_or(short);
+    let source = [word(8)?, word(12)?, word(16)?, word(20)?];
+    let destination = [word(24)?, word(28)?, word(32)?, word(36)?];
     let found = udp(frame, ip, ip + 40, total, source, destination)?;
     if found.checksum == 0 {
         // Without one only tunnels may go (RFC 6935).
@@ -254,30 +250,26 @@ fn owns(config: &Config, address: &[u32; 4]) -> bool {
 
 #[inline(always)]
 fn any_listener(config: &Config, is: impl Fn(&Listener) -> bool) -> bool {
-    let mut index = 0;
-    for listener in &config.listeners {
+    for (index, listener) in (0..).zip(&config.listeners) {
         if index >= config.listeners_len {
             break;
         }
         if is(listener) {
             return true;
         }
-        index += 1;
     }
     false
 }
 
 #[inline(always)]
 fn vlan_is_configured(config: &Config, tags: u32) -> bool {
-    let mut index = 0;
-    for vlan in &config.vlans {
+    for (index, vlan) in (0..).zip(&config.vlans) {
         if index >= config.vlans_len {
             break;
         }
         if *vlan == tags & 0x0fff_0fff {
             return true;
         }
-        index += 1;
     }
     false
 }

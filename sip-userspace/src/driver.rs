@@ -42,6 +42,9 @@ const TURN: usize = 64;
 /// Commits on their way from the store.
 pub(crate) const COMMITS_MAX: usize = 1024;
 
+/// A datagram and where it goes.
+type Addressed = (SocketAddr, Vec<u8>);
+
 /// A change that the store was asked for, with who waits for it.
 pub(crate) struct Settled {
     result: Result<Commit, StoreError>,
@@ -132,7 +135,7 @@ impl Host {
 
     /// Map operations first, then sends, grouped by the address that they leave from.
     fn carry_out(&mut self, mut out: Vec<Output>) {
-        let mut sends: Vec<(SocketAddr, Vec<(SocketAddr, Vec<u8>)>)> = Vec::new();
+        let mut sends: Vec<(SocketAddr, Vec<Addressed>)> = Vec::new();
         for output in out.drain(..) {
             match output {
                 Output::Learn { key, .. } => {

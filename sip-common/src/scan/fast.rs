@@ -168,7 +168,7 @@ fn cseq(s: &mut Scratch, start: u32) -> u32 {
     end
 }
 
-/// The offset of `<`, with nothing or a quoted display name before it; 0 if it is not there.
+/// The offset of `<`, with nothing, a word or a quoted name before it; 0 if it is not there.
 #[inline(always)]
 fn angle(arena: &Arena, value: u32) -> u32 {
     let mut at = value;
@@ -183,7 +183,13 @@ fn angle(arena: &Arena, value: u32) -> u32 {
             at = at.wrapping_add(1);
         }
     }
-    if arena.byte(at) == b'<' { at } else { 0 }
+    if arena.byte(at) == b'<' {
+        return at;
+    }
+    // One word of letters and digits, and a blank.
+    let blank = find(arena, at, 4, specials);
+    let plain = at == value && blank != at && arena.pair(blank) == u16::from_le_bytes(*b" <");
+    if plain { blank.wrapping_add(1) } else { 0 }
 }
 
 #[inline(always)]

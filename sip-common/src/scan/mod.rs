@@ -143,6 +143,18 @@ pub struct Head {
     pub cseq: Span,
 }
 
+impl Head {
+    /// Forgets what a message may leave out. What it may not, [`REQUIRED`], is always written.
+    #[inline(always)]
+    fn reset(&mut self) {
+        self.seen = 0;
+        self.content_length = 0;
+        self.rport_end = 0;
+        self.overload = 0;
+        self.from_tag = Span::default();
+    }
+}
+
 /// What is known of a request beside its bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -244,7 +256,7 @@ pub fn scan(s: &mut Scratch) -> Result<(), Refusal> {
 #[inline(always)]
 pub fn scan_with<S: Steps + ?Sized>(s: &mut Scratch) -> u32 {
     let len = s.request.len;
-    s.head = Head::default();
+    s.head.reset();
     let code = S::start_line(s);
     if code != 0 {
         return code;

@@ -14,6 +14,7 @@ fn command(line: &str) -> Command {
         Subcommands::Unassign(args) => args.command(),
         Subcommands::Client(args) => args.command(),
         Subcommands::Status(args) => args.command(),
+        other => panic!("{other:?} asks no daemon"),
     }
 }
 

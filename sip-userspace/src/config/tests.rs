@@ -266,7 +266,7 @@ fn the_broken_file_and_the_missing_one_are_named() {
     assert_eq!(error, "f.toml:1:1: node: not a table; write it as a table: [node]");
     let error = parse("[node]\nname = \"a\"\nname = \"b\"\n").unwrap_err().to_string();
     assert!(error.starts_with("f.toml:3:1: duplicate key"), "{error}");
-    assert!(parse("").unwrap_err().to_string().starts_with("f.toml: xdp.interfaces: missing"));
+    assert!(parse("").unwrap_err().to_string().starts_with("f.toml: node.name: missing"));
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub fn check(request: &[u8], answer: &[u8]) -> Result<Vec<u8>, String> {
         return Err("Ethernet addresses are not swapped".to_owned());
     }
     let Some(LinkSlice::Ethernet2(_)) = got.link else { return Err("no Ethernet".to_owned()) };
-    let network = answer.len() - got.net.as_ref().map_or(0, |net| net_len(net));
+    let network = answer.len() - got.net.as_ref().map_or(0, net_len);
     if answer[12..network] != request[12..network] {
         return Err("the tags or the EtherType differ".to_owned());
     }
@@ -50,7 +50,7 @@ pub fn check(request: &[u8], answer: &[u8]) -> Result<Vec<u8>, String> {
             if ip.source() != asked.destination() || ip.destination() != asked.source() {
                 return Err("the addresses are not swapped".to_owned());
             }
-            if ip.hop_limit() != 64 || ip.traffic_class() != 0.into() {
+            if ip.hop_limit() != 64 || ip.traffic_class() != 0 {
                 return Err(format!("hops or class: {ip:?}"));
             }
             header.calc_checksum_ipv6(&ip.to_header(), payload).map_err(|e| e.to_string())?

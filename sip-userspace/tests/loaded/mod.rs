@@ -15,10 +15,7 @@ use sip_common::{
     abi::{ClientKey, DOMAINS_MAX, Domain, SlotWord},
     verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, Refusal, Verdict},
 };
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
@@ -84,15 +81,8 @@ impl Loaded {
             assert!(kernel.set_override(*key, Some(*word)).unwrap());
             self.keys.push(*key);
         }
-        for (key, flags) in &world.sources {
-            let words = key.address.map(u32::from_be);
-            let octets = words.iter().fold(0, |all, word| all << 32 | u128::from(*word));
-            let address = Ipv6Addr::from_bits(octets);
-            let (address, bits) = match address.to_ipv4_mapped() {
-                Some(v4) => (IpAddr::V4(v4), key.bits - 96),
-                None => (IpAddr::V6(address), key.bits),
-            };
-            kernel.set_source(address, bits as u8, *flags).unwrap();
+        for (prefix, flags) in &world.sources {
+            kernel.set_source(prefix, *flags).unwrap();
         }
         self.forget();
         self.counters = self.kernel.counters().unwrap();
