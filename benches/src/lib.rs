@@ -12,7 +12,6 @@
 
 pub mod answer;
 pub mod bench;
-#[cfg(feature = "daemon")]
 pub mod filling;
 pub mod generator;
 pub mod hlog;

@@ -21,7 +21,6 @@ use nix::{
     unistd::Pid,
 };
 
-#[cfg(feature = "daemon")]
 use crate::layout::DOMAIN;
 use crate::{
     interrupt,
@@ -120,7 +119,6 @@ pub fn kernel_path(
 ///
 /// # Errors
 /// When its store can't be filled or it does not start.
-#[cfg(feature = "daemon")]
 pub fn homeward(
     lab: &mut Lab,
     kernel: &mut Kernel,
@@ -152,7 +150,6 @@ pub fn homeward(
 }
 
 /// What the daemon calls itself: none of the homes.
-#[cfg(feature = "daemon")]
 const HOST: &str = "edge";
 
 impl Server {

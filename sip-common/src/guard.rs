@@ -24,7 +24,7 @@ pub enum Memory {
     Returned,
 }
 
-/// The last redirect of a client from a source: 24 bits of key, 24 of request, 16 of seconds.
+/// The last redirect of a client at a source: 24 bits of both, 24 of the request, 16 of seconds.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recent(pub u64);
@@ -36,10 +36,11 @@ impl Recent {
         ((key.0[1] ^ source).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32 & (RECENT_MAX - 1)
     }
 
-    /// A redirect of this client for the request with this hash, at `now_s` seconds.
+    /// A redirect of this client at this source for the request with this hash, at `now_s` seconds.
     #[inline(always)]
-    pub const fn new(key: ClientKey, request: u64, now_s: u64) -> Self {
-        Self((key.0[0] >> 40) << 40 | (request >> 40) << 16 | now_s & 0xffff)
+    pub const fn new(key: ClientKey, source: u64, request: u64, now_s: u64) -> Self {
+        let who = (key.0[0] ^ source) >> 40;
+        Self(who << 40 | (request >> 40) << 16 | now_s & 0xffff)
     }
 
     /// What this element says about a request that would be remembered as `request`.
@@ -139,8 +140,8 @@ mod tests {
 
     #[test]
     fn a_redirect_is_remembered_by_client_branch_and_time() {
-        let first = Recent::new(KEY, 0xaaaa_aaaa_0000_0000, 70_000);
-        let again = |request, s| Recent::new(KEY, request, s);
+        let first = Recent::new(KEY, 7, 0xaaaa_aaaa_0000_0000, 70_000);
+        let again = |request, s| Recent::new(KEY, 7, request, s);
         let plain = Override::default();
         let follows = Override(Override::FOLLOWS);
         for (entry, request, at, expected) in [
@@ -153,11 +154,12 @@ mod tests {
         ] {
             assert_eq!(first.judge(again(request, at), entry, 600), expected, "{request:x} {at}");
         }
+        // The same element, but another client, or the client at another source.
         let other = ClientKey([!KEY.0[0], KEY.0[1]]);
-        assert_eq!(
-            first.judge(Recent::new(other, 0xaaaa_aaaa_0000_0000, 70_001), plain, 600),
-            Memory::Fresh
-        );
+        for (key, source) in [(other, 7), (KEY, !7)] {
+            let request = Recent::new(key, source, 0xaaaa_aaaa_0000_0000, 70_001);
+            assert_eq!(first.judge(request, plain, 600), Memory::Fresh);
+        }
     }
 
     #[test]

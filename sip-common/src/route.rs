@@ -88,7 +88,7 @@ pub fn decide<S: Steps, T: Table>(
 
     done(S::hash(s, config))?;
     done(S::plan(s, &contact))?;
-    let recent = Recent::new(key, s.hash, request.now_s);
+    let recent = Recent::new(key, folded, s.hash, request.now_s);
     let memory = last.judge(recent, entry, config.redirect_memory_s);
     if memory == Memory::Returned {
         return Err(Refusal::Recent);

@@ -48,7 +48,7 @@ const KAMAILIO: usize = 2;
 #[derive(clap::Args, Clone, Debug)]
 pub struct Arguments {
     /// What stands in Homeward's place
-    #[arg(long, value_enum, default_value_t = Place::Kernel)]
+    #[arg(long, value_enum, default_value_t = Place::Daemon)]
     pub system: Place,
 }
 
@@ -56,7 +56,6 @@ pub struct Arguments {
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The daemon, which attaches the kernel program and fills its table
-    #[cfg(feature = "daemon")]
     Daemon,
     /// The kernel program alone, its table filled by the bench
     Kernel,
@@ -103,7 +102,6 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     let mut systems = Vec::new();
     for (name, clients) in [("homeward", CLIENTS), ("homeward1m", CLIENTS_LARGE)] {
         systems.push(match arguments.system {
-            #[cfg(feature = "daemon")]
             Place::Daemon => {
                 let folder = scratch.join(name);
                 system::homeward(&mut lab, &mut kernel, &options.daemon, name, &folder, clients)?

@@ -71,8 +71,9 @@ impl Redirects {
         for (word, bytes) in address.iter_mut().zip(octets.as_chunks::<4>().0) {
             *word = u32::from_ne_bytes(*bytes);
         }
-        let index = Recent::index(key, fold(self.secret, address, v6)) as usize % RECENT_MAX;
-        Asked { index, recent: Recent::new(key, hash, now_s) }
+        let source = fold(self.secret, address, v6);
+        let index = Recent::index(key, source) as usize % RECENT_MAX;
+        Asked { index, recent: Recent::new(key, source, hash, now_s) }
     }
 
     /// Whether the client was redirected a short while ago for another request.
