@@ -69,15 +69,20 @@ impl Kept {
     }
 }
 
-/// Message memory: the request, generated text and the answer, with eight bytes to spare.
+/// Bytes that [`Arena::copy`] moves at once.
+pub const BLOCK: u32 = 32;
+/// Bytes to spare behind the last offset: the most that one access takes.
+const SPARE: usize = 48;
+
+/// Message memory: the request, generated text and the answer.
 #[repr(C, align(8))]
 pub struct Arena {
-    bytes: [u8; SIZE + 8],
+    bytes: [u8; SIZE + SPARE],
 }
 
 impl Default for Arena {
     fn default() -> Self {
-        Self { bytes: [0; SIZE + 8] }
+        Self { bytes: [0; SIZE + SPARE] }
     }
 }
 
@@ -107,7 +112,7 @@ impl Arena {
     #[inline(always)]
     pub fn word(&self, at: u32) -> u64 {
         let at = (opaque(at) & MASK) as usize;
-        // SAFETY: at <= SIZE - 1 and the array holds SIZE + 8 bytes.
+        // SAFETY: at <= SIZE - 1 and the array holds SIZE + SPARE bytes.
         u64::from_le(unsafe { self.bytes.as_ptr().add(at).cast::<u64>().read_unaligned() })
     }
 
@@ -133,6 +138,35 @@ impl Arena {
         let at = (opaque(at) & MASK) as usize;
         // SAFETY: as in `word`.
         unsafe { self.bytes.as_mut_ptr().add(at).cast::<u64>().write_unaligned(word.to_le()) }
+    }
+
+    /// Copies [`BLOCK`] bytes from `from` to `to`, eight at a time from the first.
+    #[inline(always)]
+    pub fn copy(&mut self, from: u32, to: u32) {
+        let from = (opaque(from) & MASK) as usize;
+        let to = (opaque(to) & MASK) as usize;
+        let bytes = self.bytes.as_mut_ptr();
+        let mut word = 0;
+        while word < BLOCK as usize {
+            // SAFETY: both are at most SIZE - 1, and word is below BLOCK, which SPARE is not.
+            unsafe {
+                let value = bytes.add(from).add(word).cast::<u64>().read_unaligned();
+                bytes.add(to).add(word).cast::<u64>().write_unaligned(value);
+            }
+            word += 8;
+        }
+    }
+
+    /// Writes six words from `at`.
+    #[inline(always)]
+    pub fn put_words(&mut self, at: u32, words: &[[u8; 8]; SPARE / 8]) {
+        let at = (opaque(at) & MASK) as usize;
+        let bytes = self.bytes.as_mut_ptr();
+        for (place, word) in words.iter().enumerate() {
+            let word = u64::from_ne_bytes(*word);
+            // SAFETY: as in `copy`: place is at most SPARE / 8 - 1.
+            unsafe { bytes.add(at).add(place << 3).cast::<u64>().write_unaligned(word) }
+        }
     }
 
     /// Writes one byte at `at`.

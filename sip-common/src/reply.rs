@@ -6,15 +6,18 @@
 
 use crate::{
     abi::{CONTACT_TEXT_MAX, Contact},
-    arena::{Arena, Kept, PAYLOAD_MAX, REPLY, Span, TEXT, opaque},
+    arena::{Arena, BLOCK, Kept, PAYLOAD_MAX, REPLY, Span, TEXT, opaque},
     scan::{Head, Request, Scratch},
     verdict::Refusal,
 };
 
 /// Parts of an answer, at most: a power of two, so that an index can be masked.
 const PARTS: usize = 16;
-/// Eight-byte steps of composing an answer.
-const ROUNDS: u32 = PAYLOAD_MAX / 8 + PARTS as u32;
+/// Blocks of composing an answer.
+const ROUNDS: u32 = PAYLOAD_MAX / BLOCK + PARTS as u32;
+
+/// Words of a Contact text that are copied at once.
+const CONTACT_WORDS: usize = 6;
 
 /// Generated text: `;received=` and the source address.
 const RECEIVED: u32 = TEXT;
@@ -109,7 +112,7 @@ pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
     0
 }
 
-/// Writes the planned answer to [`REPLY`]. Every part is copied by whole words; what is written
+/// Writes the planned answer to [`REPLY`]. Every part is copied by whole blocks; what is written
 /// too much, the next part writes over, and the end is zero.
 #[inline(always)]
 pub fn compose(s: &mut Scratch, contact: &Contact) {
@@ -121,10 +124,10 @@ pub fn compose(s: &mut Scratch, contact: &Contact) {
     let mut round = 0;
     while round < ROUNDS {
         round += 1;
-        arena.put(at, arena.word(part.at));
-        if part.len > 8 {
-            part = Span { at: part.at.wrapping_add(8), len: part.len.wrapping_sub(8) };
-            at = at.wrapping_add(8);
+        arena.copy(part.at, at);
+        if part.len > BLOCK {
+            part = Span { at: part.at.wrapping_add(BLOCK), len: part.len.wrapping_sub(BLOCK) };
+            at = at.wrapping_add(BLOCK);
             continue;
         }
         at = at.wrapping_add(part.len);
@@ -139,13 +142,14 @@ pub fn compose(s: &mut Scratch, contact: &Contact) {
     let mut at = s.plan.tail.get();
     let len = if s.plan.standby != 0 { contact.end } else { contact.primary };
     let (words, _) = contact.text.as_chunks::<8>();
+    let (blocks, _) = words.as_chunks::<CONTACT_WORDS>();
     let mut copied = 0;
-    for word in words {
+    for block in blocks {
         if copied >= len {
             break;
         }
-        arena.put(at.wrapping_add(copied), u64::from_le_bytes(*word));
-        copied += 8;
+        arena.put_words(at.wrapping_add(copied), block);
+        copied += CONTACT_WORDS as u32 * 8;
     }
     at = at.wrapping_add(len);
     if s.plan.standby == 0 {
@@ -205,19 +209,18 @@ fn put_address(arena: &mut Arena, request: &Request) -> u32 {
             at = put_hex(arena, at, value);
             group += 1;
         }
-    } else {
-        let word = u32::from_be(request.source[3]);
-        let mut shift = 32;
-        while shift > 0 {
-            shift -= 8;
-            if shift != 24 {
-                arena.put_byte(at, b'.');
-                at = at.wrapping_add(1);
-            }
-            at = put_decimal(arena, at, word >> shift & 0xff);
-        }
+        return at.wrapping_sub(ADDRESS);
     }
-    at.wrapping_sub(ADDRESS)
+    let word = u32::from_be(request.source[3]);
+    let mut shift = 32;
+    while shift > 0 {
+        shift -= 8;
+        let (digits, len) = decimal(word >> shift & 0xff, 3);
+        arena.put(at, digits | (b'.' as u64) << (len << 3));
+        at = at.wrapping_add(len).wrapping_add(1);
+    }
+    // Without the last dot.
+    at.wrapping_sub(ADDRESS + 1)
 }
 
 /// Writes a group of an IPv6 address without leading zeros; the offset behind it.
@@ -236,26 +239,36 @@ fn put_hex(arena: &mut Arena, at: u32, value: u32) -> u32 {
     at
 }
 
-/// Writes a number below 100,000; the offset behind it.
+/// The digits of a number below 100,000 that has at most `most` of them, the first one lowest,
+/// and their count. Without branches: an address is another one with every packet.
 #[inline(always)]
-fn put_decimal(arena: &mut Arena, at: u32, value: u32) -> u32 {
-    let mut at = at;
-    let mut divisor = 10_000;
-    while divisor > 0 {
-        if divisor == 1 || value >= divisor {
-            arena.put_byte(at, b'0' + (value / divisor % 10) as u8);
-            at = at.wrapping_add(1);
+const fn decimal(value: u32, most: u32) -> (u64, u32) {
+    let mut digits = 0;
+    let mut rest = value as u64;
+    let mut place = 0;
+    let mut blanks = 0;
+    let mut power = 1;
+    while place < most {
+        // A tenth, exact below 2^20.
+        let tenth = (rest * 0x0019_999a) >> 24;
+        digits = digits << 8 | (rest - tenth * 10 + b'0' as u64);
+        rest = tenth;
+        if place > 0 {
+            // 1 where the number is below this power of ten.
+            blanks += value.wrapping_sub(power) >> 31;
         }
-        divisor /= 10;
+        power *= 10;
+        place += 1;
     }
-    at
+    (digits >> (blanks << 3), most - blanks)
 }
 
 /// Writes `=` and the port; the length of both.
 #[inline(always)]
 fn put_port(arena: &mut Arena, port: u32) -> u32 {
-    arena.put_byte(RPORT, b'=');
-    put_decimal(arena, RPORT + 1, port & 0xffff).wrapping_sub(RPORT)
+    let (digits, len) = decimal(port & 0xffff, 5);
+    arena.put(RPORT, digits << 8 | b'=' as u64);
+    len + 1
 }
 
 /// Writes `;tag=`, 16 hex digits and CRLF.
@@ -278,12 +291,21 @@ const fn hex(value: u32) -> u64 {
     word.wrapping_add(0x3030_3030_3030_3030).wrapping_add(letters.wrapping_mul(0x27))
 }
 
-const _: () = assert!(CONTACT_TEXT_MAX.is_multiple_of(8));
+const _: () = assert!(CONTACT_TEXT_MAX.is_multiple_of(8 * CONTACT_WORDS));
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::format;
+
+    #[test]
+    fn every_number_has_its_digits() {
+        for value in 0..=0xffff {
+            let text = format!("{value}");
+            let (digits, len) = decimal(value, 5);
+            assert_eq!(&digits.to_le_bytes()[..len as usize], text.as_bytes());
+        }
+    }
 
     #[test]
     fn hex_and_addresses_are_written_as_text() {

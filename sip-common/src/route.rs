@@ -32,6 +32,11 @@ pub trait Table {
     fn contact(&self, contact: u32) -> Option<Self::ContactRef>;
     /// The element of the served names at `index`, if `host` stands there: its flags.
     fn domain(&self, index: u32, is: impl FnOnce(&Domain) -> bool) -> u32;
+    /// Takes one request out of the rate of a source, folded by [`fold`]; false if it is over.
+    fn admit(&self, source: u64) -> bool {
+        let _ = source;
+        true
+    }
     /// The last redirect at `index`.
     fn recent(&self, index: u32) -> Recent;
     /// Notes a redirect.
@@ -60,30 +65,48 @@ pub fn decide<S: Steps, T: Table>(
     table: &T,
     config: &Config,
 ) -> Result<Redirect<T::ContactRef>, Refusal> {
+    decide_coded::<S, T>(s, table, config).map_err(Refusal::of_step)
+}
+
+/// [`decide`] with a [`Refusal::code`] for an error: what a step returned is not looked at again.
+///
+/// # Errors
+/// As [`decide`].
+#[inline(always)]
+pub fn decide_coded<S: Steps, T: Table>(
+    s: &mut Scratch,
+    table: &T,
+    config: &Config,
+) -> Result<Redirect<T::ContactRef>, u32> {
     let request = s.request;
     if request.source_flags & SOURCE_EDGE != 0 {
-        return Err(Refusal::SourceEdge);
+        return Err(Refusal::SourceEdge.code());
     }
     if config.flags & CONFIG_DIRECT_ONLY != 0 && request.source_flags & SOURCE_DIRECT == 0 {
-        return Err(Refusal::SourceNotDirect);
+        return Err(Refusal::SourceNotDirect.code());
     }
     if config.flags & CONFIG_OVERLOAD != 0 && s.head.overload != 0 {
-        return Err(Refusal::ViaParameter);
+        return Err(Refusal::ViaParameter.code());
     }
     done(S::names(s, table))?;
     done(S::key(s, config))?;
     let key = s.key;
-    // Read early: nothing waits for it until the answer is planned, and it is seldom in a cache.
+    // Both memories are seldom in a cache. They are read one behind the other, so that one wait
+    // serves both, and early: nothing needs the second before the answer is planned.
     let folded = fold(config.source_secret, request.source, request.v6 != 0);
     let index = Recent::index(key, folded);
-    let last = table.recent(index);
-    let (server, word, entry) = home(table, &key, config.slot_mask)?;
-    if word.has(ServerWord::HERE) {
-        return Err(Refusal::HomeHere);
+    s.admitted = 1;
+    if !table.admit(folded) {
+        return Err(Refusal::SourceRate.code());
     }
-    let contact = table.contact(word.contact()).ok_or(Refusal::HomeUnknown)?;
+    let last = table.recent(index);
+    let (server, word, entry) = home(table, &key, config.slot_mask).map_err(Refusal::code)?;
+    if word.has(ServerWord::HERE) {
+        return Err(Refusal::HomeHere.code());
+    }
+    let contact = table.contact(word.contact()).ok_or(Refusal::HomeUnknown.code())?;
     if contact.host == s.head.uri_mix {
-        return Err(Refusal::HomeIsTarget);
+        return Err(Refusal::HomeIsTarget.code());
     }
 
     done(S::hash(s, config))?;
@@ -91,7 +114,7 @@ pub fn decide<S: Steps, T: Table>(
     let recent = Recent::new(key, folded, s.hash, request.now_s);
     let memory = last.judge(recent, entry, config.redirect_memory_s);
     if memory == Memory::Returned {
-        return Err(Refusal::Recent);
+        return Err(Refusal::Recent.code());
     }
     table.remember(index, recent);
     Ok(Redirect { key, server, contact, again: memory == Memory::Retransmission })
@@ -99,8 +122,8 @@ pub fn decide<S: Steps, T: Table>(
 
 /// A step's code as a result.
 #[inline(always)]
-fn done(code: u32) -> Result<(), Refusal> {
-    if code == 0 { Ok(()) } else { Err(Refusal::of_step(code)) }
+fn done(code: u32) -> Result<(), u32> {
+    if code == 0 { Ok(()) } else { Err(code) }
 }
 
 /// Looks the names in the Request-URI and in To up; 0 or a [`Refusal::code`].

@@ -27,6 +27,14 @@ macro_rules! refusals {
             pub const fn verdict(self) -> Verdict {
                 match self { $(Self::$name => Verdict::$verdict,)* }
             }
+            /// What is done with the frame for a step's code, which is not 0.
+            #[inline(always)]
+            pub const fn verdict_of(code: u32) -> Verdict {
+                $(if code == Refusal::$name.code() && matches!(Verdict::$verdict, Verdict::Drop) {
+                    return Verdict::Drop;
+                })*
+                Verdict::Pass
+            }
             #[inline(always)]
             const fn of_index(index: u32) -> Self {
                 $(if index == Refusal::$name as u32 { return Refusal::$name; })*

@@ -14,10 +14,11 @@ mod packet;
 mod steps;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use maps::{Work, count, count_redirect, now_ns, time};
+use maps::{Maps, Work, count, count_redirect, now_ns, time};
 use sip_common::{
-    abi::{ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES, Config, SOURCE_EDGE, SOURCE_EXEMPT},
-    guard::{self, Bucket},
+    abi::{ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES},
+    guard,
+    route::Table,
     verdict::{Refusal, Verdict},
 };
 
@@ -31,10 +32,10 @@ pub fn homeward(ctx: XdpContext) -> u32 {
             count_redirect(work);
             xdp_action::XDP_TX
         }
-        Err(refusal) => {
-            count(refusal as u32);
-            log(&ctx, refusal);
-            match refusal.verdict() {
+        Err(code) => {
+            count(code.wrapping_sub(1));
+            log(&ctx, code);
+            match Refusal::verdict_of(code) {
                 Verdict::Pass => xdp_action::XDP_PASS,
                 Verdict::Drop => xdp_action::XDP_DROP,
             }
@@ -48,65 +49,63 @@ pub fn homeward(ctx: XdpContext) -> u32 {
 
 /// Takes one frame from its headers to its answer.
 #[inline(always)]
-fn handle(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
-    let config = maps::config().ok_or(Refusal::NotConfigured)?;
+fn handle(ctx: &XdpContext, work: &mut Work) -> Result<(), u32> {
+    let config = maps::config().ok_or(Refusal::NotConfigured.code())?;
     if config.abi != ABI_VERSION {
-        return Err(Refusal::NotConfigured);
+        return Err(Refusal::NotConfigured.code());
     }
     done(steps::frame(ctx, work))?;
     let now_ns = now_ns();
     if maps::lease_ns() < now_ns {
-        return Err(Refusal::LeaseOver);
+        return Err(Refusal::LeaseOver.code());
     }
     if config.flags & CONFIG_PASS_ALL != 0 {
-        return Err(Refusal::PassAll);
+        return Err(Refusal::PassAll.code());
     }
-    work.scratch.request.now_s = now_ns / 1_000_000_000;
-    admit(config, work, now_ns)?;
-    packet::load(ctx, work)?;
-    done(steps::scan(work))?;
-    done(steps::route(work))?;
-    answer::send(ctx, work)
-}
-
-/// What is known of the source: its prefix and its rate. The trie is asked for every frame only
-/// where prefixes decide about redirects; else only for a source that is over its rate.
-#[inline(always)]
-fn admit(config: &Config, work: &mut Work, now_ns: u64) -> Result<(), Refusal> {
-    let datagram = &work.datagram;
     let mut source_flags = 0;
     if config.flags & CONFIG_SOURCES != 0 {
-        source_flags = maps::source_flags(&datagram.source);
+        source_flags = maps::source_flags(&work.datagram.source);
     }
+    work.now_ns = now_ns;
+    work.scratch.request.now_s = now_ns / 1_000_000_000;
     work.scratch.request.source_flags = source_flags;
-    if config.rate_cost_ns == 0 {
-        return Ok(());
+    work.scratch.admitted = 0;
+    let judged = judge(ctx, work);
+    if judged.is_err() {
+        if work.scratch.admitted == 0 {
+            let source = guard::fold(config.source_secret, work.datagram.source, work.datagram.v6 != 0);
+            if !Maps::new(work, config).admit(source) {
+                return Err(Refusal::SourceRate.code());
+            }
+        }
+        return judged;
     }
-    let folded = guard::fold(config.source_secret, datagram.source, datagram.v6 != 0);
-    let bucket = maps::bucket(Bucket::index(folded)).ok_or(Refusal::Internal)?;
-    match bucket.take(now_ns, config.rate_cost_ns, config.rate_burst_ns) {
-        Some(taken) => *bucket = taken,
-        None if maps::source_flags(&datagram.source) & (SOURCE_EDGE | SOURCE_EXEMPT) != 0 => {}
-        None => return Err(Refusal::SourceRate),
-    }
-    Ok(())
+    answer::send(ctx, work).map_err(Refusal::code)
+}
+
+/// Reads the message, decides, and composes the answer.
+#[inline(always)]
+fn judge(ctx: &XdpContext, work: &mut Work) -> Result<(), u32> {
+    packet::load(ctx, work).map_err(Refusal::code)?;
+    done(steps::scan(work))?;
+    done(steps::route(work))
 }
 
 /// A step's code as a result.
 #[inline(always)]
-fn done(code: u32) -> Result<(), Refusal> {
-    if code == 0 { Ok(()) } else { Err(Refusal::of_step(code)) }
+fn done(code: u32) -> Result<(), u32> {
+    if code == 0 { Ok(()) } else { Err(code) }
 }
 
 #[cfg(feature = "log")]
 #[inline(always)]
-fn log(ctx: &XdpContext, refusal: Refusal) {
-    aya_log_ebpf::info!(ctx, "{}", refusal.label());
+fn log(ctx: &XdpContext, code: u32) {
+    aya_log_ebpf::info!(ctx, "{}", Refusal::of_step(code).label());
 }
 
 #[cfg(not(feature = "log"))]
 #[inline(always)]
-fn log(_: &XdpContext, _: Refusal) {}
+fn log(_: &XdpContext, _: u32) {}
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use sip_common::{
     abi::{
         BUCKETS_MAX, CONTACTS_MAX, ClientKey, Config, Contact, DOMAINS_MAX, Domain,
-        OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCES_MAX, ServerWord,
+        OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCE_EDGE, SOURCE_EXEMPT, SOURCES_MAX, ServerWord,
         SlotWord, TIME_SAMPLE,
     },
     frame::Datagram,
@@ -67,6 +67,8 @@ pub struct Work {
     pub ticks: u32,
     /// Zero.
     pub reserved: u32,
+    /// The monotonic clock.
+    pub now_ns: u64,
 }
 
 /// This processor's work.
@@ -154,7 +156,24 @@ pub fn time(start_ns: u64) {
 }
 
 /// The table as the maps hold it.
-pub struct Maps;
+pub struct Maps {
+    /// The time.
+    pub now_ns: u64,
+    /// What one request of the source costs; 0 if its rate is not limited.
+    pub cost_ns: u64,
+    /// What the source may be ahead.
+    pub burst_ns: u64,
+}
+
+impl Maps {
+    /// The table as a request meets it.
+    #[inline(always)]
+    pub fn new(work: &Work, config: &Config) -> Self {
+        let free = work.scratch.request.source_flags & (SOURCE_EDGE | SOURCE_EXEMPT) != 0;
+        let cost_ns = if free { 0 } else { config.rate_cost_ns };
+        Self { now_ns: work.now_ns, cost_ns, burst_ns: config.rate_burst_ns }
+    }
+}
 
 impl Table for Maps {
     type ContactRef = &'static Contact;
@@ -188,6 +207,21 @@ impl Table for Maps {
         match DOMAINS.get(index) {
             Some(domain) if domain.flags != 0 && is(domain) => domain.flags,
             _ => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn admit(&self, source: u64) -> bool {
+        if self.cost_ns == 0 {
+            return true;
+        }
+        let Some(bucket) = bucket(Bucket::index(source)) else { return false };
+        match bucket.take(self.now_ns, self.cost_ns, self.burst_ns) {
+            Some(taken) => {
+                *bucket = taken;
+                true
+            }
+            None => false,
         }
     }
 

@@ -170,7 +170,7 @@ extern "C" fn homeward_from(s: *mut Scratch, value: u32, end: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn homeward_names(s: *mut Scratch) -> u32 {
-    route::names(checked!(s), &Maps)
+    route::names(checked!(s), &Maps { now_ns: 0, cost_ns: 0, burst_ns: 0 })
 }
 
 #[unsafe(no_mangle)]
@@ -205,12 +205,13 @@ extern "C" fn homeward_compose(s: *mut Scratch, contact: *const Contact) -> u32 
 extern "C" fn homeward_route(work: *mut Work) -> u32 {
     let work = checked!(work);
     let Some(config) = config() else { return INTERNAL };
-    match route::decide::<Kernel, _>(&mut work.scratch, &Maps, config) {
+    let maps = Maps::new(work, config);
+    match route::decide_coded::<Kernel, _>(&mut work.scratch, &maps, config) {
         Ok(redirect) => {
             work.server = redirect.server;
             work.again = redirect.again as u32;
             homeward_compose(&mut work.scratch, redirect.contact)
         }
-        Err(refusal) => refusal.code(),
+        Err(code) => code,
     }
 }

@@ -19,7 +19,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-pub use open::{Host, RunError};
+pub use open::{Host, RunError, settings};
 
 use crate::{
     control::{Call, ControlError},

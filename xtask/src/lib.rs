@@ -7,10 +7,13 @@
 // What these commands print is their result; there is no other writer.
 #![allow(clippy::print_stdout)]
 
+pub mod bench;
 pub mod build;
+pub mod demo;
 pub mod doctor;
 pub mod interrupt;
 pub mod lab;
 pub mod process;
+pub mod scene;
 pub mod setup;
 pub mod workspace;

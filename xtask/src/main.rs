@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{build, doctor, lab, setup};
+use xtask::{bench, build, demo, doctor, lab, setup};
 
 /// Homeward's set-up, build and lab.
 #[derive(Parser)]
@@ -22,6 +22,10 @@ enum Command {
     Doctor(doctor::Options),
     /// Build the kernel program and the daemon that carries it
     Build(build::Options),
+    /// Measure: redirect, program, scan, show; `cargo xtask bench --help` lists the options
+    Bench(bench::Options),
+    /// The claim, clause by clause, between hosts on this machine
+    Demo(demo::Options),
     /// Hosts on this machine: network namespaces joined by a switch
     Lab(lab::cli::Options),
 }
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::command(&options),
         Command::Doctor(options) => doctor::command(&options),
         Command::Build(options) => build::command(&options),
+        Command::Bench(options) => bench::command(&options),
+        Command::Demo(options) => demo::command(&options),
         Command::Lab(options) => lab::cli::command(&options),
     };
     outcome.unwrap_or_else(|error| {

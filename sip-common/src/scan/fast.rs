@@ -8,6 +8,7 @@
 
 use super::{
     CRLF, Name, Scratch,
+    from::is_uri_special,
     scalar::number,
     start::{is_port, port},
     swar::{
@@ -89,7 +90,8 @@ fn find(arena: &Arena, at: u32, words: u32, mask: impl Fn(u64) -> u64) -> u32 {
 /// A header that does not matter: a name of letters, digits and dashes, a colon, and a value.
 #[inline(always)]
 fn other(arena: &Arena, start: u32) -> u32 {
-    let colon = find(arena, start, 4, specials);
+    // A slash is no special byte, and no part of a name.
+    let colon = find(arena, start, 4, |word| specials(word) | equal(word, b'/'));
     if arena.byte(colon) != b':' || colon == start {
         return 0;
     }
@@ -199,13 +201,16 @@ fn from(s: &mut Scratch, start: u32) -> u32 {
     if angle == 0 {
         return 0;
     }
-    let odd = |word| {
-        equal(word, b'>') | equal(word, b'<') | equal(word, b'"') | no_word(word)
-    };
-    let close = find(arena, angle.wrapping_add(1), SHORT, odd);
+    let scheme = masked(arena.word(angle.wrapping_add(1)), 4);
+    let close = next_where(arena, angle.wrapping_add(5), SHORT, is_uri_special);
     let tag = close.wrapping_add(6);
     let parameter = arena.word(close.wrapping_add(1));
-    if arena.byte(close) != b'>' || !begins(parameter, 5, b";tag=\0\0\0") {
+    let empty = matches!(arena.byte(close.wrapping_sub(1)), b':' | b'@');
+    if !is_text(scheme, SCHEME)
+        || arena.byte(close) != b'>'
+        || empty
+        || !begins(parameter, 5, b";tag=\0\0\0")
+    {
         return 0;
     }
     let end = at_end(arena, next_where(arena, tag, SHORT, is_token_special));

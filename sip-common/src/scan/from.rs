@@ -7,16 +7,17 @@ use super::{
 use crate::{arena::Span, verdict::Refusal};
 
 /// Steps through the value: eight bytes or one special byte each.
-const ROUNDS: u32 = 128;
+const ROUNDS: u32 = 64;
 
 const TAG: u64 = u32::from_le_bytes(*b"tag=") as u64;
 
-/// Places of the walk.
+/// Places of the walk; from `BARE` on, `;` begins a parameter of the header.
 const DISPLAY: u32 = 0;
 const QUOTE: u32 = 1;
-const URI: u32 = 2;
-const PARAMETERS: u32 = 3;
-const QUOTED_PARAMETER: u32 = 4;
+const QUOTED_PARAMETER: u32 = 2;
+const URI: u32 = 3;
+const BARE: u32 = 4;
+const PARAMETERS: u32 = 5;
 
 /// Judges the value of From, and notes its tag.
 #[inline(always)]
@@ -33,34 +34,54 @@ pub fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
             continue;
         };
         at = here.wrapping_add(1);
+        let before = arena.byte(here.wrapping_sub(1));
         let place = walk.place.get();
-        if place == PARAMETERS {
-            if byte == b';' || byte == 0 {
-                let tag = walk.begin.get();
-                if tag != 0 && walk.met.get() == 0 {
-                    s.head.from_tag = Span::between(tag, here);
-                    walk.met.set(1);
-                }
-                if byte == 0 {
-                    return 0;
-                }
-                if masked(arena.word(at) | LOWER, 4) == TAG {
-                    if tag != 0 {
-                        break;
-                    }
-                    walk.begin.set(at.wrapping_add(4));
-                }
-            } else if byte == b'"' {
-                walk.place.set(QUOTED_PARAMETER);
-            } else if matches!(byte, b'<' | b'>' | b',' | b'?') || is_blank(byte) {
+        let closed = walk.quote_end.get();
+        if place >= BARE && (byte == b';' || byte == 0) {
+            let dangles = matches!(before, b';' | b'=' | b':' | b'@');
+            if dangles || (closed != 0 && closed != here) {
                 break;
             }
+            let tag = walk.begin.get();
+            if tag != 0 && walk.met.get() == 0 {
+                s.head.from_tag = Span::between(tag, here);
+                walk.met.set(1);
+            }
+            if byte == 0 {
+                return 0;
+            }
+            if masked(arena.word(at) | LOWER, 4) == TAG {
+                if tag != 0 {
+                    break;
+                }
+                walk.begin.set(at.wrapping_add(4));
+            }
+            walk.middle.set(0);
+            walk.quote_end.set(0);
+            walk.place.set(PARAMETERS);
         } else if byte == 0 {
             break;
-        } else if place == URI {
-            if byte == b'>' {
+        } else if place == PARAMETERS {
+            let equals = walk.middle.get();
+            if byte == b'=' && equals == 0 && before != b';' {
+                walk.middle.set(at);
+            } else if byte == b'"' && equals == here && walk.begin.get() != here {
+                walk.place.set(QUOTED_PARAMETER);
+            } else if !is_token_special(byte) {
+                break;
+            }
+        } else if place == URI || place == BARE {
+            let empty = matches!(before, b'<' | b':' | b'@');
+            if byte == b'>' && place == URI && walk.middle.get() != 0 && !empty {
+                walk.quote_end.set(at);
                 walk.place.set(PARAMETERS);
-            } else if byte == b'<' || byte == b'"' || is_blank(byte) {
+            } else if walk.middle.get() == 0 {
+                // A scheme comes first.
+                if byte != b':' || empty {
+                    break;
+                }
+                walk.middle.set(here);
+            } else if !is_uri_special(byte) || (place == BARE && matches!(byte, b',' | b'?')) {
                 break;
             }
         } else if place == QUOTE || place == QUOTED_PARAMETER {
@@ -71,19 +92,18 @@ pub fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
                 walk.quote_end.set(at);
             }
         } else {
-            let quote_end = walk.quote_end.get();
-            if quote_end != 0 && quote_end != here {
+            if closed != 0 && closed != here {
                 break;
             }
             if byte == b'"' && here == value {
                 walk.place.set(QUOTE);
             } else if byte == b'<' {
                 walk.place.set(URI);
-            } else if byte == b':' && quote_end == 0 && here != value {
-                // A bare URI: what follows `;` is the header's.
-                walk.place.set(PARAMETERS);
+            } else if byte == b':' && closed == 0 && here != value {
+                walk.middle.set(here);
+                walk.place.set(BARE);
             } else if is_blank(byte) || is_token_special(byte) {
-                if quote_end != 0 {
+                if closed != 0 {
                     walk.quote_end.set(at);
                 }
             } else {
@@ -92,4 +112,14 @@ pub fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
         }
     }
     Refusal::FromInvalid.code()
+}
+
+/// Whether a special byte may stand in a URI (RFC 3261 25.1).
+#[inline(always)]
+pub(super) const fn is_uri_special(byte: u8) -> bool {
+    is_token_special(byte)
+        || matches!(
+            byte,
+            b';' | b':' | b'=' | b'&' | b'$' | b'@' | b'?' | b',' | b'[' | b']' | b'(' | b')'
+        )
 }

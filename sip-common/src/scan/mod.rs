@@ -189,6 +189,10 @@ pub struct Scratch {
     pub hash: u64,
     /// The answer's parts.
     pub plan: Plan,
+    /// 1 once the request was counted against its source's rate.
+    pub admitted: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The steps of a decision. The kernel program replaces each with a function that is verified
@@ -394,6 +398,24 @@ fn name(len: u32, low: u64, high: u64) -> Name {
     }
 }
 
+/// Eight-byte steps through a header's name.
+const NAME_WORDS: u32 = 4;
+
+/// Whether a name holds a slash, which is no special byte but no part of a token either.
+#[inline(always)]
+fn has_slash(arena: &Arena, start: u32, end: u32) -> bool {
+    let mut at = start;
+    let mut round = 0;
+    while round < NAME_WORDS && at < end {
+        if masked(swar::equal(arena.word(at), b'/'), end.wrapping_sub(at)) != 0 {
+            return true;
+        }
+        at = at.wrapping_add(8);
+        round += 1;
+    }
+    false
+}
+
 /// Longest run of blanks that is skipped.
 const BLANKS: u32 = 16;
 
@@ -424,9 +446,9 @@ fn named_line<S: Steps + ?Sized>(s: &mut Scratch, start: u32, end: u32) -> u32 {
     if is_blank(s.arena.byte(start)) {
         return Refusal::Folded.code();
     }
-    let name_end = next_special(&s.arena, start, 4);
+    let name_end = next_special(&s.arena, start, NAME_WORDS);
     let colon = skip_blanks(&s.arena, name_end);
-    if s.arena.byte(colon) != b':' || name_end == start {
+    if s.arena.byte(colon) != b':' || name_end == start || has_slash(&s.arena, start, name_end) {
         return Refusal::HeaderName.code();
     }
     let len = name_end.wrapping_sub(start);

@@ -53,6 +53,7 @@ pub fn read(message: &[u8]) -> Result<Plain, String> {
         number += 1;
     }
     plain.aor = aor(&one(&plain, "to")?.2)?;
+    from(&one(&plain, "from")?.2)?;
     Ok(plain)
 }
 
@@ -112,6 +113,42 @@ fn split(text: &[u8], at: u8) -> Result<Vec<Vec<u8>>, String> {
         }
     }
     if quoted { Err(format!("an open quote in {}", show(text))) } else { Ok(parts) }
+}
+
+/// Holds what stands behind From's URI to `*( SEMI generic-param )` (RFC 3261 25.1).
+fn from(value: &[u8]) -> Result<(), String> {
+    let parts = split(value, b'<')?;
+    let behind = match parts.as_slice() {
+        [_, inside @ ..] if !inside.is_empty() => {
+            let inside = inside.join(&b'<');
+            let end = inside.iter().position(|b| *b == b'>').ok_or("no closing bracket")?;
+            inside[end + 1..].to_vec()
+        }
+        _ => {
+            let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+            value[end..].to_vec()
+        }
+    };
+    let token = |text: &[u8]| {
+        let sign = |b: &u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~/".contains(b);
+        !text.is_empty() && text.iter().all(sign)
+    };
+    let mut tags = 0;
+    for (at, parameter) in split(&behind, b';')?.iter().enumerate() {
+        let mut sides = parameter.splitn(2, |b| *b == b'=');
+        let (name, value) = (sides.next().unwrap_or_default(), sides.next());
+        tags += u32::from(name.eq_ignore_ascii_case(b"tag"));
+        let quoted = |text: &[u8]| text.len() > 1 && text.starts_with(b"\"") && text.ends_with(b"\"");
+        let sound = if at == 0 {
+            parameter.is_empty()
+        } else {
+            token(name) && value.is_none_or(|value| token(value) || quoted(value))
+        };
+        if !sound {
+            return Err(format!("what stands behind From's URI: {}", show(&behind)));
+        }
+    }
+    if tags > 1 { Err("two tags".to_owned()) } else { Ok(()) }
 }
 
 /// The canonical AoR of a To value.

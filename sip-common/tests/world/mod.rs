@@ -172,13 +172,24 @@ impl Default for World {
 impl World {
     /// Serves a name.
     pub fn serve(&mut self, name: &str, flags: u32) {
+        assert!(self.try_serve(name, flags), "no place for {name}");
+    }
+
+    /// Serves a name in lower case, if one of its places is free.
+    pub fn try_serve(&mut self, name: &str, flags: u32) -> bool {
         let first = (name_mix(name) >> 32) as u32;
         let free = (0..DOMAIN_PROBES)
             .map(|probe| first.wrapping_add(probe) & (DOMAINS_MAX - 1))
-            .find(|index| self.domains.iter().all(|(taken, _)| taken != index))
-            .unwrap();
+            .find(|index| self.domains.iter().all(|(taken, _)| taken != index));
         let domain = Domain { text: name_words(name), len: name.len() as u32, flags };
-        self.domains.push((free, domain));
+        self.domains.extend(free.map(|index| (index, domain)));
+        free.is_some()
+    }
+
+    /// Whether a name in lower case is served.
+    pub fn serves(&self, name: &str) -> bool {
+        let words = name_words(name);
+        self.domains.iter().any(|(_, domain)| domain.text == words)
     }
 
     /// The key of a canonical AoR.

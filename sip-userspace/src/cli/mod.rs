@@ -7,6 +7,7 @@
 
 mod assign;
 mod client;
+mod explain;
 mod output;
 mod run;
 mod server;
@@ -44,6 +45,8 @@ pub struct Cli {
 pub enum Subcommands {
     /// Run the daemon in the foreground
     Run(run::Args),
+    /// Say what would become of recorded messages and packets
+    Explain(explain::Args),
     /// Add, change and list servers
     Server(server::Args),
     /// Assign a client to a server
@@ -114,6 +117,9 @@ impl Cli {
     pub fn execute(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let command = match &self.command {
             Subcommands::Run(args) => return args.run(),
+            Subcommands::Explain(args) => {
+                return args.run(self.json, out, &mut std::io::stderr().lock());
+            }
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),

@@ -11,6 +11,7 @@ use sip_common::abi::ClientKey;
 
 use super::{
     proxy::loops,
+    registrar::check_contacts,
     settings::Settings,
     table::{Home, Lookup, Table},
 };
@@ -78,6 +79,8 @@ pub enum Cause {
     Moving,
     /// The redirect would name the Request-URI itself (section 8.3).
     HomeIsTarget,
+    /// The user holds an escaped control byte, which the client would have to write anew.
+    EscapedControl,
 }
 
 impl Cause {
@@ -91,6 +94,7 @@ impl Cause {
             Self::Returned => "recent",
             Self::Moving => "home_moving",
             Self::HomeIsTarget => "home_is_target",
+            Self::EscapedControl => "escaped_control",
         }
     }
 }
@@ -217,8 +221,14 @@ fn register(
         Home::Elsewhere { server } if !from.direct => (server, Cause::SourceNotDirect),
         Home::Elsewhere { server } if lookup.no_redirect => (server, Cause::NoRedirect),
         Home::Elsewhere { server } if target_is_home(server) => (server, Cause::HomeIsTarget),
+        Home::Elsewhere { server } if aor.bytes().iter().any(u8::is_ascii_control) => {
+            (server, Cause::EscapedControl)
+        }
         Home::Elsewhere { server } if returned(&key, &lookup) => (server, Cause::Returned),
         Home::Elsewhere { server } => {
+            if let Err(unread) = check_contacts(request) {
+                return fault(unread);
+            }
             return local(request, Decision::Redirect { key, server });
         }
     };

@@ -4,10 +4,10 @@
 //! Deliberately absent: memory. A retransmission, a response, and a client that comes back after
 //! a redirect are taken for what they would be to a host that has just started.
 
-use std::net::SocketAddr;
-
 use super::{
+    Datagram,
     decide::{Decision, decide},
+    may_answer,
     settings::Settings,
     table::Table,
 };
@@ -33,22 +33,20 @@ pub struct Explanation {
     pub reason: &'static str,
 }
 
-/// Explains a datagram from this source. Never panics, whatever it holds.
-pub fn explain(
-    settings: &Settings,
-    table: &Table,
-    source: SocketAddr,
-    datagram: &[u8],
-) -> Explanation {
-    let found = inspect(datagram);
+/// Explains a datagram. Never panics, whatever it holds.
+pub fn explain(settings: &Settings, table: &Table, datagram: &Datagram<'_>) -> Explanation {
+    let found = inspect(datagram.payload);
     let (decision, status, home, reason) = match found.form {
+        _ if !may_answer(datagram.source, datagram.local) => {
+            ("drop", None, None, Silence::Source.label())
+        }
         Form::Silence(silence) => ("drop", None, None, silence.label()),
         Form::Response => ("drop", None, None, Silence::Response.label()),
         Form::Fault(_) if found.method.as_deref() == Some("ACK") => {
             ("drop", None, None, Silence::Ack.label())
         }
         Form::Fault(fault) => ("answer", Some(fault.status()), None, fault.label()),
-        Form::Request => judge(settings, table, source, datagram),
+        Form::Request => judge(settings, table, datagram),
     };
     Explanation { found, decision, status, home, reason }
 }
@@ -56,14 +54,13 @@ pub fn explain(
 fn judge(
     settings: &Settings,
     table: &Table,
-    source: SocketAddr,
-    datagram: &[u8],
+    datagram: &Datagram<'_>,
 ) -> (&'static str, Option<u16>, Option<u16>, &'static str) {
-    let message = Message::parse(datagram).ok();
+    let message = Message::parse(datagram.payload).ok();
     let Some(Ok(request)) = message.as_ref().and_then(Request::read) else {
         return ("drop", None, None, Silence::NotSip.label());
     };
-    let decision = decide(settings, table, &request, source, |_, _| false);
+    let decision = decide(settings, table, &request, datagram.source, |_, _| false);
     let reason = decision.reason();
     match decision {
         Decision::Register { .. } => ("register", None, None, reason),
@@ -85,6 +82,7 @@ mod tests {
     #[test]
     fn an_explanation_is_the_daemons_decision() {
         let client = "203.0.113.7:5060".parse().unwrap();
+        let local = "192.0.2.1:5060".parse().unwrap();
         let good = typed::register("alice@example.com", client, 1, 300);
         let good = String::from_utf8(good).unwrap();
         for (text, home, expected) in [
@@ -110,8 +108,12 @@ mod tests {
             ("SIP/2.0 200 OK\r\n\r\n".into(), 1, ("drop", None, None, "response")),
             ("\r\n\r\n".into(), 1, ("drop", None, None, "keep_alive")),
         ] {
-            let got = explain(&settings(EDGE), &table("edge", Some(home)), client, text.as_bytes());
+            let datagram = Datagram { source: client, local, payload: text.as_bytes() };
+            let got = explain(&settings(EDGE), &table("edge", Some(home)), &datagram);
             assert_eq!((got.decision, got.status, got.home, got.reason), expected, "{text}");
         }
+        let echo = Datagram { source: local, local, payload: good.as_bytes() };
+        let got = explain(&settings(EDGE), &table("edge", Some(1)), &echo);
+        assert_eq!((got.decision, got.reason), ("drop", "source_invalid"));
     }
 }

@@ -163,9 +163,7 @@ fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, 
         };
     }
     let wish = |text| -> Result<Wish<'m>, Refused> {
-        let fault = Fault::Malformed(Name::Contact);
-        let address = Address::parse(text).map_err(|_| fault)?;
-        let uri = Uri::parse(address.uri).map_err(|_| fault)?;
+        let (address, uri) = contact(text)?;
         let mut kept = Vec::new();
         for param in &address.params.0 {
             if !param.name.eq_ignore_ascii_case(b"expires") {
@@ -181,6 +179,22 @@ fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, 
         Ok(Wish { uri, uri_text: address.uri, params: kept, expires_s })
     };
     contacts.into_iter().map(wish).collect::<Result<_, _>>().map(Wishes::List)
+}
+
+fn contact(text: &[u8]) -> Result<(Address<'_>, Uri<'_>), Fault> {
+    let fault = Fault::Malformed(Name::Contact);
+    let address = Address::parse(text).map_err(|_| fault)?;
+    let uri = Uri::parse(address.uri).map_err(|_| fault)?;
+    Ok((address, uri))
+}
+
+/// Whether the Contacts of a request can be read, wherever it is registered.
+///
+/// # Errors
+/// The fault of the first that can't.
+pub fn check_contacts(request: &Request<'_>) -> Result<(), Fault> {
+    let contacts = request.message.list(Name::Contact, Hides::Angles)?;
+    contacts.into_iter().filter(|text| *text != b"*").try_for_each(|text| contact(text).map(|_| ()))
 }
 
 fn expiry(text: &[u8]) -> Option<u32> {

@@ -38,6 +38,8 @@ pub struct Loaded {
     kernel: Kernel,
     keys: Vec<ClientKey>,
     counters: Vec<u64>,
+    /// Whether a redirect is remembered.
+    remembers: bool,
 }
 
 impl Loaded {
@@ -49,7 +51,7 @@ impl Loaded {
         };
         assert!(!object.is_empty(), "{OBJECT_PATH} has to name the object; see `cargo xtask test`");
         let kernel = Kernel::load(&object, Sizes { overrides: 65_536 }).unwrap();
-        let mut loaded = Self { kernel, keys: Vec::new(), counters: Vec::new() };
+        let mut loaded = Self { kernel, keys: Vec::new(), counters: Vec::new(), remembers: true };
         loaded.fill(world);
         loaded
     }
@@ -90,6 +92,9 @@ impl Loaded {
 
     /// Forgets all redirects.
     pub fn forget(&mut self) {
+        if !std::mem::take(&mut self.remembers) {
+            return;
+        }
         let recent = self.kernel.recent();
         for index in 0..recent.len() as u32 {
             recent.set(index, 0);
@@ -117,6 +122,7 @@ impl Loaded {
             .collect();
         self.counters = counters;
         if run.action == XDP_TX {
+            self.remembers = true;
             let again = counted == [(COUNTER_REDIRECT, 1), (COUNTER_RETRANSMISSION, 1)];
             assert!(again || counted == [(COUNTER_REDIRECT, 1)], "an answer counts once: {counted:?}");
             return Done::Answered { frame: run.frame, again };

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
     process::ExitStatus,
@@ -63,7 +64,7 @@ pub(super) fn start(host: &Host, binary: &Path, configuration: &str) -> Result<D
     command.args(["run", "--config"]).arg(&file).current_dir(&folder);
     let mut service = host.spawn(command, &format!("{}-homeward", host.name()))?;
     let deadline = Instant::now() + START;
-    while UnixStream::connect(&socket).is_err() {
+    while !answers(&socket) {
         interrupt::check()?;
         if let Some(status) = service.ended()? {
             bail!("homeward on host {} ended ({status}):\n{}", host.name(), service.log_tail(20));
@@ -79,4 +80,16 @@ pub(super) fn start(host: &Host, binary: &Path, configuration: &str) -> Result<D
         thread::sleep(Duration::from_millis(5));
     }
     Ok(Daemon { service, host: host.clone() })
+}
+
+/// Whether a command gets an answer: the socket is there before the rest of the daemon is.
+fn answers(socket: &Path) -> bool {
+    let ask = || -> std::io::Result<usize> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"{\"command\":\"status\"}\n")?;
+        stream.read(&mut [0; 1])
+    };
+    // Refused, closed or silent: all are "not yet".
+    ask().is_ok_and(|read| read > 0)
 }

@@ -76,9 +76,7 @@ fn host_script(host: HostName) -> String {
 
 fn fit_for_xdp(namespace: &str, interface: &str) -> Result<()> {
     process::capture(
-        Command::new("ip")
-            .args(["netns", "exec", namespace, "ethtool", "-K", interface])
-            .args(OFF),
+        Command::new("ip").args(["netns", "exec", namespace, "ethtool", "-K", interface]).args(OFF),
     )
     .map(drop)
 }

@@ -1,0 +1,32 @@
+//! What the demo and the end-to-end tests play: two Homeward hosts with one
+//! table, an edge proxy, and phones that speak as real ones do.
+//!
+//! Invariants: everything goes over the wire or through the daemon's own command
+//! line, as a user would do it; nothing outlives its [`Stage`]. Deliberately
+//! absent: expectations. What has to come out is said by the demo and the tests.
+
+mod answer;
+mod homeward;
+mod model;
+mod phone;
+mod sipp;
+mod stage;
+mod status;
+
+pub use self::{
+    answer::Answer,
+    homeward::Homeward,
+    model::{MODELS, Model},
+    phone::{Exchange, Phone},
+    sipp::{Sipp, SippCalls},
+    stage::{Settings, Stage, Version},
+    status::{Client, Interface, Kernel, ProgramTime, Status},
+};
+
+/// The domain of every client.
+pub const DOMAIN: &str = "example.com";
+
+/// The address of record of a user.
+pub fn aor(user: &str) -> String {
+    format!("{user}@{DOMAIN}")
+}
