@@ -53,6 +53,11 @@ impl Default for Generator {
 }
 
 impl Generator {
+    /// Number of the next request.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Sends what the order says to the server of `pair` and waits for the answers.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use benches::{
-    bench::{program, redirect, scan},
+    bench::{program, redirect, scan, tune},
     interrupt,
     options::Options,
     show,
@@ -29,6 +29,8 @@ enum Bench {
     Program(program::Arguments),
     /// Method, Vias and AoR on the host, beside rsip (P11)
     Scan,
+    /// The daemon's settings: which make a difference here, as a fragment of a configuration
+    Tune,
     /// Percentiles of a .hlog file, or of two side by side
     Show {
         /// The file
@@ -57,6 +59,7 @@ fn run(cli: &Cli) -> Result<String> {
         Bench::Redirect(arguments) => redirect::run(&cli.options, arguments)?,
         Bench::Program(arguments) => program::run(&cli.options, arguments)?,
         Bench::Scan => scan::run(&cli.options)?,
+        Bench::Tune => tune::run(&cli.options)?,
         Bench::Show { first, second } => return show::show(first, second.as_deref()),
     };
     Ok(report.summary())

@@ -154,15 +154,20 @@ const HOST: &str = "edge";
 
 impl Server {
     /// Starts a command on the servers' processor, in a group of its own, its output in `folder`.
-    fn start(mut command: Command, folder: &Path) -> Result<Self> {
+    fn start(command: Command, folder: &Path) -> Result<Self> {
+        let mut set = CpuSet::new();
+        set.set(SERVER_PROCESSOR.min(thread::available_parallelism()?.get() - 1))?;
+        Self::start_on(command, folder, &set)
+    }
+
+    /// The same on these processors.
+    pub(crate) fn start_on(mut command: Command, folder: &Path, set: &CpuSet) -> Result<Self> {
         let log = File::create(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let here = Pid::from_raw(0);
         let before = sched_getaffinity(here)?;
-        let mut set = CpuSet::new();
-        set.set(SERVER_PROCESSOR.min(thread::available_parallelism()?.get() - 1))?;
         // A child inherits the processors of the thread that starts it.
-        sched_setaffinity(here, &set)?;
+        sched_setaffinity(here, set)?;
         let child = command.spawn();
         sched_setaffinity(here, &before)?;
         let child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;

@@ -2,7 +2,7 @@
 //! messages.
 //!
 //! For every datagram the program (BPF_PROG_TEST_RUN) and the host decide alike, for the same
-//! reason, with the same bytes. Whatever the program answers is read by a plain reader and by
+//! reason, with the same bytes, and the daemon with XDP off sends those bytes. Whatever the program answers is read by a plain reader and by
 //! [`third`] as well, and all agree on one Via value, on the AoR and on the rewritten top Via
 //! (threat T5; no exception). `HOMEWARD_MUTANTS` sets how many, `HOMEWARD_SEED` where to begin;
 //! a failure prints the seed that replays it.
@@ -29,6 +29,9 @@ mod agree;
 #[cfg(test)]
 #[path = "differential/corpus.rs"]
 mod corpus;
+#[cfg(test)]
+#[path = "differential/daemon.rs"]
+mod daemon;
 #[cfg(test)]
 #[path = "differential/mutate.rs"]
 mod mutate;

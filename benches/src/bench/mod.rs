@@ -3,3 +3,4 @@
 pub mod program;
 pub mod redirect;
 pub mod scan;
+pub mod tune;

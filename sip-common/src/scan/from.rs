@@ -102,7 +102,7 @@ pub fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
             } else if byte == b':' && closed == 0 && here != value {
                 walk.middle.set(here);
                 walk.place.set(BARE);
-            } else if is_blank(byte) || is_token_special(byte) {
+            } else if is_blank(byte) || (closed == 0) & is_token_special(byte) {
                 if closed != 0 {
                     walk.quote_end.set(at);
                 }

@@ -102,7 +102,7 @@ pub fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
                 walk.met.set(angle as u32);
                 walk.begin.set(at);
                 walk.place.set(USER);
-            } else if is_blank(byte) || is_token_special(byte) {
+            } else if is_blank(byte) || (quote_end == 0) & is_token_special(byte) {
                 if quote_end != 0 {
                     walk.quote_end.set(at);
                 }

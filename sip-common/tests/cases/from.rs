@@ -48,6 +48,7 @@ pub fn cases() -> Vec<Case> {
         ("a comma on an addr-spec", "sip:alice@example.com,sip:bob@example.com;tag=1"),
         ("headers on an addr-spec", "sip:alice@example.com?a=b"),
         ("a comma in a display name", "Smith, Alice <sip:alice@example.com>;tag=1"),
+        ("a sign behind the quoted name", "\"Alice\"!<sip:alice@example.com>;tag=1"),
         ("text behind the quoted name", "\"Alice\" x <sip:alice@example.com>;tag=1"),
         ("a sign before the tag", "<sip:alice@example.com>{tag=1"),
         ("text before the tag", "<sip:alice@example.com>x;tag=1"),

@@ -93,6 +93,7 @@ pub fn cases() -> Vec<Case> {
         ("a quote in the user", "<sip:\"alice\"@example.com>"),
         ("an unterminated quote", "\"Alice <sip:alice@example.com>"),
         ("an escaped closing quote", "\"Alice\\\" <sip:alice@example.com>"),
+        ("a sign behind the quoted name", "\"Alice\"!<sip:alice@example.com>"),
         ("text behind the quoted name", "\"Alice\" x <sip:alice@example.com>"),
         ("a quote inside a display name", "Al\"ice\" <sip:alice@example.com>"),
         ("a comma in a display name", "Smith, Alice <sip:alice@example.com>"),

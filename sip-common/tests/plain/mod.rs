@@ -196,7 +196,7 @@ pub fn parameters(via: &[u8]) -> Result<Vec<(String, Option<Vec<u8>>)>, String> 
 }
 
 /// The sent-by of a Via value: its host and its port (5060 where it names none).
-fn sent_by(via: &[u8]) -> Result<(String, u16), String> {
+pub fn sent_by(via: &[u8]) -> Result<(String, u16), String> {
     let head = split(via, b';')?.swap_remove(0);
     let text = String::from_utf8(head).map_err(|_| "a sent-by that is no text")?;
     let mut words = text.split_ascii_whitespace();

@@ -290,6 +290,14 @@ impl Memory {
         Ok(s.reply().to_vec())
     }
 
+    /// Writes a client's word, or removes it.
+    pub fn learn(&mut self, key: ClientKey, word: Option<Override>) {
+        match word {
+            Some(word) => self.world.overrides.insert(key, word),
+            None => self.world.overrides.remove(&key),
+        };
+    }
+
     /// The home of a client by its key.
     pub fn home(&self, key: &ClientKey) -> Result<(u32, ServerWord, Override), Refusal> {
         route::home(&View(self), key, self.world.config.slot_mask)

@@ -1,6 +1,7 @@
 //! What all readers have to agree on, for one datagram.
 
 use crate::{
+    daemon::Daemon,
     frames::Frame,
     loaded::{Done, Loaded, answer},
     plain,
@@ -17,6 +18,7 @@ use std::{net::SocketAddr, time::Duration};
 pub struct Bench {
     loaded: Loaded,
     host: Memory,
+    daemon: Daemon,
     world: World,
 }
 
@@ -28,14 +30,25 @@ pub enum Outcome {
 
 impl Bench {
     pub fn new(world: World) -> Self {
-        Self { loaded: Loaded::new(&world), host: Memory::new(world.clone()), world }
+        let (loaded, daemon) = (Loaded::new(&world), Daemon::new(&world));
+        Self { loaded, daemon, host: Memory::new(world.clone()), world }
     }
 
-    /// Puts one frame to kernel, host, plain reader and third parser.
+    /// Puts one frame to kernel, host, daemon, plain reader and third parser.
     pub fn agree(&mut self, frame: &Frame) -> Result<Outcome, String> {
         let bytes = frame.bytes();
         let done = self.loaded.run(&bytes);
-        let host = self.on_the_host(&bytes, frame);
+        let now_s = now_s();
+        let host = self.on_the_host(&bytes, frame, now_s);
+        let off = self.daemon.take(&frame.payload, frame.source, frame.destination, now_s)?;
+        for (key, word) in self.daemon.lessons() {
+            self.loaded.learn(key, word);
+            self.host.learn(key, word);
+        }
+        if off.as_ref() != host.as_ref().ok() {
+            let off = off.map(|answer| answer.escape_ascii().to_string());
+            return Err(format!("kernel: {done:?}\nhost: {host:?}\nwith XDP off: {off:?}"));
+        }
         match (done, host) {
             (Done::Refused(kernel), Err(host)) if kernel == host => Ok(Outcome::Refused(kernel)),
             (Done::Answered { frame: sent, .. }, Ok(host)) => {
@@ -53,12 +66,17 @@ impl Bench {
     }
 
     /// The host's decision on the same bytes, step by step as the program takes them.
-    fn on_the_host(&mut self, bytes: &[u8], frame: &Frame) -> Result<Vec<u8>, Refusal> {
+    fn on_the_host(
+        &mut self,
+        bytes: &[u8],
+        frame: &Frame,
+        now_s: u64,
+    ) -> Result<Vec<u8>, Refusal> {
         datagram(&Slice(bytes), &self.world.config)?;
         if !frame.payload.starts_with(b"REGI") {
             return Err(Refusal::NotRegister);
         }
-        self.host.decide(&frame.payload, frame.source, now_s())
+        self.host.decide(&frame.payload, frame.source, now_s)
     }
 }
 

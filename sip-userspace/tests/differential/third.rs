@@ -14,7 +14,8 @@ use ezk_sip_types::{
     msg::{Line, PullParser},
     uri::SipUriUserPart,
 };
-use std::cell::RefCell;
+use crate::plain;
+use std::{cell::RefCell, net::{Ipv4Addr, Ipv6Addr}};
 
 /// What it finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +55,10 @@ pub enum Skip {
     /// string; phones write Latin-1 there, both readers leave it as it is, and the parser takes
     /// `str` only.
     NotUtf8,
+    /// The sent-by's host is of the right letters and no address or name for all that:
+    /// `[2001:db8]`, `10.0.0.7s`, `a..b`. The scanner does not tell (a loop more for each Via), because
+    /// nothing depends on it: an answer goes to the packet's source, whatever stands there.
+    SentBy,
     /// To, From or Via holds a backslash or an empty quoted string. RFC 3261 25.1 allows both;
     /// `parse_quoted` ends at the first quote whatever stands before it, and wants a byte inside.
     Quoting,
@@ -70,7 +75,20 @@ pub fn skip(lines: &[(String, Vec<u8>, Vec<u8>)]) -> Option<Skip> {
             return Some(Skip::Quoting);
         }
     }
-    None
+    let via = lines.iter().find(|(name, ..)| name == "via")?;
+    let (host, _) = plain::sent_by(&via.2).ok()?;
+    let is_name = |host: &str| {
+        let label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
+        let host = host.strip_suffix('.').unwrap_or(host);
+        // A name's last label begins with a letter (RFC 3261 25.1, toplabel).
+        let top = host.rsplit('.').next().is_some_and(|top| top.starts_with(char::is_alphabetic));
+        host.parse::<Ipv4Addr>().is_ok() || (top && host.split('.').all(label))
+    };
+    let sound = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => is_name(&host),
+    };
+    if sound { None } else { Some(Skip::SentBy) }
 }
 
 /// Reads a request or a response.

@@ -12,7 +12,7 @@ use homeward::{
     datapath::{Kernel, OBJECT, Sizes},
 };
 use sip_common::{
-    abi::{ClientKey, DOMAINS_MAX, Domain, SlotWord},
+    abi::{ClientKey, DOMAINS_MAX, Domain, Override, SlotWord},
     verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, Refusal, Verdict},
 };
 use std::time::Duration;
@@ -88,6 +88,12 @@ impl Loaded {
         }
         self.forget();
         self.counters = self.kernel.counters().unwrap();
+    }
+
+    /// Writes a client's word, or removes it.
+    pub fn learn(&mut self, key: ClientKey, word: Option<Override>) {
+        assert!(self.kernel.set_override(key, word).unwrap(), "the map is full");
+        self.keys.push(key);
     }
 
     /// Forgets all redirects.

@@ -54,7 +54,12 @@ impl Daemon {
 }
 
 /// Writes the configuration, starts the daemon and waits for its control socket.
-pub(super) fn start(host: &Host, binary: &Path, configuration: &str) -> Result<Daemon> {
+pub(super) fn start(
+    host: &Host,
+    binary: &Path,
+    configuration: &str,
+    flags: &[String],
+) -> Result<Daemon> {
     let folder = host.dir();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let file = folder.join("homeward.toml");
@@ -62,6 +67,7 @@ pub(super) fn start(host: &Host, binary: &Path, configuration: &str) -> Result<D
     let socket = host.control_socket();
     let mut command = host.command(binary);
     command.args(["run", "--config"]).arg(&file).current_dir(&folder);
+    command.args(flags.iter().flat_map(|flag| ["--set", flag]));
     let mut service = host.spawn(command, &format!("{}-homeward", host.name()))?;
     let deadline = Instant::now() + START;
     while !answers(&socket) {

@@ -152,7 +152,17 @@ impl Host {
     /// Starts the daemon at `binary` with `configuration` (TOML, which has to name
     /// [`Host::control_socket`]) and waits until it answers there.
     pub fn start_daemon(&self, binary: &std::path::Path, configuration: &str) -> Result<Daemon> {
-        daemon::start(self, binary, configuration)
+        daemon::start(self, binary, configuration, &[])
+    }
+
+    /// As [`Host::start_daemon`], with `flags` that beat the configuration: `sip.listen=...`.
+    pub fn start_daemon_with(
+        &self,
+        binary: &std::path::Path,
+        configuration: &str,
+        flags: &[String],
+    ) -> Result<Daemon> {
+        daemon::start(self, binary, configuration, flags)
     }
 }
 

@@ -31,8 +31,8 @@ pub struct Settings {
     pub mode: Option<&'static str>,
     /// The table's and the phones' addresses.
     pub version: Version,
-    /// More lines of TOML, with their tables' heads.
-    pub more: String,
+    /// Settings that are given as flags: name and value.
+    pub flags: Vec<(&'static str, String)>,
 }
 
 /// Two daemons in a lab; dropping it ends them and takes the lab down.
@@ -116,30 +116,41 @@ impl Stage {
     /// Ends the daemon on a with SIGTERM and starts it on the same state with other settings.
     pub fn restart_a(self, settings: &Settings) -> Result<Self> {
         let Self { a, b, lab, binary, version } = self;
-        let ended = a.stop()?;
-        if !ended.success() {
-            bail!("homeward on host a ended with {ended}, not with 0");
-        }
+        end(a)?;
+        let a = start(&lab, &binary, HostName::A, settings)?;
+        Ok(Self { a, b, lab, binary, version })
+    }
+
+    /// As [`Stage::restart_a`], but the daemon on a has ended already, however it did.
+    pub fn start_a_again(self, settings: &Settings) -> Result<Self> {
+        let Self { a, b, lab, binary, version } = self;
+        drop(a);
         let a = start(&lab, &binary, HostName::A, settings)?;
         Ok(Self { a, b, lab, binary, version })
     }
 
     /// Ends both daemons with SIGTERM; the lab stays.
     pub fn clear(self) -> Result<Lab> {
-        for daemon in [self.a, self.b] {
-            let name = daemon.host().name();
-            let ended = daemon.stop()?;
-            if !ended.success() {
-                bail!("homeward on host {name} ended with {ended}, not with 0");
-            }
-        }
+        end(self.a)?;
+        end(self.b)?;
         Ok(self.lab)
     }
 }
 
+fn end(daemon: Daemon) -> Result<()> {
+    let name = daemon.host().name();
+    let ended = daemon.stop()?;
+    if !ended.success() {
+        bail!("homeward on host {name} ended with {ended}, not with 0");
+    }
+    Ok(())
+}
+
 fn start(lab: &Lab, binary: &Path, name: HostName, settings: &Settings) -> Result<Daemon> {
     let host = lab.host(name);
-    host.start_daemon(binary, &configuration(&host, &lab.bpffs(), settings))
+    let flags: Vec<_> =
+        settings.flags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    host.start_daemon_with(binary, &configuration(&host, &lab.bpffs(), settings), &flags)
 }
 
 /// The configuration of the daemon on `host`: state and socket end with the lab.
@@ -151,7 +162,7 @@ fn configuration(host: &Host, bpffs: &Path, settings: &Settings) -> String {
         "[node]\nname = \"{name}\"\nstate_dir = \"{state}\"\n\n\
          [sip]\nlisten = [\"{v4}\", \"{v6}\"]\ndomains = [\"{DOMAIN}\"]\n\n\
          [xdp]\nmode = \"{mode}\"\ninterfaces = [\"eth0\"]\nbpffs = \"{bpffs}\"\n\n\
-         [control]\nsocket = \"{socket}\"\n\n{more}",
+         [control]\nsocket = \"{socket}\"\n",
         name = host.name(),
         state = host.dir().join("state").display(),
         v4 = host.sip(),
@@ -159,7 +170,6 @@ fn configuration(host: &Host, bpffs: &Path, settings: &Settings) -> String {
         mode = settings.mode.unwrap_or("native"),
         bpffs = bpffs.join(host.name().as_str()).display(),
         socket = host.control_socket().display(),
-        more = settings.more,
     );
     text
 }
