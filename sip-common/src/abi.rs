@@ -320,6 +320,9 @@ pub const SOURCE_DIRECT: u32 = 2;
 /// The source has no rate limit.
 pub const SOURCE_EXEMPT: u32 = 4;
 
+/// The source is a server of the table: over the rate it is passed, and not answered here.
+pub const SOURCE_SERVER: u32 = 8;
+
 /// Key of `SOURCES`: prefix length in bits over an IPv6 or IPv4-mapped address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -111,6 +111,11 @@ fn absorb(state: &mut State, arena: &Arena, span: Span) {
 /// to [`Scratch::hash`]: the To tag of the answer, and the mark of a retransmission.
 #[inline(always)]
 pub fn hash(s: &mut Scratch, config: &Config) -> u32 {
+    let head = &s.head;
+    let longest = WORDS * 8;
+    if head.branch.len >= longest || head.call_id.len >= longest || head.from_tag.len >= longest {
+        return Refusal::ValueLong.code();
+    }
     let mut state = State::new(config.tag_secret);
     absorb(&mut state, &s.arena, s.head.branch);
     absorb(&mut state, &s.arena, s.head.sent_by);

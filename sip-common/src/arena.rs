@@ -8,6 +8,8 @@
 //! (pointer and length) the kernel's verifier takes for unrelated numbers.
 #![allow(unsafe_code)] // unaligned eight-byte access, and the barrier that keeps a mask in place
 
+use crate::scan::swar::first;
+
 /// Bytes of the longest UDP payload that is scanned; a longer one is passed.
 pub const PAYLOAD_MAX: u32 = 1472;
 /// Where the request lies.
@@ -71,8 +73,8 @@ impl Kept {
 
 /// Bytes that [`Arena::copy`] moves at once.
 pub const BLOCK: u32 = 32;
-/// Bytes to spare behind the last offset: the most that one access takes.
-const SPARE: usize = 48;
+/// Bytes to spare behind the last offset: the most that [`Arena::find`] reads.
+const SPARE: usize = PAYLOAD_MAX as usize;
 
 /// Message memory: the request, generated text and the answer.
 #[repr(C, align(8))]
@@ -108,6 +110,26 @@ pub fn opaque_address(value: usize) -> usize {
 }
 
 impl Arena {
+    /// The first byte from `at` that `mask` finds, looked for in `words` words; the offset behind
+    /// them if there is none. The offset is masked once and not at every word, for the bytes to
+    /// spare hold a whole message.
+    #[inline(always)]
+    pub fn find(&self, at: u32, words: u32, mask: impl Fn(u64) -> u64) -> u32 {
+        let len = if words < PAYLOAD_MAX / 8 { words << 3 } else { PAYLOAD_MAX };
+        let from = self.bytes.as_ptr().wrapping_add((opaque(at) & MASK) as usize);
+        let mut ahead = 0;
+        while ahead < len {
+            // SAFETY: from is at most SIZE - 1, and ahead + 8 at most SPARE.
+            let word = unsafe { from.add(ahead as usize).cast::<u64>().read_unaligned() };
+            let hits = mask(u64::from_le(word));
+            if hits != 0 {
+                return at.wrapping_add(ahead).wrapping_add(first(hits));
+            }
+            ahead += 8;
+        }
+        at.wrapping_add(len)
+    }
+
     /// Eight bytes from `at`, the first one lowest.
     #[inline(always)]
     pub fn word(&self, at: u32) -> u64 {
@@ -159,12 +181,12 @@ impl Arena {
 
     /// Writes six words from `at`.
     #[inline(always)]
-    pub fn put_words(&mut self, at: u32, words: &[[u8; 8]; SPARE / 8]) {
+    pub fn put_words(&mut self, at: u32, words: &[[u8; 8]; 6]) {
         let at = (opaque(at) & MASK) as usize;
         let bytes = self.bytes.as_mut_ptr();
         for (place, word) in words.iter().enumerate() {
             let word = u64::from_ne_bytes(*word);
-            // SAFETY: as in `copy`: place is at most SPARE / 8 - 1.
+            // SAFETY: as in `copy`.
             unsafe { bytes.add(at).add(place << 3).cast::<u64>().write_unaligned(word) }
         }
     }

@@ -127,8 +127,8 @@ pub fn datagram<F: Frame>(frame: &F, config: &Config) -> Result<Datagram, Refusa
     Ok(found)
 }
 
-/// EtherType behind up to two tags, the offset behind it, and the tags as `1 << 31 | outer << 16 |
-/// inner`, 0 where there are none.
+/// EtherType behind up to two tags, the offset behind it, and the tags as `depth << 28 | outer <<
+/// 16 | inner`, 0 where there are none.
 #[inline(always)]
 fn ethertype<F: Frame>(frame: &F) -> Option<(u16, u32, u32)> {
     let mut kind = frame.be16(12)?;
@@ -137,10 +137,10 @@ fn ethertype<F: Frame>(frame: &F) -> Option<(u16, u32, u32)> {
     let mut depth = 0;
     while depth < 2 && (kind == ETHERTYPE_VLAN || kind == ETHERTYPE_QINQ) {
         let id = frame.be16(ip)? as u32 & 0xfff;
-        tags = 1 << 31 | (tags & 0xfff) << 16 | id;
+        depth += 1;
+        tags = depth << 28 | (tags & 0xfff) << 16 | id;
         kind = frame.be16(ip + 2)?;
         ip += 4;
-        depth += 1;
     }
     Some((kind, ip, tags))
 }
@@ -267,7 +267,9 @@ fn vlan_is_configured(config: &Config, tags: u32) -> bool {
         if index >= config.vlans_len {
             break;
         }
-        if *vlan == tags & 0x0fff_0fff {
+        // Two tags are not one, whatever id the outer one has.
+        let depth = if *vlan >> 16 != 0 { 2 } else { 1 };
+        if *vlan == tags & 0x0fff_0fff && tags >> 28 == depth {
             return true;
         }
     }

@@ -45,8 +45,8 @@ impl Recent {
 
     /// What this element says about a request that would be remembered as `request`.
     ///
-    /// Times wrap after 18 hours; an element that old is taken for a young one in one case of a
-    /// hundred, which costs one passed request.
+    /// Times wrap after 18 hours; an element that old is taken for a young one in `memory_s` of
+    /// 65,536 cases (one of a hundred by default), and its client is then proxied.
     #[inline(always)]
     pub const fn judge(self, request: Self, entry: Override, memory_s: u32) -> Memory {
         if (self.0 ^ request.0) >> 40 != 0 {
@@ -71,11 +71,7 @@ impl Recent {
 /// Folds a source address into one keyed word. IPv6 counts by its /64.
 #[inline(always)]
 pub const fn fold(secret: Key, address: [u32; 4], v6: bool) -> u64 {
-    let word = if v6 {
-        (address[0] as u64) << 32 | address[1] as u64
-    } else {
-        address[3] as u64
-    };
+    let word = if v6 { (address[0] as u64) << 32 | address[1] as u64 } else { address[3] as u64 };
     let mixed = (word ^ secret.k0).wrapping_mul(secret.k1 | 1);
     (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
@@ -100,6 +96,44 @@ impl Bucket {
             return None;
         }
         Some(Self(used.wrapping_add(cost_ns)))
+    }
+}
+
+/// Elements of a [`Shed`], a power of two.
+const SHED: usize = 64;
+
+/// The sources that one processor found over their rate last, and until when they stay so.
+///
+/// A bucket is asked late, when the wait for it costs nothing. So that a flood from few sources is
+/// dropped before it is scanned all the same, they are kept here. Nobody is dropped whom his
+/// bucket would let through: others can only fill it further.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Shed {
+    /// A source folded by [`fold`], and the time up to which it is over.
+    over: [(u64, u64); SHED],
+}
+
+impl Default for Shed {
+    fn default() -> Self {
+        Self { over: [(0, 0); SHED] }
+    }
+}
+
+impl Shed {
+    /// Whether a source is known to be over its rate at `now_ns`.
+    #[inline(always)]
+    pub fn is_over(&self, source: u64, now_ns: u64) -> bool {
+        let known = self.over.get(source as usize & (SHED - 1));
+        known.is_some_and(|(over, until_ns)| *over == source && now_ns < *until_ns)
+    }
+
+    /// Notes that the source with this bucket was over its rate.
+    #[inline(always)]
+    pub fn note(&mut self, source: u64, bucket: Bucket, burst_ns: u64) {
+        if let Some(known) = self.over.get_mut(source as usize & (SHED - 1)) {
+            *known = (source, bucket.0.saturating_sub(burst_ns));
+        }
     }
 }
 
@@ -176,6 +210,27 @@ mod tests {
             }
         }
         assert!((1_000..=1_052).contains(&passed), "{passed} of 500 a second for 2 s");
+    }
+
+    #[test]
+    fn what_is_shed_is_what_the_bucket_refuses() {
+        let (cost, burst) = (2_000_000, 10_000_000);
+        let (mut bucket, mut shed) = (Bucket::default(), Shed::default());
+        let mut refused = 0;
+        for now in (1_000_000_000..2_000_000_000u64).step_by(333_333) {
+            let taken = bucket.take(now, cost, burst);
+            assert!(!shed.is_over(77, now) || taken.is_none(), "{now}");
+            assert!(!shed.is_over(77 + SHED as u64, now));
+            match taken {
+                Some(next) => bucket = next,
+                None => {
+                    refused += 1;
+                    shed.note(77, bucket, burst);
+                    assert!(shed.is_over(77, now));
+                }
+            }
+        }
+        assert!(refused > 2_000, "{refused}");
     }
 
     #[test]

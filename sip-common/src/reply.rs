@@ -200,7 +200,8 @@ fn put_address(arena: &mut Arena, request: &Request) -> u32 {
         // Eight groups without compression: RFC 5952 recommends it, RFC 3261 does not need it.
         let mut group = 0;
         while group < 8 {
-            let word = u32::from_be(request.source[(group >> 1) as usize & 3]);
+            let word = request.source.get(group >> 1).copied().unwrap_or_default();
+            let word = u32::from_be(word);
             let value = if group & 1 == 0 { word >> 16 } else { word & 0xffff };
             if group != 0 {
                 arena.put_byte(at, b':');

@@ -32,10 +32,11 @@ pub trait Table {
     fn contact(&self, contact: u32) -> Option<Self::ContactRef>;
     /// The element of the served names at `index`, if `host` stands there: its flags.
     fn domain(&self, index: u32, is: impl FnOnce(&Domain) -> bool) -> u32;
-    /// Takes one request out of the rate of a source, folded by [`fold`]; false if it is over.
-    fn admit(&self, source: u64) -> bool {
-        let _ = source;
-        true
+    /// Takes one request out of the rate of a source, folded by [`fold`]; 0, or a code if it is
+    /// over. The daemon has done so before.
+    fn admit(&self, source: u64, address: &[u32; 4]) -> u32 {
+        let _ = (source, address);
+        0
     }
     /// The last redirect at `index`.
     fn recent(&self, index: u32) -> Recent;
@@ -96,9 +97,7 @@ pub fn decide_coded<S: Steps, T: Table>(
     let folded = fold(config.source_secret, request.source, request.v6 != 0);
     let index = Recent::index(key, folded);
     s.admitted = 1;
-    if !table.admit(folded) {
-        return Err(Refusal::SourceRate.code());
-    }
+    done(table.admit(folded, &request.source))?;
     let last = table.recent(index);
     let (server, word, entry) = home(table, &key, config.slot_mask).map_err(Refusal::code)?;
     if word.has(ServerWord::HERE) {

@@ -67,6 +67,7 @@ refusals! {
     SourceInvalid, Pass, "source_invalid", "a source that must never be answered";
     SourceEdge, Pass, "source_edge", "the source is an edge proxy: its requests are proxied";
     SourceNotDirect, Pass, "source_not_direct", "the source is outside direct_sources";
+    SourceServer, Pass, "source_server", "a server of the table is over the rate of clients";
     SourceRate, Drop, "source_rate", "the source is over its rate limit";
     PassAll, Pass, "pass_all", "an option in force needs the daemon to decide";
     LeaseOver, Pass, "lease_over", "the daemon's lease is over";
@@ -99,6 +100,7 @@ refusals! {
     ViaSentBy, Pass, "via_sent_by", "the top Via's sent-by is not in the plain form";
     ViaBranch, Pass, "via_branch", "the top Via has no branch of RFC 3261";
     ViaParameter, Pass, "via_parameter", "a top Via parameter that only the daemon can judge";
+    ValueLong, Pass, "value_long", "a branch, Call-ID or tag that is too long to hash";
     ViaReturn, Pass, "via_return", "without rport the answer would go to another port than the source's";
     ToInvalid, Pass, "to_invalid", "To is not in the plain form";
     ToTag, Pass, "to_tag", "To has a tag or another parameter";

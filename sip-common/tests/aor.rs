@@ -42,7 +42,9 @@ mod tests {
         ] {
             assert_eq!(key_on_the_wire(value, &world), key, "{value}");
         }
-        for value in ["<sip:Alice@example.com>", "<sip:alice@example.org>", "<sip:alic@example.com>"] {
+        for value in
+            ["<sip:Alice@example.com>", "<sip:alice@example.org>", "<sip:alic@example.com>"]
+        {
             assert_ne!(key_on_the_wire(value, &world), key, "{value}");
         }
     }

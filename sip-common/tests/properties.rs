@@ -42,10 +42,14 @@ mod tests {
     fn every_single_byte_may_be_any_other() {
         let mut answered = 0;
         for at in 0..BASE.len() {
-            for byte in [0, 9, 10, 13, 0x1a, 0x1d, b' ', b'"', b',', b';', b'<', b'\\', b':', b'?', 0x7f, 0x80, 0xff] {
+            for byte in [
+                0, 9, 10, 13, 0x1a, 0x1d, b' ', b'"', b',', b';', b'<', b'\\', b':', b'?', 0x7f,
+                0x80, 0xff,
+            ] {
                 let mut message = BASE.as_bytes().to_vec();
                 message[at] = byte;
-                answered += u32::from(decided(&message).unwrap_or_else(|e| panic!("{at} {byte}: {e}")));
+                answered +=
+                    u32::from(decided(&message).unwrap_or_else(|e| panic!("{at} {byte}: {e}")));
             }
         }
         assert!(answered > 100, "{answered}");
@@ -75,7 +79,11 @@ mod tests {
             message[at] ^= 0x20;
             if decided(&message).unwrap_or_else(|e| panic!("{at}: {e}")) {
                 let line = BASE[..at].rsplit("\r\n").next().unwrap();
-                assert!(message[at] >= 0x20 || message[at] == b'\t', "{line:?} then {:#x}", message[at]);
+                assert!(
+                    message[at] >= 0x20 || message[at] == b'\t',
+                    "{line:?} then {:#x}",
+                    message[at]
+                );
             }
         }
     }

@@ -32,7 +32,9 @@ mod tests {
                     assert_eq!(case.outcome, Outcome::Answered, "{}", case.name);
                     assert_eq!(contacts(&answer), case.contacts, "{}", case.name);
                 }
-                Err(refusal) => assert_eq!(Outcome::Refused(refusal), case.outcome, "{}", case.name),
+                Err(refusal) => {
+                    assert_eq!(Outcome::Refused(refusal), case.outcome, "{}", case.name)
+                }
             }
         }
     }
@@ -66,7 +68,11 @@ mod tests {
                     (134, "z9hG4bKtwo", true),
                 ],
             ),
-            ("a clock of more than 16 bits", 0, &[(65_530, "z9hG4bKa", true), (65_540, "z9hG4bKb", false)]),
+            (
+                "a clock of more than 16 bits",
+                0,
+                &[(65_530, "z9hG4bKa", true), (65_540, "z9hG4bKb", false)],
+            ),
         ];
         for (name, flags, steps) in stories {
             let mut world = World::default();

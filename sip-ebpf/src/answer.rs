@@ -10,7 +10,7 @@ use crate::{
 use aya_ebpf::programs::XdpContext;
 use sip_common::{
     arena::{REPLY, opaque},
-    frame::{Datagram, Frame, UDP_HEADER, fold_sum},
+    frame::{Datagram, UDP_HEADER, fold_sum},
     verdict::Refusal,
 };
 
@@ -31,7 +31,7 @@ pub fn send(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
     let udp = opaque(datagram.udp) & 0x7f;
     let packet = Packet(ctx);
     swap_ethernet(&packet).ok_or(Refusal::Internal)?;
-    headers(&packet, datagram, ip, udp, len, checksum).ok_or(Refusal::Torn)?;
+    headers(&packet, datagram, ip, len, checksum).ok_or(Refusal::Torn)?;
     let payload = udp + UDP_HEADER;
     packet::store(ctx, &mut work.scratch.arena, REPLY, payload, len).ok_or(Refusal::Torn)?;
     packet::resize(ctx, payload + len).ok_or(Refusal::Torn)
@@ -39,52 +39,35 @@ pub fn send(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
 
 #[inline(always)]
 fn swap_ethernet(packet: &Packet<'_>) -> Option<()> {
-    let (a, b, c) = (packet.raw32(0)?, packet.raw32(4)?, packet.raw32(8)?);
-    packet.put(0, b >> 16 | c << 16)?;
-    packet.put(4, c >> 16 | a << 16)?;
-    packet.put(8, a >> 16 | b << 16)
+    let [a, b, c] = packet.words(0)?;
+    packet.put(0, [b >> 16 | c << 16, c >> 16 | a << 16, a >> 16 | b << 16])
 }
 
+/// Writes the IP and UDP headers, which stand together: one look at the packet's end for both.
 #[inline(always)]
 fn headers(
     packet: &Packet<'_>,
     datagram: &Datagram,
     ip: u32,
-    udp: u32,
     len: u32,
     checksum: u16,
 ) -> Option<()> {
     let udp_len = len + UDP_HEADER;
+    let ports = (datagram.destination_port << 16 | datagram.source_port).to_be();
+    let sum = (udp_len << 16).to_be() | (checksum as u32) << 16;
     if datagram.v6 == 0 {
-        let words = [
-            // Version 4, five words, and the length.
-            (0x4500_0000 | (udp_len + 20)).to_be(),
-            // Not a fragment, and not to be made one.
-            0x0000_4000u32.to_be(),
-            (HOPS << 24 | 17 << 16).to_be(),
-            datagram.destination[3],
-            datagram.source[3],
-        ];
-        let mut sum = 0u64;
-        for word in words {
-            sum += word as u64;
-        }
-        let check = (fold_sum(sum) as u32) << 16;
-        packet.put(ip, words[0])?;
-        packet.put(ip + 4, words[1])?;
-        packet.put(ip + 8, words[2] | check)?;
-        packet.put(ip + 12, words[3])?;
-        packet.put(ip + 16, words[4])?;
+        // Version 4, five words, and the length; not a fragment, and not to be made one.
+        let a = (0x4500_0000 | (udp_len + 20)).to_be();
+        let b = 0x0000_4000u32.to_be();
+        let c = (HOPS << 24 | 17 << 16).to_be();
+        let (d, e) = (datagram.destination[3], datagram.source[3]);
+        let check = fold_sum(a as u64 + b as u64 + c as u64 + d as u64 + e as u64) as u32;
+        packet.put(ip, [a, b, c | check << 16, d, e, ports, sum])
     } else {
-        packet.put(ip, 0x6000_0000u32.to_be())?;
-        packet.put(ip + 4, (udp_len << 16 | 17 << 8 | HOPS).to_be())?;
-        let mut word = 0;
-        while word < 4 {
-            packet.put(ip + 8 + word * 4, datagram.destination[word as usize])?;
-            packet.put(ip + 24 + word * 4, datagram.source[word as usize])?;
-            word += 1;
-        }
+        let [s0, s1, s2, s3] = datagram.source;
+        let [d0, d1, d2, d3] = datagram.destination;
+        let hops = (udp_len << 16 | 17 << 8 | HOPS).to_be();
+        let first = 0x6000_0000u32.to_be();
+        packet.put(ip, [first, hops, d0, d1, d2, d3, s0, s1, s2, s3, ports, sum])
     }
-    packet.put(udp, (datagram.destination_port << 16 | datagram.source_port).to_be())?;
-    packet.put(udp + 4, (udp_len << 16).to_be() | (checksum as u32) << 16)
 }

@@ -16,8 +16,8 @@ mod steps;
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use maps::{Maps, Work, count, count_redirect, now_ns, time};
 use sip_common::{
-    abi::{ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES},
-    guard,
+    abi::{ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES, Config},
+    guard::{self, Bucket},
     route::Table,
     verdict::{Refusal, Verdict},
 };
@@ -70,17 +70,30 @@ fn handle(ctx: &XdpContext, work: &mut Work) -> Result<(), u32> {
     work.scratch.request.now_s = now_ns / 1_000_000_000;
     work.scratch.request.source_flags = source_flags;
     work.scratch.admitted = 0;
-    let judged = judge(ctx, work);
-    if judged.is_err() {
-        if work.scratch.admitted == 0 {
-            let source = guard::fold(config.source_secret, work.datagram.source, work.datagram.v6 != 0);
-            if !Maps::new(work, config).admit(source) {
-                return Err(Refusal::SourceRate.code());
-            }
-        }
-        return judged;
+    let source = guard::fold(config.source_secret, work.datagram.source, work.datagram.v6 != 0);
+    if config.rate_cost_ns != 0 && work.shed.is_over(source, now_ns) {
+        return Err(Refusal::SourceRate.code());
+    }
+    if let Err(code) = judge(ctx, work) {
+        return Err(refused(config, work, source, code));
     }
     answer::send(ctx, work).map_err(Refusal::code)
+}
+
+/// What becomes of a request that is not answered: it counts against its source's rate too.
+#[inline(always)]
+fn refused(config: &Config, work: &mut Work, source: u64, code: u32) -> u32 {
+    let mut code = code;
+    if work.scratch.admitted == 0 {
+        let over = Maps::new(work, config).admit(source, &work.datagram.source);
+        code = if over != 0 { over } else { code };
+    }
+    if code == Refusal::SourceRate.code() {
+        if let Some(bucket) = maps::bucket(Bucket::index(source)) {
+            work.shed.note(source, *bucket, config.rate_burst_ns);
+        }
+    }
+    code
 }
 
 /// Reads the message, decides, and composes the answer.

@@ -13,14 +13,14 @@ use aya_ebpf::{
 use sip_common::{
     abi::{
         BUCKETS_MAX, CONTACTS_MAX, ClientKey, Config, Contact, DOMAINS_MAX, Domain,
-        OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCE_EDGE, SOURCE_EXEMPT, SOURCES_MAX, ServerWord,
-        SlotWord, TIME_SAMPLE,
+        OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCE_EDGE,
+        SOURCE_EXEMPT, SOURCE_SERVER, SOURCES_MAX, ServerWord, SlotWord, TIME_SAMPLE,
     },
     frame::Datagram,
-    guard::{Bucket, Recent, TIMES_MAX, time_bucket},
+    guard::{Bucket, Recent, Shed, TIMES_MAX, time_bucket},
     route::Table,
     scan::Scratch,
-    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, COUNTERS as COUNTERS_MAX},
+    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, COUNTERS as COUNTERS_MAX, Refusal},
 };
 
 #[map]
@@ -69,6 +69,8 @@ pub struct Work {
     pub reserved: u32,
     /// The monotonic clock.
     pub now_ns: u64,
+    /// Sources over their rate.
+    pub shed: Shed,
 }
 
 /// This processor's work.
@@ -159,9 +161,9 @@ pub fn time(start_ns: u64) {
 pub struct Maps {
     /// The time.
     pub now_ns: u64,
-    /// What one request of the source costs; 0 if its rate is not limited.
+    /// What one request of a source costs; 0 if rates are not limited.
     pub cost_ns: u64,
-    /// What the source may be ahead.
+    /// What a source may be ahead.
     pub burst_ns: u64,
 }
 
@@ -169,9 +171,8 @@ impl Maps {
     /// The table as a request meets it.
     #[inline(always)]
     pub fn new(work: &Work, config: &Config) -> Self {
-        let free = work.scratch.request.source_flags & (SOURCE_EDGE | SOURCE_EXEMPT) != 0;
-        let cost_ns = if free { 0 } else { config.rate_cost_ns };
-        Self { now_ns: work.now_ns, cost_ns, burst_ns: config.rate_burst_ns }
+        let (cost_ns, burst_ns) = (config.rate_cost_ns, config.rate_burst_ns);
+        Self { now_ns: work.now_ns, cost_ns, burst_ns }
     }
 }
 
@@ -211,17 +212,23 @@ impl Table for Maps {
     }
 
     #[inline(always)]
-    fn admit(&self, source: u64) -> bool {
+    fn admit(&self, source: u64, address: &[u32; 4]) -> u32 {
         if self.cost_ns == 0 {
-            return true;
+            return 0;
         }
-        let Some(bucket) = bucket(Bucket::index(source)) else { return false };
-        match bucket.take(self.now_ns, self.cost_ns, self.burst_ns) {
-            Some(taken) => {
-                *bucket = taken;
-                true
-            }
-            None => false,
+        let Some(bucket) = bucket(Bucket::index(source)) else { return Refusal::Internal.code() };
+        if let Some(taken) = bucket.take(self.now_ns, self.cost_ns, self.burst_ns) {
+            *bucket = taken;
+            return 0;
+        }
+        // Only who is over the rate is looked up.
+        let flags = source_flags(address);
+        if flags & (SOURCE_EDGE | SOURCE_EXEMPT) != 0 {
+            0
+        } else if flags & SOURCE_SERVER != 0 {
+            Refusal::SourceServer.code()
+        } else {
+            Refusal::SourceRate.code()
         }
     }
 

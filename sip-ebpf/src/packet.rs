@@ -30,11 +30,21 @@ impl Packet<'_> {
         (stop <= self.0.data_end()).then_some(start as *mut T)
     }
 
-    /// Writes four bytes as they lie in memory.
+    /// Four bytes each, as they lie in memory.
     #[inline(always)]
-    pub fn put(&self, at: u32, raw: u32) -> Option<()> {
+    pub fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
         // SAFETY: inside the packet.
-        unsafe { self.at::<u32>(at)?.write_unaligned(raw) };
+        Some(unsafe { self.at::<[u32; N]>(at)?.read_unaligned() })
+    }
+
+    /// Writes four bytes each, as they lie in memory.
+    #[inline(always)]
+    pub fn put<const N: usize>(&self, at: u32, words: [u32; N]) -> Option<()> {
+        let to = self.at::<[u32; N]>(at)?.cast::<u32>();
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: inside the packet.
+            unsafe { to.add(index).write_unaligned(word) }
+        }
         Some(())
     }
 }

@@ -63,6 +63,10 @@ impl Steps for Kernel {
         homeward_via(s, value, end)
     }
     #[inline(always)]
+    fn parameter(s: &mut Scratch, end: u32) -> u32 {
+        homeward_parameter(s, end)
+    }
+    #[inline(always)]
     fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
         homeward_to(s, value, end)
     }
@@ -152,7 +156,13 @@ extern "C" fn homeward_value(s: *mut Scratch, header: u32, value: u32, end: u32)
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn homeward_via(s: *mut Scratch, value: u32, end: u32) -> u32 {
-    scan::via(checked!(s), value, end)
+    scan::via::<Kernel>(checked!(s), value, end)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_parameter(s: *mut Scratch, end: u32) -> u32 {
+    scan::parameter(checked!(s), end)
 }
 
 #[unsafe(no_mangle)]

@@ -124,8 +124,9 @@ impl Host {
     fn batch(&mut self, batch: &Batch) {
         let now = clock::now();
         let mut out = std::mem::take(&mut self.out);
+        let limited = self.kernel.as_ref().is_some_and(|kernel| kernel.is_complete(&self.config));
         for (source, local, payload) in batch.iter() {
-            if self.kernel.is_none() && !self.gate.admit(source.ip(), now.mono, self.core.table()) {
+            if !limited && !self.gate.admit(source.ip(), now.mono, self.core.table()) {
                 continue;
             }
             self.core.handle_datagram(now, &Datagram { source, local, payload }, &mut out);

@@ -38,6 +38,13 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
+/// Never returns once a signal has asked the program to end: the signal thread ends it.
+pub fn leave_if_requested() {
+    while REQUESTED.load(Ordering::Relaxed) {
+        thread::park();
+    }
+}
+
 /// From now until [`forget`], a signal runs `undo` before the program ends.
 pub fn register(name: &str, undo: impl Fn() -> Result<()> + Send + 'static) -> Result<()> {
     watch()?;

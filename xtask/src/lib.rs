@@ -1,5 +1,5 @@
 //! Everything around the product that a developer types as `cargo xtask ...`:
-//! set-up, doctor, build, and a lab of hosts on one machine.
+//! set-up, doctor, build, a lab of hosts on one machine, demo, tests and benches.
 //!
 //! A library, so that the end-to-end tests use the same lab and the same build
 //! as the commands do. Deliberately absent: any dependency on the product's own
@@ -11,9 +11,14 @@ pub mod bench;
 pub mod build;
 pub mod demo;
 pub mod doctor;
+pub mod fuzz;
+pub mod group;
 pub mod interrupt;
 pub mod lab;
 pub mod process;
 pub mod scene;
 pub mod setup;
+pub mod test;
+pub mod tune;
+pub mod verify;
 pub mod workspace;

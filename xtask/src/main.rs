@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, demo, doctor, lab, setup};
+use xtask::{bench, build, demo, doctor, fuzz, interrupt, lab, setup, test, tune, verify};
 
 /// Homeward's set-up, build and lab.
 #[derive(Parser)]
@@ -26,6 +26,14 @@ enum Command {
     Bench(bench::Options),
     /// The claim, clause by clause, between hosts on this machine
     Demo(demo::Options),
+    /// Every test, tier by tier: host, kernel, differential, hosts
+    Test(test::Options),
+    /// Long runs of generated input
+    Fuzz(fuzz::Options),
+    /// What the daemon's settings and an interface's could be better at; advises, changes nothing
+    Tune(tune::Options),
+    /// Count the instructions that the kernel's verifier walks, against the budget
+    Verify(verify::Options),
     /// Hosts on this machine: network namespaces joined by a switch
     Lab(lab::cli::Options),
 }
@@ -37,8 +45,14 @@ fn main() -> ExitCode {
         Command::Build(options) => build::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Demo(options) => demo::command(&options),
+        Command::Test(options) => test::command(&options),
+        Command::Tune(options) => tune::command(&options),
+        Command::Fuzz(options) => fuzz::command(&options),
+        Command::Verify(options) => verify::command(&options),
         Command::Lab(options) => lab::cli::command(&options),
     };
+    // What was interrupted fails, but is not the failure to be told.
+    interrupt::leave_if_requested();
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

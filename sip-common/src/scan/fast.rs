@@ -4,16 +4,15 @@
 //! A fast form is a part of what the step behind it accepts, and finds the same; anything else
 //! (compact names, blanks where there need be none, unknown parameters, a tag, every refusal) is
 //! left to that step. So this file can be deleted and nothing changes but the speed; a test holds
-//! it to that. Every function returns the offset of the line's CRLF, or 0 for "not this form".
+//! it to that.
 
 use super::{
     CRLF, Name, Scratch,
     from::is_uri_special,
-    scalar::number,
+    scalar::{holds, number},
     start::{is_port, port},
     swar::{
-        LOWER, controls, equal, first, is_text, is_token_special, masked, next_where, no_word,
-        specials,
+        LOWER, controls, equal, is_text, is_token_special, masked, next_where, no_word, specials,
     },
     to::{SCHEME, is_user_special},
     via::{COOKIE, PROTOCOL, sent_by_host},
@@ -38,20 +37,32 @@ const fn begins(word: u64, len: u32, text: &[u8; 8]) -> bool {
     is_text(masked(word, len), u64::from_le_bytes(*text))
 }
 
-/// Judges the line at `start` if it is in a fast form.
+/// Judges the line at `start` if it is in a fast form: the offset of its CRLF, or 0.
+///
+/// The end is found first and by itself: the next line waits for nothing else, so the processor
+/// can read it while this one is still looked at.
 #[inline(always)]
 pub(super) fn line(s: &mut Scratch, start: u32) -> u32 {
+    let end = s.arena.find(start, LONG, controls);
+    if s.arena.pair(end) == CRLF && named(s, start, end) { end } else { 0 }
+}
+
+/// Judges the line from `start` to `end`.
+#[inline(always)]
+fn named(s: &mut Scratch, start: u32, end: u32) -> bool {
     let word = s.arena.word(start);
     match word as u8 | LOWER as u8 {
-        b'v' if begins(word, 5, b"via: \0\0\0") => via(s, start),
-        b'f' if begins(word, 6, b"from: \0\0") => from(s, start),
-        b't' if begins(word, 4, b"to: \0\0\0\0") => to(s, start),
-        b'm' if begins(word, 8, b"max-forw") => max_forwards(s, start),
-        b'c' if begins(word, 8, b"call-id:") => call_id(s, start),
-        b'c' if begins(word, 6, b"cseq: \0\0") => cseq(s, start),
-        b'c' if begins(word, 8, b"contact:") => contact(&s.arena, start.wrapping_add(8)),
-        b'c' if begins(word, 8, b"content-") => content_length(s, start),
-        b'c' | b'f' | b'i' | b'l' | b'm' | b'p' | b'r' | b't' | b'v' => 0,
+        b'v' if begins(word, 5, b"via: \0\0\0") => via(s, start, end),
+        b'f' if begins(word, 6, b"from: \0\0") => from(s, start, end),
+        b't' if begins(word, 4, b"to: \0\0\0\0") => to(s, start, end),
+        b'm' if begins(word, 8, b"max-forw") => max_forwards(s, start, end),
+        b'c' if begins(word, 8, b"call-id:") => call_id(s, start, end),
+        b'c' if begins(word, 6, b"cseq: \0\0") => cseq(s, start, end),
+        b'c' if begins(word, 8, b"contact:") => {
+            !holds(&s.arena, start.wrapping_add(8), end, |word| equal(word, b'?'))
+        }
+        b'c' if begins(word, 8, b"content-") => content_length(s, start, end),
+        b'c' | b'f' | b'i' | b'l' | b'm' | b'p' | b'r' | b't' | b'v' => false,
         _ => other(&s.arena, start),
     }
 }
@@ -65,109 +76,71 @@ fn once(s: &mut Scratch, header: Name) -> bool {
     new
 }
 
-/// `end` if a CRLF stands there.
+/// A header that does not matter: a name of letters, digits and dashes, and a colon.
 #[inline(always)]
-fn at_end(arena: &Arena, end: u32) -> u32 {
-    if arena.pair(end) == CRLF { end } else { 0 }
-}
-
-/// The first byte from `at` that `mask` finds.
-#[inline(always)]
-fn find(arena: &Arena, at: u32, words: u32, mask: impl Fn(u64) -> u64) -> u32 {
-    let mut at = at;
-    let mut round = 0;
-    while round < words {
-        round += 1;
-        let hits = mask(arena.word(at));
-        if hits != 0 {
-            return at.wrapping_add(first(hits));
-        }
-        at = at.wrapping_add(8);
-    }
-    at
-}
-
-/// A header that does not matter: a name of letters, digits and dashes, a colon, and a value.
-#[inline(always)]
-fn other(arena: &Arena, start: u32) -> u32 {
+fn other(arena: &Arena, start: u32) -> bool {
     // A slash is no special byte, and no part of a name.
-    let colon = find(arena, start, 4, |word| specials(word) | equal(word, b'/'));
-    if arena.byte(colon) != b':' || colon == start {
-        return 0;
-    }
-    at_end(arena, find(arena, colon, LONG, controls))
+    let colon = arena.find(start, 4, |word| specials(word) | equal(word, b'/'));
+    arena.byte(colon) == b':' && colon != start
 }
 
 #[inline(always)]
-fn contact(arena: &Arena, value: u32) -> u32 {
-    at_end(arena, find(arena, value, LONG, |word| controls(word) | equal(word, b'?')))
-}
-
-#[inline(always)]
-fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
+fn max_forwards(s: &mut Scratch, start: u32, end: u32) -> bool {
     let value = start.wrapping_add(14);
     let high = s.arena.word(start.wrapping_add(8));
-    let (number, end) = number(&s.arena, value);
-    if !begins(high, 6, b"ards: \0\0") || end == value || number > 255 {
-        return 0;
-    }
-    let end = at_end(&s.arena, end);
-    if end != 0 && once(s, Name::MaxForwards) { end } else { 0 }
+    let (number, digits_end) = number(&s.arena, value);
+    let plain = begins(high, 6, b"ards: \0\0") && digits_end != value && number <= 255;
+    plain && digits_end == end && once(s, Name::MaxForwards)
 }
 
 #[inline(always)]
-fn content_length(s: &mut Scratch, start: u32) -> u32 {
+fn content_length(s: &mut Scratch, start: u32, end: u32) -> bool {
     let high = s.arena.word(start.wrapping_add(8));
     if !begins(high, 8, b"length: ") {
         // Content-Type and its like, which no blank before the colon can turn into this one.
         let name = begins(high, 6, b"length\0\0");
-        return if name { 0 } else { other(&s.arena, start) };
+        return !name && other(&s.arena, start);
     }
     let value = start.wrapping_add(16);
-    let (number, end) = number(&s.arena, value);
-    if end == value || number > PAYLOAD_MAX as u64 {
-        return 0;
-    }
-    let end = at_end(&s.arena, end);
-    if end == 0 || !once(s, Name::ContentLength) {
-        return 0;
+    let (number, digits_end) = number(&s.arena, value);
+    let plain = digits_end == end && end != value && number <= PAYLOAD_MAX as u64;
+    if !plain || !once(s, Name::ContentLength) {
+        return false;
     }
     s.head.content_length = number as u32;
-    end
+    true
 }
 
 #[inline(always)]
-fn call_id(s: &mut Scratch, start: u32) -> u32 {
+fn call_id(s: &mut Scratch, start: u32, end: u32) -> bool {
     let value = start.wrapping_add(9);
-    if s.arena.byte(start.wrapping_add(8)) != b' ' {
-        return 0;
-    }
-    let end = at_end(&s.arena, find(&s.arena, value, LONG, no_word));
-    if end == 0 || end == value || !once(s, Name::CallId) {
-        return 0;
+    let plain = s.arena.byte(start.wrapping_add(8)) == b' '
+        && end != value
+        && s.arena.find(value, LONG, no_word) == end;
+    if !plain || !once(s, Name::CallId) {
+        return false;
     }
     s.head.call_id = Span::between(value, end);
     s.head.call_id_line = Span::between(start, end.wrapping_add(2));
-    end
+    true
 }
 
 #[inline(always)]
-fn cseq(s: &mut Scratch, start: u32) -> u32 {
+fn cseq(s: &mut Scratch, start: u32, end: u32) -> bool {
     let value = start.wrapping_add(6);
     let (number, digits_end) = number(&s.arena, value);
     let method = digits_end.wrapping_add(1);
-    let end = method.wrapping_add(8);
     let plain = digits_end != value
         && number < 1 << 31
         && s.arena.byte(digits_end) == b' '
         && s.arena.word(method) == text(b"REGISTER")
-        && s.arena.pair(end) == CRLF;
+        && method.wrapping_add(8) == end;
     if !plain || !once(s, Name::CSeq) {
-        return 0;
+        return false;
     }
     s.head.cseq = Span::between(value, digits_end);
     s.head.cseq_line = Span::between(start, end.wrapping_add(2));
-    end
+    true
 }
 
 /// The offset of `<`, with nothing, a word or a quoted name before it; 0 if it is not there.
@@ -176,7 +149,7 @@ fn angle(arena: &Arena, value: u32) -> u32 {
     let mut at = value;
     if arena.byte(at) == b'"' {
         let mask = |word| equal(word, b'"') | equal(word, b'\\') | controls(word);
-        let quote = find(arena, at.wrapping_add(1), SHORT, mask);
+        let quote = arena.find(at.wrapping_add(1), SHORT, mask);
         if arena.byte(quote) != b'"' {
             return 0;
         }
@@ -189,17 +162,17 @@ fn angle(arena: &Arena, value: u32) -> u32 {
         return at;
     }
     // One word of letters and digits, and a blank.
-    let blank = find(arena, at, 4, specials);
+    let blank = arena.find(at, 4, specials);
     let plain = at == value && blank != at && arena.pair(blank) == u16::from_le_bytes(*b" <");
     if plain { blank.wrapping_add(1) } else { 0 }
 }
 
 #[inline(always)]
-fn from(s: &mut Scratch, start: u32) -> u32 {
+fn from(s: &mut Scratch, start: u32, end: u32) -> bool {
     let arena = &s.arena;
     let angle = angle(arena, start.wrapping_add(6));
     if angle == 0 {
-        return 0;
+        return false;
     }
     let scheme = masked(arena.word(angle.wrapping_add(1)), 4);
     let close = next_where(arena, angle.wrapping_add(5), SHORT, is_uri_special);
@@ -211,67 +184,66 @@ fn from(s: &mut Scratch, start: u32) -> u32 {
         || empty
         || !begins(parameter, 5, b";tag=\0\0\0")
     {
-        return 0;
+        return false;
     }
-    let end = at_end(arena, next_where(arena, tag, SHORT, is_token_special));
-    if end == 0 || end == tag || !once(s, Name::From) {
-        return 0;
+    let tag_end = next_where(arena, tag, SHORT, is_token_special);
+    if tag_end != end || end == tag || !once(s, Name::From) {
+        return false;
     }
     s.head.from_tag = Span::between(tag, end);
     s.head.from_line = Span::between(start, end.wrapping_add(2));
-    end
+    true
 }
 
 #[inline(always)]
-fn to(s: &mut Scratch, start: u32) -> u32 {
+fn to(s: &mut Scratch, start: u32, end: u32) -> bool {
     let arena = &s.arena;
     let angle = angle(arena, start.wrapping_add(4));
     let scheme = masked(arena.word(angle.wrapping_add(1)), 4);
     if angle == 0 || !is_text(scheme, SCHEME) {
-        return 0;
+        return false;
     }
     let user = angle.wrapping_add(5);
     let host = next_where(arena, user, SHORT, is_user_special).wrapping_add(1);
-    let close = find(arena, host, SHORT, specials);
-    let end = close.wrapping_add(1);
+    let close = arena.find(host, SHORT, specials);
     let plain = arena.byte(host.wrapping_sub(1)) == b'@'
         && host.wrapping_sub(1) != user
         && arena.byte(close) == b'>'
         && close != host
-        && arena.pair(end) == CRLF;
+        && close.wrapping_add(1) == end;
     if !plain || !once(s, Name::To) {
-        return 0;
+        return false;
     }
     s.head.to_value = Span::between(start, end);
     s.head.aor = Span::between(user, close);
     s.head.to_host = Span::between(host, close);
-    end
+    true
 }
 
 #[inline(always)]
-fn via(s: &mut Scratch, start: u32) -> u32 {
+fn via(s: &mut Scratch, start: u32, end: u32) -> bool {
     let arena = &s.arena;
     let value = start.wrapping_add(5);
     let protocol = arena.word(value);
     let transport = arena.word(value.wrapping_add(8));
     let host = value.wrapping_add(12);
     if !is_text(protocol, PROTOCOL) || !begins(transport, 4, b"udp \0\0\0\0") {
-        return 0;
+        return false;
     }
     let host_end = sent_by_host(arena, host);
     let mut at = host_end;
     let mut sent_by_port = 5060;
     if arena.byte(at) == b':' {
         let digits = at.wrapping_add(1);
-        at = find(arena, digits, 1, specials);
+        at = arena.find(digits, 1, specials);
         let len = at.wrapping_sub(digits);
         let word = masked(arena.word(digits), len);
         if !is_port(word, len) {
-            return 0;
+            return false;
         }
         sent_by_port = port(word, len);
         if sent_by_port == 0 || sent_by_port > 0xffff {
-            return 0;
+            return false;
         }
     }
     let sent_by = Span::between(host, at);
@@ -290,15 +262,14 @@ fn via(s: &mut Scratch, start: u32) -> u32 {
             at = next_where(arena, value, SHORT, is_token_special);
             branch = Span::between(value, at);
             if masked(arena.word(value), 7) != COOKIE || branch.len <= 7 {
-                return 0;
+                return false;
             }
         } else {
-            return 0;
+            return false;
         }
     }
-    let end = at_end(arena, at);
-    if end == 0 || host_end == host || branch.len == 0 || !once(s, Name::Via) {
-        return 0;
+    if at != end || host_end == host || branch.len == 0 || !once(s, Name::Via) {
+        return false;
     }
     s.head.via_line = Span::between(start, end.wrapping_add(2));
     s.head.via_end = end;
@@ -307,5 +278,5 @@ fn via(s: &mut Scratch, start: u32) -> u32 {
     s.head.sent_by_port = sent_by_port;
     s.head.rport_end = rport_end;
     s.head.branch = branch;
-    end
+    true
 }

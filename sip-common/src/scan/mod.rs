@@ -20,7 +20,7 @@ mod via;
 pub use from::from;
 pub use start::start_line;
 pub use to::to;
-pub use via::via;
+pub use via::{parameter, via};
 
 use crate::{
     abi::{ClientKey, Config, Contact},
@@ -202,7 +202,7 @@ pub trait Steps {
     fn start_line(s: &mut Scratch) -> u32 {
         start_line(s)
     }
-    /// Judges the header line at `start`.
+    /// Judges the header line at `start`; see [`line`] for what it returns.
     fn line(s: &mut Scratch, start: u32) -> u32 {
         line::<Self>(s, start)
     }
@@ -216,7 +216,11 @@ pub trait Steps {
     }
     /// Judges the value of the first Via line.
     fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
-        via(s, value, end)
+        via::<Self>(s, value, end)
+    }
+    /// Judges the Via parameter at hand, which ends at `end`.
+    fn parameter(s: &mut Scratch, end: u32) -> u32 {
+        parameter(s, end)
     }
     /// Judges the value of To.
     fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
@@ -274,23 +278,27 @@ pub fn scan_with<S: Steps + ?Sized>(s: &mut Scratch) -> u32 {
             return finish(&s.head, len);
         }
         let code = S::line(s, start);
-        if code != 0 {
+        if code & NEXT == 0 {
             return code;
         }
-        start = s.head.next.get();
+        start = code ^ NEXT;
     }
     Refusal::TooManyLines.code()
 }
 
-/// Judges the header line at `start`, and notes where the next one begins.
+/// Marks an offset among the results of [`line`]. Memory would be a detour on the way to the next
+/// line, and all lines wait for each other on it.
+const NEXT: u32 = 1 << 31;
+
+/// Judges the header line at `start`: [`NEXT`] and where the next one begins, or a refusal.
 #[inline(always)]
 pub fn line<S: Steps + ?Sized>(s: &mut Scratch, start: u32) -> u32 {
     let end = fast::line(s, start);
     if end != 0 {
-        s.head.next.set(end.wrapping_add(2));
-        return 0;
+        return end.wrapping_add(2) | NEXT;
     }
-    S::any_line(s, start)
+    let code = S::any_line(s, start);
+    if code != 0 { code } else { s.head.next.get() | NEXT }
 }
 
 /// Judges a header line in any form that the scan takes, and notes where the next one begins.
@@ -361,6 +369,7 @@ enum Name {
 /// Which header a name of `len` bytes is, given its first sixteen bytes in lower case.
 #[inline(always)]
 fn name(len: u32, low: u64, high: u64) -> Name {
+    #[allow(clippy::indexing_slicing)] // evaluated by the compiler
     const fn text(name: &[u8]) -> u64 {
         let mut word = 0;
         let mut i = name.len();
@@ -520,5 +529,7 @@ impl Scratch {
     }
 }
 
+#[cfg(test)]
+mod fast_tests;
 #[cfg(test)]
 mod tests;

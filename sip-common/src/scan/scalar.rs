@@ -32,7 +32,7 @@ pub(super) fn number(arena: &Arena, at: u32) -> (u64, u32) {
 
 /// Whether a byte that `mask` finds stands between `at` and `end`.
 #[inline(always)]
-fn holds(arena: &Arena, at: u32, end: u32, mask: impl Fn(u64) -> u64) -> bool {
+pub(super) fn holds(arena: &Arena, at: u32, end: u32, mask: impl Fn(u64) -> u64) -> bool {
     let mut at = at;
     let mut round = 0;
     while round < WORDS && at < end {

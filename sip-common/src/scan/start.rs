@@ -69,7 +69,7 @@ pub(super) fn is_port(word: u64, len: u32) -> bool {
     const ZEROS: u64 = 0x3030_3030_3030_3030;
     let digits = word ^ masked(ZEROS, len);
     let over = digits.wrapping_add(masked(0x7676_7676_7676_7676, len)) | digits;
-    len >= 1 && len <= 5 && over & 0x8080_8080_8080_8080 == 0
+    matches!(len, 1..=5) && over & 0x8080_8080_8080_8080 == 0
 }
 
 /// The number in a word for which [`is_port`] holds.

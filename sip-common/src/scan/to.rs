@@ -12,7 +12,7 @@ use super::{
 use crate::{arena::Span, verdict::Refusal};
 
 /// Steps through the value: eight bytes or one special byte each.
-const ROUNDS: u32 = 96;
+const ROUNDS: u32 = 64;
 
 pub(super) const SCHEME: u64 = u32::from_le_bytes(*b"sip:") as u64;
 
@@ -67,12 +67,17 @@ pub fn to(s: &mut Scratch, value: u32, end: u32) -> u32 {
             if !angle {
                 return 0;
             }
+            walk.middle.set(0);
             walk.place.set(if byte == b'>' { BEHIND } else { PARAMETERS });
         } else if place == PARAMETERS {
             if byte == b'>' {
                 walk.place.set(BEHIND);
+            } else if byte == b';' {
+                walk.middle.set(0);
+            } else if byte == b'=' && walk.middle.get() == 0 {
+                walk.middle.set(at);
             } else if byte == b'%'
-                || !(is_token_special(byte) || matches!(byte, b';' | b'=' | b'&' | b'$' | b':'))
+                || !(is_token_special(byte) || matches!(byte, b'&' | b'$' | b':'))
             {
                 break;
             }

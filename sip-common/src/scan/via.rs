@@ -4,10 +4,10 @@
 //! else the line holds; one inside quotes does not (RFC 7339 clients send `oc-algo="loss,A"`).
 
 use super::{
-    Scratch,
+    Scratch, Steps,
     start::{is_port, port},
     step,
-    swar::{LOWER, equal, first, is_blank, is_token_special, masked, next_special, specials},
+    swar::{LOWER, equal, is_blank, is_token_special, masked, next_special, specials},
 };
 use crate::{
     arena::{Arena, Span},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Steps through the parameters: eight bytes or one special byte each.
-const ROUNDS: u32 = 96;
+const ROUNDS: u32 = 64;
 /// Eight-byte steps through a host.
 const HOST_WORDS: u32 = 9;
 
@@ -39,7 +39,7 @@ const UNKNOWN: u32 = 64;
 
 /// Judges the value of the only Via line.
 #[inline(always)]
-pub fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
+pub fn via<S: Steps + ?Sized>(s: &mut Scratch, value: u32, end: u32) -> u32 {
     let arena = &s.arena;
     let protocol = arena.word(value) | LOWER;
     let transport = masked(arena.word(value.wrapping_add(8)) | LOWER, 3);
@@ -79,7 +79,7 @@ pub fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
     s.head.sent_by = Span::between(host, at);
     s.head.sent_by_port = sent_by_port;
     s.head.via_end = end;
-    parameters(s, at, end)
+    parameters::<S>(s, at, end)
 }
 
 /// The end of a sent-by's host: a name, an IPv4 address or an IPv6 reference; `at` if malformed.
@@ -87,18 +87,7 @@ pub fn via(s: &mut Scratch, value: u32, end: u32) -> u32 {
 #[inline(always)]
 pub(super) fn sent_by_host(arena: &Arena, at: u32) -> u32 {
     if arena.byte(at) != b'[' {
-        let mut from = at;
-        let mut round = 0;
-        while round < HOST_WORDS {
-            round += 1;
-            let word = arena.word(from);
-            let hits = specials(word) | equal(word, b'/');
-            if hits != 0 {
-                return from.wrapping_add(first(hits));
-            }
-            from = from.wrapping_add(8);
-        }
-        return at;
+        return arena.find(at, HOST_WORDS, |word| specials(word) | equal(word, b'/'));
     }
     let mut from = at.wrapping_add(1);
     let mut round = 0;
@@ -118,7 +107,7 @@ pub(super) fn sent_by_host(arena: &Arena, at: u32) -> u32 {
 
 /// Walks the parameters from the `;` at `at`.
 #[inline(always)]
-fn parameters(s: &mut Scratch, at: u32, end: u32) -> u32 {
+fn parameters<S: Steps + ?Sized>(s: &mut Scratch, at: u32, end: u32) -> u32 {
     let mut at = at.wrapping_add(1);
     s.head.walk.start(NAME);
     s.head.walk.begin.set(at);
@@ -145,7 +134,7 @@ fn parameters(s: &mut Scratch, at: u32, end: u32) -> u32 {
             if quote_end != 0 && quote_end != here {
                 return Refusal::ViaComment.code();
             }
-            let code = parameter(s, here);
+            let code = S::parameter(s, here);
             if code != 0 {
                 return code;
             }
@@ -172,7 +161,7 @@ fn parameters(s: &mut Scratch, at: u32, end: u32) -> u32 {
 
 /// Judges the parameter that ends at `end`.
 #[inline(always)]
-fn parameter(s: &mut Scratch, end: u32) -> u32 {
+pub fn parameter(s: &mut Scratch, end: u32) -> u32 {
     const fn text(name: &[u8; 8]) -> u64 {
         u64::from_le_bytes(*name)
     }

@@ -17,7 +17,10 @@ pub fn cases() -> Vec<Case> {
         ("another client than To", "\"Boss\" <sip:boss@example.net>;tag=1"),
         ("another scheme", "<tel:+15551234567>;tag=1"),
         ("a tag in quotes in the display name", "\";tag=9\" <sip:alice@example.com>;tag=1"),
-        ("a URI of another in the quoted name", "\"<sip:m@evil.example>\" <sip:alice@example.com>;tag=1"),
+        (
+            "a URI of another in the quoted name",
+            "\"<sip:m@evil.example>\" <sip:alice@example.com>;tag=1",
+        ),
         ("an escaped quote in the name", "\"a\\\"b\" <sip:alice@example.com>;tag=1"),
         ("a tag in the URI", "<sip:alice@example.com;tag=9>;tag=1"),
         ("parameters around the tag", "<sip:alice@example.com>;a=b;tag=1;c"),

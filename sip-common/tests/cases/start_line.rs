@@ -43,7 +43,11 @@ pub fn cases() -> Vec<Case> {
         ("sips", UriScheme, "REGISTER sips:example.com SIP/2.0"),
         ("tel", UriScheme, "REGISTER tel:+15551234567 SIP/2.0"),
         ("no scheme", UriScheme, "REGISTER example.com SIP/2.0"),
-        ("a control byte that folds to a colon", UriScheme, "REGISTER sip\u{1a}example.com SIP/2.0"),
+        (
+            "a control byte that folds to a colon",
+            UriScheme,
+            "REGISTER sip\u{1a}example.com SIP/2.0",
+        ),
         (
             "a control byte that folds to an equals sign",
             UriParameter,
@@ -65,7 +69,11 @@ pub fn cases() -> Vec<Case> {
         ("an IPv6 host", UriScheme, "REGISTER sip:[2001:db8::10] SIP/2.0"),
         ("an escaped host", UriDomain, "REGISTER sip:%65xample.com SIP/2.0"),
         ("a foreign host", UriDomain, "REGISTER sip:example.net SIP/2.0"),
-        ("a host that begins like a served one", UriDomain, "REGISTER sip:example.community SIP/2.0"),
+        (
+            "a host that begins like a served one",
+            UriDomain,
+            "REGISTER sip:example.community SIP/2.0",
+        ),
         ("a host below a served one", UriDomain, "REGISTER sip:a.example.com SIP/2.0"),
         ("a served host cut", UriDomain, "REGISTER sip:example.co SIP/2.0"),
         ("a closing dot", UriDomain, "REGISTER sip:example.com. SIP/2.0"),
@@ -82,7 +90,11 @@ pub fn cases() -> Vec<Case> {
             UriParameter,
             "REGISTER sip:example.com;transport=udp;lr SIP/2.0",
         ),
-        ("transport twice", UriParameter, "REGISTER sip:example.com;transport=udp;transport=udp SIP/2.0"),
+        (
+            "transport twice",
+            UriParameter,
+            "REGISTER sip:example.com;transport=udp;transport=udp SIP/2.0",
+        ),
         ("an empty parameter", UriParameter, "REGISTER sip:example.com; SIP/2.0"),
         ("maddr in the URI", UriParameter, "REGISTER sip:example.com;maddr=192.0.2.9 SIP/2.0"),
         ("a bare LF behind the start line", Version, "REGISTER sip:example.com SIP/2.0\nX: y"),

@@ -1,13 +1,11 @@
 //! What the table says: the home, the states of entries, slots and servers, source prefixes.
 
 use super::{BASE, Outcome, base, edited};
-use crate::world::{
-    CONTACT_B, CONTACT_C, HOME_A, HOME_B, HOME_C, HOME_DOWN, HOME_NONE, World,
-};
+use crate::world::{CONTACT_B, CONTACT_C, HOME_A, HOME_B, HOME_C, HOME_DOWN, HOME_NONE, World};
 use sip_common::{
     abi::{
-        CONFIG_DIRECT_ONLY, CONFIG_OVERLOAD, CONFIG_SOURCES, Override, SOURCE_DIRECT,
-        SOURCE_EDGE, SOURCE_EXEMPT, SlotWord,
+        CONFIG_DIRECT_ONLY, CONFIG_OVERLOAD, CONFIG_SOURCES, Override, SOURCE_DIRECT, SOURCE_EDGE,
+        SOURCE_EXEMPT, SlotWord,
     },
     verdict::Refusal,
 };
@@ -115,8 +113,14 @@ pub fn cases() -> Vec<TableCase> {
         pass("a slot whose server is unknown", Refusal::HomeUnknown, |w| {
             w.set_slot(ALICE, SlotWord::new(HOME_NONE, true));
         }),
-        with(uri("home-b.example.com"), pass("the redirect is the target", Refusal::HomeIsTarget, |_| {})),
-        with(uri("HOME-B.example.com"), pass("the target in capitals", Refusal::HomeIsTarget, |_| {})),
+        with(
+            uri("home-b.example.com"),
+            pass("the redirect is the target", Refusal::HomeIsTarget, |_| {}),
+        ),
+        with(
+            uri("HOME-B.example.com"),
+            pass("the target in capitals", Refusal::HomeIsTarget, |_| {}),
+        ),
         with(
             uri("home-b.example.com"),
             redirect("another home than the target", BOTH, |w| w.assign(ALICE, HOME_C, 0)),

@@ -19,7 +19,10 @@ pub fn cases() -> Vec<Case> {
         ("a display name of signs", "!%*_+`'~.- <sip:alice@example.com>"),
         ("a quoted name without a blank behind", "\"Alice\"<sip:alice@example.com>"),
         ("an empty quoted name", "\"\" <sip:alice@example.com>"),
-        ("a URI of another in the quoted name", "\"<sip:mallory@evil.example>\" <sip:alice@example.com>"),
+        (
+            "a URI of another in the quoted name",
+            "\"<sip:mallory@evil.example>\" <sip:alice@example.com>",
+        ),
         ("a quoted name with everything", "\"a,b;tag=1?<>@:\" <sip:alice@example.com>"),
         ("an escaped quote", "\"a \\\" <sip:bob@example.com>\" <sip:alice@example.com>"),
         ("an escaped backslash", "\"a\\\\\" <sip:alice@example.com>"),
@@ -32,6 +35,7 @@ pub fn cases() -> Vec<Case> {
         ("a user of signs", "<sip:a-_.!~*'&=+$/;z@example.com>"),
         ("a telephone number", "<sip:+15551234567@example.com>"),
         ("URI parameters", "<sip:alice@example.com;transport=udp;user=phone>"),
+        ("URI parameters of signs", "<sip:alice@example.com;x=a/b&$:!*_+`'~;y>"),
         ("another served domain", "<sip:alice@example.org>"),
     ] {
         cases.push(answered(name, value(to)));
@@ -66,6 +70,7 @@ pub fn cases() -> Vec<Case> {
         ("an escape in the user", "<sip:%61lice@example.com>"),
         ("an escape in the host", "<sip:alice@%65xample.com>"),
         ("an escape in a parameter", "<sip:alice@example.com;x=%20>"),
+        ("two equals signs in a parameter", "<sip:alice@example.com;x=a=b>"),
         ("headers in the URI", "<sip:alice@example.com?Subject=x>"),
         ("headers behind a parameter", "<sip:alice@example.com;lr?Subject=x>"),
         ("headers on an addr-spec", "sip:alice@example.com?Subject=x"),

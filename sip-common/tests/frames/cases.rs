@@ -78,6 +78,7 @@ fn tags() -> Vec<FrameCase> {
         ("the outer tag alone", FrameVlan, &[(QINQ, 100)]),
         ("another outer tag", FrameVlan, &[(QINQ, 101), (VLAN, 7)]),
         ("tags in the other order", FrameVlan, &[(QINQ, 7), (VLAN, 100)]),
+        ("the inner tag behind an outer tag 0", FrameVlan, &[(QINQ, 0), (VLAN, 7)]),
         ("three tags", NotUdp, &[(QINQ, 100), (VLAN, 7), (VLAN, 7)]),
     ] {
         for frame in tagged(tags) {
@@ -102,16 +103,28 @@ fn addresses() -> Vec<FrameCase> {
             NotServed,
             v6(|f| f.destination = "[2001:db8::11]:5060".parse().unwrap()),
         ),
-        refused("broadcast", NotServed, v4(|f| f.destination = "255.255.255.255:5060".parse().unwrap())),
+        refused(
+            "broadcast",
+            NotServed,
+            v4(|f| f.destination = "255.255.255.255:5060".parse().unwrap()),
+        ),
         refused("multicast", NotServed, v4(|f| f.destination = "224.0.1.75:5060".parse().unwrap())),
-        refused("IPv6 multicast", NotServed, v6(|f| f.destination = "[ff02::1]:5060".parse().unwrap())),
+        refused(
+            "IPv6 multicast",
+            NotServed,
+            v6(|f| f.destination = "[ff02::1]:5060".parse().unwrap()),
+        ),
         refused(
             "the served address in an Ethernet broadcast",
             FrameGroup,
             wire(v4(|_| {}), |f| f[..6].fill(0xff)),
         ),
         refused("an Ethernet multicast", FrameGroup, wire(v6(|_| {}), |f| f[0] = 0x33)),
-        refused("an Ethernet group as the source", SourceInvalid, wire(v4(|_| {}), |f| f[6] = 0x03)),
+        refused(
+            "an Ethernet group as the source",
+            SourceInvalid,
+            wire(v4(|_| {}), |f| f[6] = 0x03),
+        ),
         refused("source port 0", SourceInvalid, v4(|f| f.source.set_port(0))),
         refused("source port 0 over IPv6", SourceInvalid, v6(|f| f.source.set_port(0))),
         refused("our own address", SourceInvalid, v4(|f| f.source.set_ip(SERVER.ip()))),
@@ -229,7 +242,11 @@ fn lengths() -> Vec<FrameCase> {
         refused("a frame cut in its IP header", FrameShort, plain()[..30].to_vec()),
         refused("an IPv6 frame cut in its IP header", FrameShort, v6(|_| {})[..50].to_vec()),
         refused("a frame of Ethernet only", FrameShort, plain()[..14].to_vec()),
-        refused("a frame cut in its tag", FrameShort, v4(|f| f.tags = vec![(VLAN, 7)])[..16].to_vec()),
+        refused(
+            "a frame cut in its tag",
+            FrameShort,
+            v4(|f| f.tags = vec![(VLAN, 7)])[..16].to_vec(),
+        ),
         refused("an empty datagram", NotRegister, v4(|f| f.payload.clear())),
         refused("an empty datagram in a padded frame", NotRegister, {
             v4(|f| {
@@ -286,15 +303,22 @@ fn checksums() -> Vec<FrameCase> {
         answered("no UDP checksum", v4(|f| f.checksum = Checksum::Zero)),
         refused("a wrong UDP checksum", FrameUdpChecksum, v4(|f| f.checksum = Checksum::Wrong)),
         refused("no UDP checksum over IPv6", FrameUdpChecksum, v6(|f| f.checksum = Checksum::Zero)),
-        refused("a wrong UDP checksum over IPv6", FrameUdpChecksum, v6(|f| f.checksum = Checksum::Wrong)),
+        refused(
+            "a wrong UDP checksum over IPv6",
+            FrameUdpChecksum,
+            v6(|f| f.checksum = Checksum::Wrong),
+        ),
         refused("a flipped bit in the message", FrameUdpChecksum, flipped(200, v4(|_| {}))),
         refused("a flipped bit in the last byte", FrameUdpChecksum, flipped(end, v4(|_| {}))),
         refused("a flipped bit in the source port", FrameUdpChecksum, flipped(35, v4(|_| {}))),
         refused("a flipped bit in the IPv6 source", FrameUdpChecksum, flipped(36, v6(|_| {}))),
-        answered("a tag and no UDP checksum", v4(|f| {
-            f.tags = vec![(VLAN, 7)];
-            f.checksum = Checksum::Zero;
-        })),
+        answered(
+            "a tag and no UDP checksum",
+            v4(|f| {
+                f.tags = vec![(VLAN, 7)];
+                f.checksum = Checksum::Zero;
+            }),
+        ),
     ]
 }
 

@@ -138,7 +138,8 @@ fn from(value: &[u8]) -> Result<(), String> {
         let mut sides = parameter.splitn(2, |b| *b == b'=');
         let (name, value) = (sides.next().unwrap_or_default(), sides.next());
         tags += u32::from(name.eq_ignore_ascii_case(b"tag"));
-        let quoted = |text: &[u8]| text.len() > 1 && text.starts_with(b"\"") && text.ends_with(b"\"");
+        let quoted =
+            |text: &[u8]| text.len() > 1 && text.starts_with(b"\"") && text.ends_with(b"\"");
         let sound = if at == 0 {
             parameter.is_empty()
         } else {
@@ -182,8 +183,11 @@ fn aor(value: &[u8]) -> Result<Vec<u8>, String> {
     Ok([user, b"@", &host.to_ascii_lowercase()].concat())
 }
 
-/// The parameters of a Via value: names in lower case, with their values.
-pub fn parameters(via: &[u8]) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+/// A parameter: its name in lower case, and its value if it has one.
+type Parameter = (String, Option<Vec<u8>>);
+
+/// The parameters of a Via value.
+fn parameters(via: &[u8]) -> Result<Vec<Parameter>, String> {
     Ok(split(via, b';')?
         .iter()
         .skip(1)
@@ -244,7 +248,8 @@ pub fn redirect(request: &Plain, source: SocketAddr, answer: &[u8]) -> Result<Ve
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => v6.segments().map(|group| format!("{group:x}")).join(":"),
     };
-    let received = if rport || host != address { format!(";received={address}") } else { String::new() };
+    let received =
+        if rport || host != address { format!(";received={address}") } else { String::new() };
     let written = if rport {
         let mut parts = split(value, b';')?;
         for part in parts.iter_mut().skip(1).filter(|part| part.eq_ignore_ascii_case(b"rport")) {
@@ -257,8 +262,8 @@ pub fn redirect(request: &Plain, source: SocketAddr, answer: &[u8]) -> Result<Ve
     let via = replaced(&via_line.1, value, &written)?;
 
     let to = one(request, "to")?;
-    let before = [b"SIP/2.0 302 Moved Temporarily\r\n".as_slice(), &via, &one(request, "from")?.1]
-        .concat();
+    let before =
+        [b"SIP/2.0 302 Moved Temporarily\r\n".as_slice(), &via, &one(request, "from")?.1].concat();
     let to_end = to.1.len() - 2 - (trailing(&to.1[..to.1.len() - 2]));
     let mut expected = [before.as_slice(), &to.1[..to_end], b";tag="].concat();
     let tag = answer.get(expected.len()..expected.len() + 16).ok_or("a short answer")?;

@@ -6,9 +6,9 @@
 
 use sip_common::{
     abi::{
-        ABI_VERSION, CONFIG_SOURCES, CONTACT_TEXT_MAX, ClientKey, Config, Contact, DOMAIN_CLIENTS, DOMAIN_PROBES,
-        DOMAIN_TEXT_MAX, DOMAIN_URI, DOMAINS_MAX, Domain, Listener, Override, ServerWord, SlotWord,
-        SourceKey, domain_mix,
+        ABI_VERSION, CONFIG_SOURCES, CONTACT_TEXT_MAX, ClientKey, Config, Contact, DOMAIN_CLIENTS,
+        DOMAIN_PROBES, DOMAIN_TEXT_MAX, DOMAIN_URI, DOMAINS_MAX, Domain, Listener, Override,
+        ServerWord, SlotWord, SourceKey, domain_mix,
     },
     aor::key_of,
     guard::Recent,
@@ -135,8 +135,7 @@ impl Default for World {
             ..Config::default()
         };
         for (listener, address) in config.listeners.iter_mut().zip([SERVER, SERVER6]) {
-            *listener =
-                Listener { address: words(address.ip()), port: u32::from(address.port()) };
+            *listener = Listener { address: words(address.ip()), port: u32::from(address.port()) };
         }
         config.vlans[0] = 7;
         config.vlans[1] = 100 << 16 | 7;

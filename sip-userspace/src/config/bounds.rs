@@ -73,7 +73,7 @@ pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
         expires_default_s: default.value as u32,
         expires_max_s: max.value as u32,
         redirect_expires_s: seconds("sip.redirect_expires", 60..=300, 120)?.value as u32,
-        redirect_memory_s: seconds("sip.redirect_memory", 32..=43_200, 600)?.value as u32,
+        redirect_memory_s: seconds("sip.redirect_memory", 32..=3_600, 600)?.value as u32,
     })
 }
 

@@ -14,8 +14,11 @@ use sip_common::{
 
 use super::table::learned::KeyMap;
 
-/// Longest Contact that is kept, in bytes.
-pub const CONTACT_MAX: usize = 2_048;
+/// Longest Contact that is kept, with its parameters, in bytes: a phone that is woken by push
+/// notices has about 500.
+pub const CONTACT_MAX: usize = 640;
+/// Bytes of all Contacts of one client: a 200 lists them all, also to a spoofed source.
+pub const CONTACTS_LEN_MAX: usize = 2_048;
 
 /// One contact of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]

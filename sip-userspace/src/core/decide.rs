@@ -11,12 +11,13 @@ use sip_common::abi::ClientKey;
 
 use super::{
     proxy::loops,
+    redirect::{self, NoRedirect},
     registrar::check_contacts,
     settings::Settings,
     table::{Home, Lookup, Table},
 };
 use crate::sip::{
-    answer::Answer,
+    answer::{Answer, Path},
     aor::Aor,
     fault::{Fault, Silence},
     header::Name,
@@ -81,6 +82,8 @@ pub enum Cause {
     HomeIsTarget,
     /// The user holds an escaped control byte, which the client would have to write anew.
     EscapedControl,
+    /// The redirect would be longer than the request (I5).
+    ReplyTooLong,
 }
 
 impl Cause {
@@ -95,6 +98,7 @@ impl Cause {
             Self::Moving => "home_moving",
             Self::HomeIsTarget => "home_is_target",
             Self::EscapedControl => "escaped_control",
+            Self::ReplyTooLong => "reply_too_long",
         }
     }
 }
@@ -229,10 +233,26 @@ fn register(
             if let Err(unread) = check_contacts(request) {
                 return fault(unread);
             }
-            return local(request, Decision::Redirect { key, server });
+            if !too_long(settings, table, request, source, server) {
+                return local(request, Decision::Redirect { key, server });
+            }
+            (server, Cause::ReplyTooLong)
         }
     };
     proxy_checks(settings, request).unwrap_or(Decision::Proxy { key, server, cause })
+}
+
+/// Whether a redirect would be longer than its request.
+fn too_long(
+    settings: &Settings,
+    table: &Table,
+    request: &Request<'_>,
+    source: SocketAddr,
+    server: u16,
+) -> bool {
+    let Ok(path) = Path::of(request.message, source) else { return false };
+    let answer = redirect::answer(settings, table, server, request.message, &path);
+    answer.err() == Some(NoRedirect::TooLong)
 }
 
 /// A decision as a user agent server, which has to know what the request requires.

@@ -16,6 +16,7 @@ pub mod bindings;
 pub mod counters;
 pub mod decide;
 pub mod explain;
+pub mod io;
 pub mod proxy;
 pub mod redirect;
 pub mod registrar;
@@ -39,61 +40,17 @@ use self::{
     transaction::key::TransactionKey,
     transactions::{Found, Transactions},
 };
-pub use self::{counters::Counters, settings::Settings};
+pub use self::{
+    counters::Counters,
+    io::{Datagram, Now, Output},
+    settings::Settings,
+};
 use crate::sip::{
     answer::{self, Answer, Path},
     fault::Silence,
     message::{Message, Start},
     request::Request,
 };
-
-/// The time of a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Now {
-    /// The monotonic clock.
-    pub mono: Duration,
-    /// Seconds since 1970.
-    pub unix_s: u64,
-}
-
-impl Now {
-    /// Seconds of the monotonic clock.
-    pub fn mono_s(&self) -> u32 {
-        u32::try_from(self.mono.as_secs()).unwrap_or(u32::MAX)
-    }
-}
-
-/// A received datagram.
-#[derive(Clone, Copy, Debug)]
-pub struct Datagram<'a> {
-    /// Where it came from.
-    pub source: SocketAddr,
-    /// The served address that it came to.
-    pub local: SocketAddr,
-    /// Its bytes.
-    pub payload: &'a [u8],
-}
-
-/// What the caller is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send a datagram.
-    Send {
-        /// The served address to send from.
-        local: SocketAddr,
-        /// Where to.
-        to: SocketAddr,
-        /// Its bytes.
-        payload: Vec<u8>,
-    },
-    /// Write what was learned about a client into the kernel's map (I7).
-    Learn {
-        /// The client.
-        key: ClientKey,
-        /// It does not follow redirects; false if that was forgotten.
-        no_redirect: bool,
-    },
-}
 
 /// The core of one host.
 pub struct Core {
@@ -238,15 +195,15 @@ impl Core {
                 return Ok(());
             }
         };
-        let transaction = TransactionKey::of(&request, self.settings.node_secret);
+        let transaction = TransactionKey::of(&request, path.to, self.settings.node_secret);
         match self.transactions.find(&transaction) {
             Found::New => {}
             Found::Working => {
                 Counters::add(&mut self.counters.retransmissions_absorbed);
                 return Ok(());
             }
-            Found::Answered { local, to, answer } => {
-                out.push(Output::Send { local, to, payload: answer.to_vec() });
+            Found::Answered(answer) => {
+                out.push(Output::Send { local, to: path.to, payload: answer.to_vec() });
                 Counters::add(&mut self.counters.retransmissions_answered);
                 return Ok(());
             }
@@ -272,14 +229,15 @@ impl Core {
             }
             Decision::Redirect { server, .. } => {
                 // A home that is gone is shed: the client's retransmission finds the next table.
-                let Some(answer) = redirect::answer(&self.settings, &self.table, server) else {
-                    return Ok(());
-                };
+                let answer =
+                    redirect::answer(&self.settings, &self.table, server, message, &at.path);
+                let Ok(answer) = answer else { return Ok(()) };
                 if let Some(asked) = asked {
                     self.redirects.remember(asked);
                 }
                 Counters::add(&mut self.counters.redirects);
-                self.answer(&at, message, answer, out);
+                let payload = answer.compose(message, &at.path, tag);
+                out.push(Output::Send { local, to: at.path.to, payload });
                 Ok(())
             }
             Decision::Register { key } => {

@@ -11,7 +11,8 @@ use sip_common::{
 
 use super::{settings::Settings, table::Table};
 use crate::sip::{
-    answer::Answer,
+    answer::{Answer, Path},
+    message::Message,
     typed::{self, Target},
 };
 
@@ -20,9 +21,28 @@ const RECENT_MAX: usize = 1 << 16;
 /// Preference of the home and of its standby, in tenths.
 const Q_TENTHS: (u8, u8) = (7, 3);
 
-/// The answer that names a home, and its standby if that serves; `None` if the home is gone.
-pub fn answer(settings: &Settings, table: &Table, server: u16) -> Option<Answer> {
-    let home = table.server(server)?;
+/// Why there is no redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRedirect {
+    /// The home is gone.
+    Gone,
+    /// It would be longer than the request (I5).
+    TooLong,
+}
+
+/// The answer that names a home, and its standby if that serves and there is room: never longer
+/// than its request (I5), lest a spoofed source make it an amplifier.
+///
+/// # Errors
+/// Why there is none.
+pub fn answer(
+    settings: &Settings,
+    table: &Table,
+    server: u16,
+    message: &Message<'_>,
+    path: &Path,
+) -> Result<Answer, NoRedirect> {
+    let home = table.server(server).ok_or(NoRedirect::Gone)?;
     let standby = home.standby.filter(|standby| *standby != server && table.serves(*standby));
     let standby = standby.and_then(|standby| table.server(standby));
     let target = |server: &super::table::Server, tenths: u8| {
@@ -30,11 +50,11 @@ pub fn answer(settings: &Settings, table: &Table, server: u16) -> Option<Answer>
         let target = Target { host: &server.contact.host, port: server.contact.port, q_tenths };
         typed::target(target, settings.redirect_expires_s)
     };
-    let mut answer = Answer::new(302).with(target(home, Q_TENTHS.0));
-    if let Some(standby) = standby {
-        answer = answer.with(target(standby, Q_TENTHS.1));
-    }
-    Some(answer)
+    let alone = Answer::new(302).with(target(home, Q_TENTHS.0));
+    let both = standby.map(|standby| alone.clone().with(target(standby, Q_TENTHS.1)));
+    // All tags have the same length.
+    let fits = |answer: &Answer| answer.compose(message, path, 0).len() <= message.datagram().len();
+    both.into_iter().chain([alone]).find(fits).ok_or(NoRedirect::TooLong)
 }
 
 /// The last redirects: a fixed array, indexed by client and source, as in the kernel.

@@ -8,7 +8,7 @@ use sip_common::abi::ClientKey;
 
 use super::{
     Now,
-    bindings::{Binding, Bindings, CallId},
+    bindings::{Binding, Bindings, CONTACT_MAX, CONTACTS_LEN_MAX, CallId},
     settings::Settings,
 };
 use crate::sip::{
@@ -23,6 +23,11 @@ use crate::sip::{
     request::Request,
     uri::Uri,
 };
+
+/// A request may name this many times the contacts that a client may have: all old, all new.
+const CONTACTS_FACTOR: usize = 2;
+/// Parameters and headers of a Contact's URI.
+const PARTS_MAX: usize = 32;
 
 /// Why a registration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +44,12 @@ pub enum Refused {
     /// More contacts than a client may have.
     #[error("Too Many Contacts")]
     TooManyContacts,
+    /// A contact longer, or of more parts, than one may be.
+    #[error("Contact Too Long")]
+    ContactTooLong,
+    /// The contacts of the client are together longer than they may be.
+    #[error("Contacts Too Long")]
+    ContactsTooLong,
     /// No room for a binding more on this host.
     #[error("Registrar Full")]
     Full,
@@ -79,17 +90,19 @@ fn refusal(refused: Refused, settings: &Settings) -> Answer {
             Answer::new(423).with(headers::MinExpires::from(settings.expires_min_s))
         }
         Refused::OutOfOrder => Answer::new(500).phrase(refused),
-        Refused::TooManyContacts => Answer::new(403).phrase(refused),
+        Refused::TooManyContacts | Refused::ContactTooLong | Refused::ContactsTooLong => {
+            Answer::new(403).phrase(refused)
+        }
         Refused::Full => {
             Answer::new(503).phrase(refused).with(headers::RetryAfter::from(60u32.to_string()))
         }
     }
 }
 
-/// Step 8: all bindings, each with what is left of it, and the date.
+/// Step 8: all bindings that have not ended, each with what is left of it, and the date.
 fn accepted(bindings: &[Binding], now_s: u32, unix_s: u64) -> Answer {
     let mut answer = Answer::new(200);
-    for binding in bindings {
+    for binding in bindings.iter().filter(|binding| binding.expires_s > now_s) {
         let left = binding.expires_s.saturating_sub(now_s).to_string();
         answer.push_line(&[b"Contact: ", binding.contact(), b";expires=", left.as_bytes()]);
     }
@@ -130,7 +143,7 @@ fn update(
                 let expires_s = now_s.saturating_add(wish.expires_s);
                 let binding =
                     Binding::new(wish.uri_text, &wish.params, call, request.cseq, expires_s)
-                        .ok_or(Fault::Malformed(Name::Contact))?;
+                        .ok_or(Refused::ContactTooLong)?;
                 match place.and_then(|place| new.get_mut(place)) {
                     Some(old) => *old = binding,
                     None => new.push(binding),
@@ -140,6 +153,10 @@ fn update(
     }
     if new.len() > settings.contacts_max {
         return Err(Refused::TooManyContacts);
+    }
+    let len = new.iter().map(|binding| binding.contact().len()).fold(0, usize::saturating_add);
+    if len > CONTACTS_LEN_MAX {
+        return Err(Refused::ContactsTooLong);
     }
     let total = bindings.len().saturating_sub(bindings.get(&key).len()).saturating_add(new.len());
     if new.len() > old.len() && total > settings.bindings_max {
@@ -162,8 +179,16 @@ fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, 
             _ => Err(Fault::Wildcard.into()),
         };
     }
+    // Each is compared with every binding, so there must not be many.
+    if contacts.len() > settings.contacts_max.saturating_mul(CONTACTS_FACTOR) {
+        return Err(Refused::TooManyContacts);
+    }
     let wish = |text| -> Result<Wish<'m>, Refused> {
         let (address, uri) = contact(text)?;
+        let parts = uri.sip().map_or(0, |uri| uri.params().chain(uri.headers()).count());
+        if address.uri.len() > CONTACT_MAX || parts > PARTS_MAX {
+            return Err(Refused::ContactTooLong);
+        }
         let mut kept = Vec::new();
         for param in &address.params.0 {
             if !param.name.eq_ignore_ascii_case(b"expires") {

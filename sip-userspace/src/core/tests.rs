@@ -10,7 +10,7 @@ use super::{
     table::{Assignment, Change, Commit, ContactHost, Meta, Server, State},
     *,
 };
-use crate::sip::{header::Name, lex::Hides, typed};
+use crate::sip::{header::Name, lex::Hides, request::REQUEST_MAX, typed};
 
 pub(crate) const EDGE: &str = "192.0.2.1:5060";
 pub(crate) const HOME: &str = "192.0.2.2:5060";
@@ -250,6 +250,7 @@ fn a_silent_home_is_tried_again_and_then_its_standby() {
     assert!(to(PROXY).is_empty(), "no 408 to a REGISTER (RFC 4320)");
     assert_eq!((edge.counters().proxy_timeouts, edge.proxied()), (1, 0));
     assert_eq!(edge.poll_timeout(), None, "nothing is left behind");
+    assert_eq!(edge.proxy.bytes(), 0, "nothing is left behind");
     // A new try is a new transaction.
     assert_eq!(only(&take(&mut edge, 50_000, PROXY, EDGE, &forwarded(1))).1, addr(HOME));
 }
@@ -277,6 +278,7 @@ fn a_503_leads_to_the_standby_and_is_a_500_upstream() {
     let refusal = respond(sent(&second[0]).0, "SIP/2.0 503 Busy");
     let (text, to) = only(&take(&mut edge, 200, STANDBY, EDGE, &refusal));
     assert_eq!((status(&text), to), (500, addr(PROXY)));
+    assert_eq!(edge.proxy.bytes(), 0, "nothing is left behind");
 }
 
 #[test]
@@ -286,10 +288,74 @@ fn provisional_answers_end_at_the_edge_and_late_ones_still_count() {
     let request = sent(&first[0]).0;
     assert!(take(&mut edge, 100, HOME, EDGE, &respond(request, "SIP/2.0 100 Trying")).is_empty());
     let retried = run(&mut edge, 4_600);
-    assert!(retried.iter().any(|(_, output)| sent(output).1 == addr(STANDBY)));
+    assert!(retried.iter().all(|(_, output)| sent(output).1 == addr(HOME)), "it is not silent");
     let (text, to) = only(&take(&mut edge, 5_000, HOME, EDGE, &respond(request, "SIP/2.0 200 OK")));
     assert_eq!((status(&text), to), (200, addr(PROXY)));
     assert!(take(&mut edge, 5_100, HOME, EDGE, &respond(request, "SIP/2.0 200 OK")).is_empty());
+    assert!(run(&mut edge, 60_000).is_empty());
+    assert_eq!(edge.proxy.bytes(), 0);
+}
+
+#[test]
+fn a_home_that_says_100_and_no_more_gets_its_standby_tried_in_the_end() {
+    let mut edge = core("edge", EDGE, 1);
+    let first = take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
+    take(&mut edge, 100, HOME, EDGE, &respond(sent(&first[0]).0, "SIP/2.0 100 Trying"));
+    let sent = run(&mut edge, 40_000);
+    let standby = sent.iter().find(|(_, output)| self::sent(output).1 == addr(STANDBY));
+    assert_eq!(standby.map(|(ms, _)| *ms), Some(32_000));
+}
+
+#[test]
+fn a_request_that_is_too_large_leaves_nothing_behind() {
+    for home in [0, 1] {
+        let mut edge = core("edge", EDGE, home);
+        for mut request in [direct(1), forwarded(1)] {
+            let whole = request.len();
+            request.extend(std::iter::repeat_n(b'a', REQUEST_MAX + 1 - whole));
+            // What follows the body is part of the datagram.
+            let (text, to) = only(&take(&mut edge, 0, CLIENT, EDGE, &request));
+            assert_eq!(status(&text), 513, "{text}");
+            assert_eq!(to.ip(), addr(CLIENT).ip());
+        }
+        assert!(edge.bindings().is_empty());
+        assert_eq!((edge.proxied(), edge.proxy.bytes(), edge.poll_timeout()), (0, 0, None));
+    }
+}
+
+#[test]
+fn an_answer_goes_to_the_source_of_each_packet() {
+    let mut home = core("home", HOME, 1);
+    let first = only(&take(&mut home, 0, CLIENT, HOME, &direct(1)));
+    for (ms, source) in [(100, "198.51.100.66:40000"), (200, "203.0.113.7:40001")] {
+        let (_, to) = only(&take(&mut home, ms, source, HOME, &direct(1)));
+        assert_eq!(to, addr(source));
+    }
+    assert_eq!(only(&take(&mut home, 300, CLIENT, HOME, &direct(1))), first);
+    assert_eq!(home.counters().retransmissions_answered, 1);
+}
+
+#[test]
+fn a_redirect_is_never_longer_than_its_request() {
+    let short = "REGISTER sip:example.com SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<sip:a@b>\r\n\
+                 t:<sip:alice@example.com>\r\ni:x\r\nCSeq:1 REGISTER\r\n";
+    let mut forms = [0; 3];
+    for len in 0..400 {
+        let mut edge = core("edge", EDGE, 1);
+        let request = format!("{short}User-Agent:{}\r\n\r\n", "a".repeat(len));
+        let (text, to) = only(&take(&mut edge, 0, "203.0.113.7:5060", EDGE, request.as_bytes()));
+        let form = if to == addr(HOME) {
+            assert!(!text.starts_with("SIP"), "{text}");
+            0
+        } else {
+            assert_eq!(status(&text), 302);
+            assert!(text.len() <= request.len(), "{text}");
+            text.matches("Contact:").count()
+        };
+        forms[form] += 1;
+        assert_eq!(forms[form + 1..].iter().sum::<i32>(), 0, "a longer request has more room");
+    }
+    assert!(forms.iter().all(|count| *count > 0), "{forms:?}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use super::transaction::{
 
 /// Server transactions at a time; a completed one holds its answer, about 700 bytes.
 pub const TRANSACTIONS_MAX: usize = 1 << 20;
+/// Bytes of all answers that are held.
+pub const ANSWERS_MAX: usize = 1 << 30;
 
 #[derive(Debug)]
 struct Entry {
@@ -28,15 +30,8 @@ pub enum Found<'a> {
     New,
     /// It is being worked on.
     Working,
-    /// It was answered.
-    Answered {
-        /// The served address to send from.
-        local: SocketAddr,
-        /// Where the answer goes.
-        to: SocketAddr,
-        /// The answer.
-        answer: &'a [u8],
-    },
+    /// It was answered with this.
+    Answered(&'a [u8]),
 }
 
 /// All server transactions.
@@ -45,35 +40,42 @@ pub struct Transactions {
     entries: TransactionMap<Entry>,
     ends: VecDeque<(Duration, TransactionKey)>,
     timer_j: Duration,
+    /// Bytes of the answers in `entries`.
+    held: usize,
+    held_max: usize,
 }
 
 impl Transactions {
     /// None yet.
     pub fn new(timer_j: Duration) -> Self {
-        Self { entries: TransactionMap::default(), ends: VecDeque::new(), timer_j }
+        Self {
+            entries: TransactionMap::default(),
+            ends: VecDeque::new(),
+            timer_j,
+            held: 0,
+            held_max: ANSWERS_MAX,
+        }
     }
 
     /// What is known about a request.
     pub fn find(&self, key: &TransactionKey) -> Found<'_> {
         match self.entries.get(key) {
             None => Found::New,
-            Some(Entry { machine, local, to }) => match machine.on_request() {
-                None => Found::Working,
-                Some(answer) => Found::Answered { local: *local, to: *to, answer },
-            },
+            Some(entry) => entry.machine.on_request().map_or(Found::Working, Found::Answered),
         }
     }
 
     /// Begins a transaction; false if there is no room.
     pub fn begin(&mut self, key: TransactionKey, local: SocketAddr, to: SocketAddr) -> bool {
-        if self.entries.len() >= TRANSACTIONS_MAX {
+        if self.entries.len() >= TRANSACTIONS_MAX || self.held >= self.held_max {
             return false;
         }
         self.entries.insert(key, Entry { machine: Server::Trying, local, to });
         true
     }
 
-    /// The final answer: where it is to be sent from and to.
+    /// The final answer: where it is to be sent from and to. One that there is no room for is not
+    /// held.
     pub fn answer(
         &mut self,
         key: &TransactionKey,
@@ -84,8 +86,15 @@ impl Transactions {
         if !entry.machine.on_answer(answer, now, self.timer_j) {
             return None;
         }
-        self.ends.push_back((now.saturating_add(self.timer_j), *key));
-        Some((entry.local, entry.to))
+        let place = (entry.local, entry.to);
+        let held = self.held.saturating_add(answer.len());
+        if held > self.held_max {
+            self.entries.remove(key);
+        } else {
+            self.held = held;
+            self.ends.push_back((now.saturating_add(self.timer_j), *key));
+        }
+        Some(place)
     }
 
     /// Ends a transaction that was not answered.
@@ -101,9 +110,42 @@ impl Transactions {
     /// Forgets what is over.
     pub fn expire(&mut self, now: Duration) {
         while let Some((_, key)) = self.ends.pop_front_if(|(at, _)| *at <= now) {
-            if self.entries.get(&key).is_some_and(|entry| entry.machine.is_over(now)) {
-                self.entries.remove(&key);
-            }
+            let Some(entry) = self.entries.get(&key).filter(|entry| entry.machine.is_over(now))
+            else {
+                continue;
+            };
+            let held = entry.machine.on_request().map_or(0, <[u8]>::len);
+            self.held = self.held.saturating_sub(held);
+            self.entries.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_bounded_by_their_bytes() {
+        let s = Duration::from_secs;
+        let here = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let mut transactions = Transactions::new(s(32));
+        transactions.held_max = 1_000;
+        let key = |id| TransactionKey([id, 0]);
+        for (id, len, begins, held) in
+            [(1, 600, true, 600), (2, 500, true, 600), (3, 400, true, 1_000), (4, 1, false, 1_000)]
+        {
+            assert_eq!(transactions.begin(key(id), here, here), begins, "{id}");
+            let sent = transactions.answer(&key(id), &vec![b'a'; len], s(id));
+            assert_eq!(sent.is_some(), begins, "{id}");
+            assert_eq!(transactions.held, held, "{id}");
+        }
+        assert_eq!(transactions.find(&key(2)), Found::New, "what had no room is not held");
+        transactions.expire(s(33));
+        assert_eq!((transactions.held, transactions.entries.len()), (400, 1));
+        assert!(transactions.begin(key(5), here, here));
+        transactions.abandon(&key(5));
+        transactions.expire(s(35));
+        assert_eq!((transactions.held, transactions.entries.len()), (0, 0));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,9 @@ use aya::programs::{
 
 use super::{DatapathError, Kernel};
 use crate::config::Mode;
+
+/// What a pinned link's name begins with.
+const PIN: &str = "link-";
 
 /// The program on one interface.
 #[derive(Debug)]
@@ -34,11 +38,7 @@ pub fn attach(
     kernel: &mut Kernel,
     interface: &str,
     mode: Mode,
-    pins: Option<&Path>,
 ) -> Result<Option<Attached>, DatapathError> {
-    if let Some(pins) = pins {
-        unpin(&pin_path(pins, interface));
-    }
     let tries: &[Mode] = match mode {
         Mode::Off => &[],
         Mode::Auto => &[Mode::Native, Mode::Generic],
@@ -75,7 +75,8 @@ pub fn keep(kernel: &mut Kernel, attached: Attached, pins: &Path) -> Result<Path
         reason: format!("the link can't be pinned at {}: {reason}", path.display()),
         cure: "mount bpffs there, or set xdp.keep_attached = false".to_owned(),
     };
-    fs::create_dir_all(pins).map_err(|error| failed(error.to_string()))?;
+    let mut directory = fs::DirBuilder::new();
+    directory.recursive(true).mode(0o700).create(pins).map_err(|error| failed(error.to_string()))?;
     let program = kernel.program()?;
     let link = program.take_link(attached.link).map_err(|error| failed(error.to_string()))?;
     let link = FdLink::try_from(link).map_err(|error| failed(error.to_string()))?;
@@ -83,17 +84,24 @@ pub fn keep(kernel: &mut Kernel, attached: Attached, pins: &Path) -> Result<Path
     Ok(path)
 }
 
-/// Takes a program off that an earlier run left attached.
-fn unpin(path: &Path) {
-    if path.exists()
-        && let Err(error) = PinnedLink::from_pin(path).map(PinnedLink::unpin)
-    {
-        tracing::warn!(%error, "{} can't be removed", path.display());
+/// Takes off what an earlier run left attached, on any interface.
+pub fn remove_kept(pins: &Path) {
+    let Ok(entries) = fs::read_dir(pins) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !name.starts_with(PIN) {
+            continue;
+        }
+        let removed = PinnedLink::from_pin(&path).map_err(|error| error.to_string());
+        let removed = removed.and_then(|link| link.unpin().map_err(|error| error.to_string()));
+        if let Err(error) = removed {
+            tracing::warn!(%error, "{} stays: remove it by hand", path.display());
+        }
     }
 }
 
 fn pin_path(pins: &Path, interface: &str) -> PathBuf {
-    pins.join(format!("link-{interface}"))
+    pins.join(format!("{PIN}{interface}"))
 }
 
 fn attach_error(interface: &str, mode: Mode, error: &ProgramError) -> DatapathError {

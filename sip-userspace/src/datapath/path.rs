@@ -6,20 +6,20 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
 use sip_common::{
-    abi::{self, ClientKey, SOURCE_EXEMPT},
+    abi::{self, ClientKey, SOURCE_SERVER},
     verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION},
 };
 
 use super::{
     Attached, DatapathError, Kernel, OBJECT, Sizes,
-    attach::{attach, keep},
+    attach::{attach, keep, remove_kept},
     counter_label,
     kernel::SharedRecent,
     publish::Publisher,
 };
 use crate::{
     config::{Config, Mode, SourceFlags},
-    core::table::{Applied, Table, domains::Domains},
+    core::table::{Applied, Table, domains::Domains, learned::LEARNED_DEFAULT},
 };
 
 /// The program, what it was told, and where it is attached.
@@ -28,8 +28,8 @@ pub struct KernelPath {
     publisher: Publisher,
     attached: Vec<Attached>,
     sources: SourceFlags,
-    /// Servers' addresses, whose answers and requests have no rate limit.
-    exempt: BTreeSet<IpAddr>,
+    /// Servers' addresses, whose answers and forwarded requests are never dropped.
+    servers: BTreeSet<IpAddr>,
     stale_serve: Duration,
     failed: Option<String>,
 }
@@ -46,6 +46,7 @@ impl KernelPath {
         table: &Table,
         now: Duration,
     ) -> Result<Option<Self>, DatapathError> {
+        remove_kept(&config.xdp.bpffs);
         if config.xdp.mode == Mode::Off {
             return Ok(None);
         }
@@ -66,13 +67,15 @@ impl KernelPath {
         table: &Table,
         now: Duration,
     ) -> Result<Self, DatapathError> {
-        let sizes = Sizes { overrides: config.xdp.overrides_max };
+        // What is learned must not take the room of what is assigned.
+        let overrides = config.xdp.overrides_max.saturating_add(LEARNED_DEFAULT as u32);
+        let sizes = Sizes { overrides };
         let mut path = Self {
             kernel: Kernel::load(OBJECT, sizes)?,
             publisher: Publisher::new(config.sip.redirect_expires_s),
             attached: Vec::new(),
             sources: SourceFlags::new(&config.sources),
-            exempt: BTreeSet::new(),
+            servers: BTreeSet::new(),
             stale_serve: Duration::from_secs(config.xdp.stale_serve_s.into()),
             failed: None,
         };
@@ -81,7 +84,7 @@ impl KernelPath {
             path.kernel.set_source(&prefix.key(), flags)?;
         }
         path.publisher.all(&mut path.kernel, table, now)?;
-        path.exempt_servers(table)?;
+        path.note_servers(table)?;
         path.kernel.configure(told)?;
         Ok(path)
     }
@@ -93,7 +96,7 @@ impl KernelPath {
     pub fn attach(&mut self, config: &Config, now: Duration) -> Result<bool, DatapathError> {
         self.renew(now);
         for interface in &config.xdp.interfaces {
-            match attach(&mut self.kernel, interface, config.xdp.mode, Some(&config.xdp.bpffs))? {
+            match attach(&mut self.kernel, interface, config.xdp.mode)? {
                 Some(attached) => {
                     let mode = attached.mode;
                     if mode == Mode::Generic && config.xdp.mode == Mode::Auto {
@@ -108,6 +111,11 @@ impl KernelPath {
         Ok(!self.attached.is_empty())
     }
 
+    /// Whether the program sees all that comes in, and so keeps the limit per source.
+    pub fn is_complete(&self, config: &Config) -> bool {
+        self.attached.len() == config.xdp.interfaces.len()
+    }
+
     /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
     pub fn renew(&mut self, now: Duration) {
         self.kernel.set_lease(now + self.stale_serve);
@@ -118,7 +126,7 @@ impl KernelPath {
         let result = self.publisher.applied(&mut self.kernel, table, applied, now);
         let result = result.and_then(|()| match applied.servers.is_empty() {
             true => Ok(()),
-            false => self.exempt_servers(table),
+            false => self.note_servers(table),
         });
         self.note(result);
     }
@@ -189,16 +197,17 @@ impl KernelPath {
             .map(|index| counters.get(index as usize).copied().unwrap_or(0))
     }
 
-    /// Requests and answers of the table's servers have no rate limit.
-    fn exempt_servers(&mut self, table: &Table) -> Result<(), DatapathError> {
+    /// What a server of the table sends above the rate is passed, not dropped, and not answered by
+    /// the kernel.
+    fn note_servers(&mut self, table: &Table) -> Result<(), DatapathError> {
         let servers = table.servers().map(|(_, server)| server.address.ip().to_canonical());
         let servers: BTreeSet<IpAddr> = servers.collect();
-        for address in servers.symmetric_difference(&self.exempt) {
-            let exempt = if servers.contains(address) { SOURCE_EXEMPT } else { 0 };
+        for address in servers.symmetric_difference(&self.servers) {
+            let server = if servers.contains(address) { SOURCE_SERVER } else { 0 };
             let key = abi::SourceKey { bits: 128, address: crate::core::route::address_words(*address) };
-            self.kernel.set_source(&key, self.sources.of(*address) | exempt)?;
+            self.kernel.set_source(&key, self.sources.of(*address) | server)?;
         }
-        self.exempt = servers;
+        self.servers = servers;
         Ok(())
     }
 

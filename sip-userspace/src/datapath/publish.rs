@@ -28,6 +28,10 @@ pub struct Publisher {
     free: Vec<u32>,
     resting: VecDeque<(Duration, u32)>,
     incomplete: BTreeSet<u32>,
+    /// Clients whose word in the map is older than the table.
+    stale: BTreeSet<ClientKey>,
+    /// Slots whose word is; they are not answered by until it is written.
+    stale_slots: BTreeSet<u32>,
 }
 
 impl Publisher {
@@ -39,6 +43,8 @@ impl Publisher {
             free: (0..CONTACTS_MAX).rev().collect(),
             resting: VecDeque::new(),
             incomplete: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            stale_slots: BTreeSet::new(),
         }
     }
 
@@ -67,8 +73,11 @@ impl Publisher {
 
     /// Writes what a commit made stale.
     ///
+    /// Everything that is stale is taken out of service first, and noted: what is not reached by
+    /// an error is passed, and tried again with the next change.
+    ///
     /// # Errors
-    /// If the kernel refuses; the slots at hand stay incomplete.
+    /// If the kernel refuses.
     pub fn applied(
         &mut self,
         kernel: &mut Kernel,
@@ -76,52 +85,71 @@ impl Publisher {
         applied: &Applied,
         now: Duration,
     ) -> Result<(), DatapathError> {
-        let mut slots = applied.slots.clone();
-        for key in &applied.overrides {
-            let slot = table.slot(*key);
-            slots.insert(slot);
-            self.incomplete.insert(slot);
-            kernel.set_slot(slot, table.slot_word(slot, false));
+        self.stale.extend(applied.overrides.iter().copied());
+        self.stale_slots.extend(applied.slots.iter().copied());
+        self.stale_slots.extend(applied.overrides.iter().map(|key| table.slot(*key)));
+        self.stale_slots.extend(self.incomplete.iter().copied());
+        for slot in &self.stale_slots {
+            kernel.set_slot(*slot, table.slot_word(*slot, false));
         }
         self.servers(kernel, table, &applied.servers, now)?;
-        for key in &applied.overrides {
-            self.client(kernel, table, *key)?;
+        while let Some(key) = self.stale.first().copied() {
+            if !kernel.set_override(key, table.override_word(&key))? {
+                self.incomplete.insert(table.slot(key));
+            }
+            self.stale.remove(&key);
         }
-        slots.extend(self.incomplete.iter().copied());
-        for slot in slots {
+        while let Some(slot) = self.stale_slots.first().copied() {
             self.complete(kernel, table, slot)?;
+            self.stale_slots.remove(&slot);
         }
         Ok(())
     }
 
-    /// Writes one client's word: after a change, or when something was learned about it. A
-    /// learned flag that finds no room is left out; the daemon still knows it.
+    /// Writes one client's word when something was learned about it. A flag that finds no room is
+    /// left out; the daemon still knows it.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses; the client's slot is then passed.
     pub fn client(
         &mut self,
         kernel: &mut Kernel,
         table: &Table,
         key: ClientKey,
-    ) -> Result<bool, DatapathError> {
-        kernel.set_override(key, table.override_word(&key))
+    ) -> Result<(), DatapathError> {
+        let assigned = table.overrides().get(&key).is_some();
+        if !assigned {
+            return kernel.set_override(key, table.override_word(&key)).map(|_| ());
+        }
+        // While a hash element is replaced, a reader may find neither the old nor the new one.
+        let slot = table.slot(key);
+        self.stale_slots.insert(slot);
+        kernel.set_slot(slot, table.slot_word(slot, false));
+        if !kernel.set_override(key, table.override_word(&key))? {
+            self.incomplete.insert(slot);
+        }
+        self.complete(kernel, table, slot)?;
+        self.stale_slots.remove(&slot);
+        Ok(())
     }
 
-    /// Writes a slot's overrides again if some were missing, and then its word.
-    fn complete(&mut self, kernel: &mut Kernel, table: &Table, slot: u32) -> Result<(), DatapathError> {
-        let mut complete = true;
+    /// Writes a slot's word; before that its overrides, if some were missing.
+    fn complete(
+        &mut self,
+        kernel: &mut Kernel,
+        table: &Table,
+        slot: u32,
+    ) -> Result<(), DatapathError> {
         if self.incomplete.contains(&slot) {
+            let mut complete = true;
             for (key, word) in table.slot_override_words(slot) {
                 complete &= kernel.set_override(key, Some(word))?;
             }
+            if complete {
+                self.incomplete.remove(&slot);
+            }
         }
-        kernel.set_slot(slot, table.slot_word(slot, complete));
-        if complete {
-            self.incomplete.remove(&slot);
-        } else {
-            self.incomplete.insert(slot);
-        }
+        kernel.set_slot(slot, table.slot_word(slot, !self.incomplete.contains(&slot)));
         Ok(())
     }
 
@@ -174,8 +202,8 @@ impl Publisher {
             return Ok(());
         }
         let Some(index) = self.free.pop() else {
-            // All indices rest: pass until the next change finds one.
-            kernel.set_server(server, Default::default());
+            // All indices rest: no text, so that its clients are passed, until the next change.
+            kernel.set_server(server, table.server_word(server, CONTACTS_MAX));
             return Ok(());
         };
         kernel.set_contact(index, &contact)?;

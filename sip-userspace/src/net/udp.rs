@@ -29,6 +29,8 @@ use super::batch::Batch;
 
 /// Longest datagram (RFC 768).
 const DATAGRAM_MAX: usize = 65_535;
+/// Datagrams of one sending call: what can't be sent costs at most this squared.
+const SEND_MAX: usize = 64;
 /// A receiving thread looks so often whether it shall end.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -160,30 +162,42 @@ impl Udp {
         [sum(|counts| &counts.datagrams), sum(|counts| &counts.shed), self.unsent]
     }
 
-    /// Sends datagrams from a served address. What a full socket does not take is counted and
-    /// lost: SIP retransmits.
+    /// Sends datagrams from a served address. What a full socket does not take, or what can't be
+    /// sent, is counted and lost: SIP retransmits.
     pub fn send(&mut self, local: SocketAddr, datagrams: &[(SocketAddr, Vec<u8>)]) {
-        let Some((_, socket)) = self.senders.iter().find(|(address, _)| *address == local) else {
+        let sender = self.senders.iter().find(|(address, _)| *address == local);
+        let Some((_, socket)) = sender else {
             self.unsent = self.unsent.wrapping_add(datagrams.len() as u64);
             return;
         };
-        let mut sent = 0;
-        while let Some(rest) = datagrams.get(sent..).filter(|rest| !rest.is_empty()) {
-            let slices: Vec<_> = rest.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-            let targets: Vec<_> =
-                rest.iter().map(|(to, _)| Some(SockaddrStorage::from(*to))).collect();
-            let mut headers = MultiHeaders::preallocate(rest.len(), None);
-            let result =
-                sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &targets, [], MsgFlags::MSG_DONTWAIT);
-            let count = result.map_or(0, Iterator::count);
-            if count == 0 {
-                // The first of the rest can't be sent: leave it out and go on.
-                self.unsent = self.unsent.wrapping_add(1);
-                sent += 1;
-            }
-            sent += count;
+        for some in datagrams.chunks(SEND_MAX) {
+            self.unsent = self.unsent.wrapping_add(send(socket, some));
         }
     }
+}
+
+/// Sends a few datagrams; how many were not.
+fn send(socket: &UdpSocket, datagrams: &[(SocketAddr, Vec<u8>)]) -> u64 {
+    let mut unsent = 0;
+    let mut rest = datagrams;
+    while !rest.is_empty() {
+        let slices: Vec<_> = rest.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
+        let targets: Vec<_> = rest.iter().map(|(to, _)| Some(SockaddrStorage::from(*to))).collect();
+        let mut headers = MultiHeaders::preallocate(rest.len(), None);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let sent = sendmmsg(socket.as_raw_fd(), &mut headers, &slices, &targets, [], flags);
+        let sent = match sent {
+            Ok(results) => results.count(),
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => return unsent + rest.len() as u64,
+            Err(_) => 0,
+        };
+        if sent == 0 {
+            // The first of the rest can't be sent: leave it out and go on.
+            unsent += 1;
+        }
+        rest = rest.get(sent.max(1)..).unwrap_or_default();
+    }
+    unsent
 }
 
 impl Drop for Udp {

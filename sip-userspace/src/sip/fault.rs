@@ -56,6 +56,9 @@ pub enum Fault {
     /// To is no SIP URI: nobody of ours.
     #[error("To Is No SIP URI")]
     ToScheme,
+    /// The request is longer than any that is taken.
+    #[error("Message Too Large")]
+    TooLarge,
     /// `*` with other contacts, or without `Expires: 0`.
     #[error("Wildcard Contact Without Expires 0")]
     Wildcard,
@@ -67,6 +70,7 @@ impl Fault {
         match self {
             Self::Version => 505,
             Self::Scheme => 416,
+            Self::TooLarge => 513,
             _ => 400,
         }
     }
@@ -91,6 +95,7 @@ impl Fault {
             Self::RequestUri => "uri_malformed",
             Self::Scheme => "uri_scheme",
             Self::ToScheme => "to_scheme",
+            Self::TooLarge => "message_too_large",
             Self::Wildcard => "wildcard",
         }
     }

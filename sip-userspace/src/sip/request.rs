@@ -13,6 +13,9 @@ use super::{
     via::Via,
 };
 
+/// Longest request that is taken, in bytes: real ones have up to about 2 KB, and what is kept for
+/// one is a small multiple of its length.
+pub const REQUEST_MAX: usize = 8_192;
 /// The mandatory header fields.
 const REQUIRED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 /// CSeq numbers are below this (section 8.1.1.5).
@@ -55,6 +58,9 @@ impl<'m> Request<'m> {
     }
 
     fn check(message: &'m Message<'m>, method: &'m [u8], uri: &'m [u8]) -> Result<Self, Fault> {
+        if message.datagram().len() > REQUEST_MAX {
+            return Err(Fault::TooLarge);
+        }
         if let Some(fault) = message.fault {
             return Err(fault);
         }
@@ -205,6 +211,17 @@ mod tests {
             let mut lines = GOOD.to_vec();
             lines[at] = line;
             assert_eq!(read("REGISTER sip:b SIP/2.0", &lines).err(), fault, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_a_longest_length() {
+        let start = "REGISTER sip:b SIP/2.0";
+        let empty = [&GOOD[..], &["Subject: "]].concat();
+        let rest = REQUEST_MAX - format!("{start}\r\n{}\r\n\r\n", empty.join("\r\n")).len();
+        for (len, expected) in [(rest, Ok(())), (rest + 1, Err(Fault::TooLarge))] {
+            let subject = format!("Subject: {}", "a".repeat(len));
+            assert_eq!(read(start, &[&GOOD[..], &[subject.as_str()]].concat()), expected);
         }
     }
 

@@ -129,6 +129,10 @@ fn normalise(message: &Message<'_>) -> Result<Vec<u8>, TypedError> {
     Ok(out)
 }
 
+/// What phones allow.
+const PHONE_ALLOW: &str =
+    "INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, REFER, MESSAGE, SUBSCRIBE, INFO, UPDATE";
+
 /// A REGISTER as a client of ours would send it: for probes and tests.
 pub fn register(aor: &str, client: SocketAddr, serial: u32, expires_s: u32) -> Vec<u8> {
     let (user, host) = aor.split_once('@').unwrap_or(("", aor));
@@ -142,6 +146,9 @@ pub fn register(aor: &str, client: SocketAddr, serial: u32, expires_s: u32) -> V
         typed::CSeq { seq: serial, method: Method::Register }.into(),
         rsip::headers::Contact::new(format!("<sip:{user}@{client}>")).into(),
         rsip::headers::Expires::from(expires_s).into(),
+        rsip::headers::UserAgent::from("Homeward probe").into(),
+        rsip::headers::Supported::from("replaces, outbound, gruu, path").into(),
+        rsip::headers::Allow::from(PHONE_ALLOW).into(),
         rsip::headers::ContentLength::from(0u32).into(),
     ];
     let uri = Uri {

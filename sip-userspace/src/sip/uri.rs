@@ -202,7 +202,8 @@ pub fn unescape(text: &[u8], which: impl Fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-fn hex(digit: u8) -> Option<u8> {
+/// The value of a hexadecimal digit.
+pub fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 

@@ -173,6 +173,9 @@ pub enum StoreError {
     /// No random bytes.
     #[error("no random bytes for the cluster's secrets: {0}")]
     Random(String),
+    /// Too many changes wait for the disk.
+    #[error("the store is busy, too many changes wait for the disk; try again")]
+    Busy,
     /// The store's thread has ended.
     #[error("the store is closed; restart the daemon")]
     Closed,

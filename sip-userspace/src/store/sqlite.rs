@@ -15,7 +15,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{AssignmentStore, Done, Record, StoreError, new_meta};
@@ -151,12 +151,16 @@ impl AssignmentStore for SqliteStore {
 
     fn submit(&self, proposal: Proposal, done: Done) {
         let request = Request::Commit(proposal, done);
-        let refused = match &self.requests {
-            Some(requests) => requests.send(request).err().map(|refused| refused.0),
-            None => Some(request),
+        // Never waits: the caller has datagrams to serve.
+        let sent = match &self.requests {
+            Some(requests) => requests.try_send(request),
+            None => Err(TrySendError::Disconnected(request)),
         };
-        if let Some(Request::Commit(_, done)) = refused {
-            done(Err(StoreError::Closed));
+        if let Err(refused) = sent {
+            let error = if refused.is_full() { StoreError::Busy } else { StoreError::Closed };
+            if let Request::Commit(_, done) = refused.into_inner() {
+                done(Err(error));
+            }
         }
     }
 

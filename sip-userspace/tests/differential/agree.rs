@@ -66,12 +66,7 @@ impl Bench {
     }
 
     /// The host's decision on the same bytes, step by step as the program takes them.
-    fn on_the_host(
-        &mut self,
-        bytes: &[u8],
-        frame: &Frame,
-        now_s: u64,
-    ) -> Result<Vec<u8>, Refusal> {
+    fn on_the_host(&mut self, bytes: &[u8], frame: &Frame, now_s: u64) -> Result<Vec<u8>, Refusal> {
         datagram(&Slice(bytes), &self.world.config)?;
         if !frame.payload.starts_with(b"REGI") {
             return Err(Refusal::NotRegister);
@@ -87,7 +82,11 @@ fn now_s() -> u64 {
 }
 
 /// One Via, the same AoR, and the right top Via in the answer, for every reader.
-fn same_reading(message: &[u8], payload: &[u8], source: SocketAddr) -> Result<Option<Skip>, String> {
+fn same_reading(
+    message: &[u8],
+    payload: &[u8],
+    source: SocketAddr,
+) -> Result<Option<Skip>, String> {
     let request = plain::read(message).map_err(|e| format!("plain reader: {e}"))?;
     if request.vias.len() != 1 {
         return Err(format!("plain reader: {} Via values", request.vias.len()));

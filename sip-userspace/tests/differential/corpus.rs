@@ -35,7 +35,8 @@ pub fn serve(world: &mut World, messages: &[Vec<u8>]) {
         let text = String::from_utf8_lossy(message);
         let start = text.split("\r\n").next().unwrap_or_default().to_lowercase();
         let to = text.lines().find(|line| line.starts_with("To:") || line.starts_with("t:"));
-        let hosts = [start.split("sip:").nth(1), to.and_then(|to| to.rsplit_once('@')).map(|p| p.1)];
+        let hosts =
+            [start.split("sip:").nth(1), to.and_then(|to| to.rsplit_once('@')).map(|p| p.1)];
         for host in hosts.into_iter().flatten() {
             let host: String = host
                 .to_lowercase()

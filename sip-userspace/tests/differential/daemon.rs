@@ -59,21 +59,20 @@ impl Daemon {
         now_s: u64,
     ) -> Result<Option<Vec<u8>>, String> {
         let now = Now { mono: Duration::from_secs(now_s), unix_s: 1_800_000_000 + now_s };
-        let before = self.redirects();
+        let before = self.strict_redirects();
         self.out.clear();
         self.core.handle_datagram(now, &Datagram { source, local, payload }, &mut self.out);
+        let answer = match self.out.as_slice() {
+            _ if self.strict_redirects() == before => None,
+            [Output::Send { local: from, to, payload }] if (*from, *to) == (local, source) => {
+                Some(payload.clone())
+            }
+            other => return Err(format!("a redirect is one answer to the source: {other:?}")),
+        };
         if self.core.poll_timeout().is_some_and(|due| due <= now.mono) {
             self.core.handle_timeout(now, &mut self.out);
         }
-        if self.redirects() == before {
-            return Ok(None);
-        }
-        match self.out.as_slice() {
-            [Output::Send { local: from, to, payload }] if (*from, *to) == (local, source) => {
-                Ok(Some(payload.clone()))
-            }
-            other => Err(format!("a redirect is one answer to the source: {other:?}")),
-        }
+        Ok(answer)
     }
 
     /// What the last datagram taught about a client, as the words for the kernel's map (I7).
@@ -85,7 +84,7 @@ impl Daemon {
         learned.map(|key| (key, self.core.table().override_word(&key))).collect()
     }
 
-    fn redirects(&self) -> u64 {
+    fn strict_redirects(&self) -> u64 {
         self.core.counters().redirects_strict
     }
 }
@@ -108,9 +107,14 @@ fn table(world: &World) -> Table {
     };
     let mut changes = vec![
         Change::Server { index: 0, server: server("home-a", SERVER) },
-        Change::Server { index: HOME_B, server: server("home-b", "198.51.100.20:5060".parse().unwrap()) },
+        Change::Server {
+            index: HOME_B,
+            server: server("home-b", "198.51.100.20:5060".parse().unwrap()),
+        },
     ];
-    changes.extend((0..world.slots.len() as u32).map(|slot| Change::Place { slot, server: Some(HOME_B) }));
+    changes.extend(
+        (0..world.slots.len() as u32).map(|slot| Change::Place { slot, server: Some(HOME_B) }),
+    );
     let revision = table.revision().next();
     let (by, why) = ("test".to_owned(), "test".to_owned());
     table.apply(&Commit { revision, at_ms: 1, by, why, changes }).unwrap();

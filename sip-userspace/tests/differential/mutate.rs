@@ -32,10 +32,50 @@ const SMUGGLED: &[&[u8]] = &[
 
 /// Pieces that mean something somewhere.
 const PIECES: &[&[u8]] = &[
-    b",", b";", b"\"", b"\\", b"<", b">", b"(", b")", b":", b"=", b"?", b"@", b"%", b"[", b"]",
-    b" ", b"\t", b"\r", b"\n", b"\r\n", b"\r\n ", b"\0", b"\x1a", b"\x1d", b"\x0b", b"\x7f", b"\x80",
-    b"\xc3\xbc", b"\xff", b"\\\"", b"\",\"", b";rport", b";branch=z9hG4bKn", b";received=203.0.113.9",
-    b"Via:", b"v:", b"\r\nv: x\r\n", b"\r\n\r\n", b"sip:", b"SIP/2.0/UDP ", b"a, b", b"`", b"/", b"!",
+    b",",
+    b";",
+    b"\"",
+    b"\\",
+    b"<",
+    b">",
+    b"(",
+    b")",
+    b":",
+    b"=",
+    b"?",
+    b"@",
+    b"%",
+    b"[",
+    b"]",
+    b" ",
+    b"\t",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n ",
+    b"\0",
+    b"\x1a",
+    b"\x1d",
+    b"\x0b",
+    b"\x7f",
+    b"\x80",
+    b"\xc3\xbc",
+    b"\xff",
+    b"\\\"",
+    b"\",\"",
+    b";rport",
+    b";branch=z9hG4bKn",
+    b";received=203.0.113.9",
+    b"Via:",
+    b"v:",
+    b"\r\nv: x\r\n",
+    b"\r\n\r\n",
+    b"sip:",
+    b"SIP/2.0/UDP ",
+    b"a, b",
+    b"`",
+    b"/",
+    b"!",
 ];
 
 /// A place in a message.
@@ -77,24 +117,32 @@ pub fn mutate(rng: &mut Rng, message: Vec<u8>, other: &[u8]) -> Vec<u8> {
             let end = (at + 1 + rng.below(12)).min(message.len());
             message.drain(at..end);
         }
-        4 => message = edit_lines(rng, &message, |rng, lines| {
-            let line = lines[rng.below(lines.len())].clone();
-            let at = 1 + rng.below(lines.len());
-            lines.insert(at, line);
-        }),
-        5 => message = edit_lines(rng, &message, |rng, lines| {
-            let at = rng.below(lines.len());
-            lines.remove(at);
-        }),
-        6 => message = edit_lines(rng, &message, |rng, lines| {
-            let (a, b) = (rng.below(lines.len()), rng.below(lines.len()));
-            lines.swap(a, b);
-        }),
-        7 | 8 => message = edit_lines(rng, &message, |rng, lines| {
-            let at = 1 + rng.below(lines.len());
-            let line = [rng.pick(SMUGGLED), b"\r\n".as_slice()].concat();
-            lines.insert(at, line);
-        }),
+        4 => {
+            message = edit_lines(rng, &message, |rng, lines| {
+                let line = lines[rng.below(lines.len())].clone();
+                let at = 1 + rng.below(lines.len());
+                lines.insert(at, line);
+            })
+        }
+        5 => {
+            message = edit_lines(rng, &message, |rng, lines| {
+                let at = rng.below(lines.len());
+                lines.remove(at);
+            })
+        }
+        6 => {
+            message = edit_lines(rng, &message, |rng, lines| {
+                let (a, b) = (rng.below(lines.len()), rng.below(lines.len()));
+                lines.swap(a, b);
+            })
+        }
+        7 | 8 => {
+            message = edit_lines(rng, &message, |rng, lines| {
+                let at = 1 + rng.below(lines.len());
+                let line = [rng.pick(SMUGGLED), b"\r\n".as_slice()].concat();
+                lines.insert(at, line);
+            })
+        }
         9 => {
             // The head of one and the tail of another, cut anywhere or at a line.
             let (a, b) = (place(rng, &message), place(rng, other));
@@ -144,11 +192,13 @@ fn edit_lines(
 
 /// Blanks around a colon, a comma or a semicolon, or the end of a line.
 fn fold_or_pad(rng: &mut Rng, message: &[u8]) -> Vec<u8> {
-    let signs: Vec<usize> = (0..message.len()).filter(|at| b":,;\r=<>".contains(&message[*at])).collect();
+    let signs: Vec<usize> =
+        (0..message.len()).filter(|at| b":,;\r=<>".contains(&message[*at])).collect();
     if signs.is_empty() {
         return message.to_vec();
     }
     let at = signs[rng.below(signs.len())] + rng.below(2);
-    let blanks: &[u8] = rng.pick(&[b" ".as_slice(), b"\t", b"  \t ", b"\r\n ", b"                    "]);
+    let blanks: &[u8] =
+        rng.pick(&[b" ".as_slice(), b"\t", b"  \t ", b"\r\n ", b"                    "]);
     [&message[..at], blanks, &message[at..]].concat()
 }

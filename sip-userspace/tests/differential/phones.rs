@@ -62,16 +62,28 @@ pub fn make(rng: &mut Rng) -> Made {
         format!("{}{}", style.name(rng, "Call-ID", "i"), call_id(rng)),
         format!("{}{}", style.name(rng, "CSeq", "CSeq"), cseq(rng, calm)),
         format!("{}{}", style.name(rng, "Contact", "m"), contact(rng, calm, &user)),
-        format!("{}Phone/{}.{}", style.name(rng, "User-Agent", "User-Agent"), rng.below(9), rng.below(99)),
+        format!(
+            "{}Phone/{}.{}",
+            style.name(rng, "User-Agent", "User-Agent"),
+            rng.below(9),
+            rng.below(99)
+        ),
     ];
     if rng.percent(80) {
-        lines.push(format!("{}{}", style.name(rng, "Max-Forwards", "Max-Forwards"), rng.pick(&["70", "69", "70", "0", "255", "16"])));
+        lines.push(format!(
+            "{}{}",
+            style.name(rng, "Max-Forwards", "Max-Forwards"),
+            rng.pick(&["70", "69", "70", "0", "255", "16"])
+        ));
     }
     for (chance, line) in [
         (50, "Allow: INVITE, ACK, CANCEL, BYE, NOTIFY, REFER, MESSAGE, OPTIONS, INFO, SUBSCRIBE"),
         (40, "Expires: 3600"),
         (30, "Supported: path, gruu, outbound, replaces"),
-        (20, "Authorization: Digest username=\"u\", realm=\"r, Via: x\", nonce=\"a\\\"b\", uri=\"sip:example.com\", response=\"0\""),
+        (
+            20,
+            "Authorization: Digest username=\"u\", realm=\"r, Via: x\", nonce=\"a\\\"b\", uri=\"sip:example.com\", response=\"0\"",
+        ),
         (10, "X-Via: SIP/2.0/UDP 203.0.113.1, v: b"),
         (10, "Subject: Via: SIP/2.0/UDP 203.0.113.1;branch=z9hG4bKx"),
         (10, "k: timer"),
@@ -125,7 +137,10 @@ fn source(rng: &mut Rng) -> SocketAddr {
     if rng.percent(80) {
         SocketAddr::from(([198, 16 | a & 3, b, c], port))
     } else {
-        SocketAddr::from(([0x2001, 0xdb8, a.into(), b.into(), 0, 0, c.into(), rng.below(0x10000) as u16], port))
+        SocketAddr::from((
+            [0x2001, 0xdb8, a.into(), b.into(), 0, 0, c.into(), rng.below(0x10000) as u16],
+            port,
+        ))
     }
 }
 
@@ -238,7 +253,8 @@ fn display_name(rng: &mut Rng) -> &'static str {
 
 fn to(rng: &mut Rng, calm: bool, user: &str, domain: &str) -> String {
     let name = display_name(rng);
-    let parameters = rng.pick(&["", "", "", "", ";user=phone", ";transport=udp", ";x=y;z", ";x=a/b"]);
+    let parameters =
+        rng.pick(&["", "", "", "", ";user=phone", ";transport=udp", ";x=y;z", ";x=a/b"]);
     match case(rng, calm, 20) {
         0 => format!("sip:{user}@{domain}"),
         1 => format!("sip:{user}@{domain};tag=1"),
@@ -288,7 +304,11 @@ fn contact(rng: &mut Rng, calm: bool, user: &str) -> String {
     match rng.below(if calm { 6 } else { 7 }) {
         0 => "*".to_owned(),
         1 => format!("\"a, b\" <sip:{user}@10.0.0.7>;expires=60, <sip:b@10.0.0.8>"),
-        2 => format!("<sip:{user}@10.0.0.7:5062;line={}>;reg-id=1;+sip.instance=\"<urn:uuid:{}>\"", rng.token(8), rng.token(30)),
+        2 => format!(
+            "<sip:{user}@10.0.0.7:5062;line={}>;reg-id=1;+sip.instance=\"<urn:uuid:{}>\"",
+            rng.token(8),
+            rng.token(30)
+        ),
         6 => format!("<sip:{user}@10.0.0.7?x=y>"),
         _ => format!("<sip:{user}@10.0.0.7:5060;ob>;expires=600"),
     }

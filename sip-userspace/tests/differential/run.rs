@@ -85,7 +85,8 @@ impl Drop for Replay {
 
 #[test]
 fn kernel_host_and_a_third_parser_agree() {
-    let (seed, count) = (number("HOMEWARD_SEED", SEED_DEFAULT), number("HOMEWARD_MUTANTS", MUTANTS_DEFAULT));
+    let (seed, count) =
+        (number("HOMEWARD_SEED", SEED_DEFAULT), number("HOMEWARD_MUTANTS", MUTANTS_DEFAULT));
     let corpus = corpus::messages();
     let mut world = World::default();
     corpus::serve(&mut world, &corpus);
@@ -110,7 +111,9 @@ fn kernel_host_and_a_third_parser_agree() {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{count} mutants in {seconds:.1} s: {answered} answered, {many} with more than one Via");
+    println!(
+        "{count} mutants in {seconds:.1} s: {answered} answered, {many} with more than one Via"
+    );
     println!("not put to the third parser: {skipped:?}");
     println!("refused: {refused:?}");
     if count >= 1_000 {

@@ -4,6 +4,7 @@
 //! Where it is stricter or weaker than RFC 3261, [`Skip`] names the class and the rule by which a
 //! message belongs to it. A skipped message is still read by the plain reader.
 
+use crate::plain;
 use bytes::Bytes;
 use ezk_sip_types::{
     Name,
@@ -14,8 +15,10 @@ use ezk_sip_types::{
     msg::{Line, PullParser},
     uri::SipUriUserPart,
 };
-use crate::plain;
-use std::{cell::RefCell, net::{Ipv4Addr, Ipv6Addr}};
+use std::{
+    cell::RefCell,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 /// What it finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +81,8 @@ pub fn skip(lines: &[(String, Vec<u8>, Vec<u8>)]) -> Option<Skip> {
     let via = lines.iter().find(|(name, ..)| name == "via")?;
     let (host, _) = plain::sent_by(&via.2).ok()?;
     let is_name = |host: &str| {
-        let label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
+        let label =
+            |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
         let host = host.strip_suffix('.').unwrap_or(host);
         // A name's last label begins with a letter (RFC 3261 25.1, toplabel).
         let top = host.rsplit('.').next().is_some_and(|top| top.starts_with(char::is_alphabetic));

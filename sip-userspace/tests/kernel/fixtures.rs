@@ -41,7 +41,8 @@ fn every_message_case(source: SocketAddr) {
     let mut loaded = Loaded::new(&World::default());
     let mut wrong = Vec::new();
     for case in cases::all() {
-        let frame = if source.is_ipv4() { Frame::new(&case.message) } else { Frame::new6(&case.message) };
+        let frame =
+            if source.is_ipv4() { Frame::new(&case.message) } else { Frame::new6(&case.message) };
         if let Err(reason) = run(&mut loaded, &case, &frame) {
             wrong.push(format!("{}: {reason}", case.name));
         }

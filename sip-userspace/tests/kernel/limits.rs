@@ -7,7 +7,7 @@ use crate::{
     world::{PHONE, PHONE6, World},
 };
 use sip_common::{
-    abi::{CONFIG_PASS_ALL, CONFIG_SOURCES, SOURCE_EDGE, SOURCE_EXEMPT},
+    abi::{CONFIG_PASS_ALL, CONFIG_SOURCES, SOURCE_EDGE, SOURCE_EXEMPT, SOURCE_SERVER},
     verdict::Refusal,
 };
 use std::{net::SocketAddr, time::Duration};
@@ -50,7 +50,8 @@ fn an_option_for_the_daemon_passes_everything() {
 fn nothing_is_answered_when_the_lease_is_over() {
     let mut loaded = Loaded::new(&World::default());
     let frame = Frame::new(BASE.as_bytes()).bytes();
-    let now = Duration::from(nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap());
+    let now =
+        Duration::from(nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap());
     loaded.set_lease(now + Duration::from_secs(30));
     assert!(answered(&loaded.run(&frame)));
     for over in [now.saturating_sub(Duration::from_secs(1)), Duration::ZERO] {
@@ -112,6 +113,21 @@ fn exempt_and_edge_sources_have_no_rate_limit() {
 }
 
 #[test]
+fn a_server_of_the_table_is_passed_where_a_client_is_dropped() {
+    let mut world = World::default();
+    world.config.flags |= CONFIG_SOURCES;
+    world.config.rate_cost_ns = HOUR_NS;
+    world.config.rate_burst_ns = 0;
+    world.mark("198.51.100.20".parse().unwrap(), 32, SOURCE_SERVER);
+    let mut loaded = Loaded::new(&world);
+    let server = from("198.51.100.20:5060");
+    assert!(answered(&loaded.run(&server)));
+    for _ in 0..3 {
+        assert_eq!(loaded.run(&server), Done::Refused(Refusal::SourceServer));
+    }
+}
+
+#[test]
 fn a_rate_limit_of_zero_is_none() {
     let mut loaded = Loaded::new(&World::default());
     let frame = Frame::new(BASE.as_bytes()).bytes();
@@ -132,10 +148,12 @@ fn the_rate_is_what_is_configured() {
     while start.elapsed() < Duration::from_millis(600) {
         through += u64::from(answered(&loaded.run(&frame)));
     }
-    // 500 a second and 50 at once; the clock of the program has steps of some milliseconds.
+    // 500 a second and 50 at once, never more; the program's clock has steps of some milliseconds.
+    // Fewer where this process had to wait: what a source does not use, it loses.
     let seconds = start.elapsed().as_secs_f64();
-    let expected = 50.0 + 500.0 * seconds;
-    assert!((through as f64 - expected).abs() < 15.0, "{through} in {seconds} s, not {expected}");
+    let most = 50.0 + 500.0 * seconds + 15.0;
+    let through = through as f64;
+    assert!(through <= most && through > most / 2.0, "{through} in {seconds} s, at most {most}");
 }
 
 #[test]

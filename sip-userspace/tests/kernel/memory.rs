@@ -29,7 +29,8 @@ fn a_retransmission_gets_the_same_bytes() {
         assert_eq!(again, Done::Answered { frame: first.clone(), again: true });
     }
     // The same request without a checksum, and padded: the same payload.
-    let bare = Frame { checksum: Checksum::Zero, padding: vec![0; 6], ..Frame::new(BASE.as_bytes()) };
+    let bare =
+        Frame { checksum: Checksum::Zero, padding: vec![0; 6], ..Frame::new(BASE.as_bytes()) };
     let Done::Answered { frame: again, again: true } = loaded.run(&bare.bytes()) else {
         panic!("it is a retransmission")
     };
@@ -41,7 +42,9 @@ fn a_retransmission_gets_the_same_bytes() {
 
 #[test]
 fn another_request_of_a_redirected_client_is_passed() {
-    for flags in [None, Some(0), Some(Override::FOLLOWS), Some(Override::FOLLOWS | Override::BY_SLOT)] {
+    for flags in
+        [None, Some(0), Some(Override::FOLLOWS), Some(Override::FOLLOWS | Override::BY_SLOT)]
+    {
         let mut world = World::default();
         if let Some(flags) = flags {
             world.assign("alice@example.com", HOME_B, flags);

@@ -45,7 +45,7 @@ fn one_word_moves_a_slot_a_client_or_a_server() {
     let mut world = World::default();
     let mut loaded = Loaded::new(&world);
     let frame = Frame::new(BASE.as_bytes()).bytes();
-    let mut answers = |loaded: &mut Loaded, world: &World| {
+    let answers = |loaded: &mut Loaded, world: &World| {
         loaded.fill(world);
         match loaded.run(&frame) {
             Done::Answered { frame: got, .. } => {

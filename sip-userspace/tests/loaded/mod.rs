@@ -130,7 +130,10 @@ impl Loaded {
         if run.action == XDP_TX {
             self.remembers = true;
             let again = counted == [(COUNTER_REDIRECT, 1), (COUNTER_RETRANSMISSION, 1)];
-            assert!(again || counted == [(COUNTER_REDIRECT, 1)], "an answer counts once: {counted:?}");
+            assert!(
+                again || counted == [(COUNTER_REDIRECT, 1)],
+                "an answer counts once: {counted:?}"
+            );
             return Done::Answered { frame: run.frame, again };
         }
         assert_eq!(run.frame, frame, "a frame that is not answered is untouched");

@@ -37,7 +37,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
 }
 
 /// Builds the program of the benches.
-fn binary() -> Result<std::path::PathBuf> {
+pub(crate) fn binary() -> Result<std::path::PathBuf> {
     process::run(
         process::cargo()
             .args(["build", "--release", "--quiet", "-p", "benches"])
@@ -63,7 +63,7 @@ fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
 /// Whether the bench loads kernel programs: those that read files or only parse do not.
 fn needs_kernel(words: &[OsString]) -> bool {
     let help = words.iter().any(|word| word == "--help" || word == "-h");
-    !help && words.iter().any(|word| word == "redirect" || word == "program")
+    !help && words.iter().any(|word| word == "redirect" || word == "program" || word == "tune")
 }
 
 /// The command line as it was typed, for the report.

@@ -40,32 +40,14 @@ const NATIVE: [&str; 27] = [
     "virtio_net",
 ];
 /// The largest MTU that fits one 4 KiB page with its headroom; more needs a multi-buffer program.
-const MTU_ONE_PAGE: u32 = 3498;
+pub(crate) const MTU_ONE_PAGE: u32 = 3498;
 
 /// Everything about the interface `only`, or about all that are in use.
-pub(super) fn findings(only: Option<&str>) -> Vec<Finding> {
-    let mut ip = Command::new("ip");
-    ip.args(["-json", "-details", "link", "show"]);
-    let text = match process::capture(&mut ip) {
-        Ok(text) => text,
-        Err(error) => {
-            return vec![Finding::warn("interfaces", format!("{error:#}"), "install iproute2")];
-        }
+pub(crate) fn findings(only: Option<&str>) -> Vec<Finding> {
+    let chosen = match chosen(only) {
+        Ok(chosen) => chosen,
+        Err(finding) => return vec![finding],
     };
-    let links = match link::links(&text) {
-        Ok(links) => links,
-        Err(error) => {
-            return vec![Finding::warn(
-                "interfaces",
-                format!("`ip -json`: {error}"),
-                "update iproute2",
-            )];
-        }
-    };
-    let chosen: Vec<_> = links
-        .iter()
-        .filter(|link| only.map_or(link.carries_traffic(), |name| link.ifname == name))
-        .collect();
     match (chosen.is_empty(), only) {
         (true, Some(name)) => {
             vec![Finding::fail(name, "no such interface", "`ip link` lists those that there are")]
@@ -75,17 +57,32 @@ pub(super) fn findings(only: Option<&str>) -> Vec<Finding> {
             "none but the loopback is up",
             "the lab brings its own: `cargo xtask lab up`",
         )],
-        _ => chosen.into_iter().flat_map(one).collect(),
+        _ => chosen.iter().flat_map(one).collect(),
     }
+}
+
+/// The interface `only`, or all that are in use; or why that can't be told.
+pub(crate) fn chosen(only: Option<&str>) -> Result<Vec<Link>, Finding> {
+    let mut ip = Command::new("ip");
+    ip.args(["-json", "-details", "link", "show"]);
+    let text = process::capture(&mut ip)
+        .map_err(|error| Finding::warn("interfaces", format!("{error:#}"), "install iproute2"))?;
+    let mut links = link::links(&text).map_err(|error| {
+        Finding::warn("interfaces", format!("`ip -json`: {error}"), "update iproute2")
+    })?;
+    links.retain(|link| only.map_or(link.carries_traffic(), |name| link.ifname == name));
+    Ok(links)
+}
+
+/// What `ethtool` says about an interface when asked with this flag; nothing if it can't tell.
+pub(crate) fn ethtool(flag: &str, name: &str) -> String {
+    process::capture(Command::new("ethtool").args([flag, name])).unwrap_or_default()
 }
 
 /// Everything about one interface.
 fn one(link: &Link) -> Vec<Finding> {
     let name = &link.ifname;
-    let ethtool = |what: &str| {
-        process::capture(Command::new("ethtool").args([what, name])).unwrap_or_default()
-    };
-    let (about, features, channels) = (ethtool("-i"), ethtool("-k"), ethtool("-l"));
+    let [about, features, channels] = ["-i", "-k", "-l"].map(|flag| ethtool(flag, name));
     let driver = link::driver(&about);
     let mut findings = vec![native(name, driver), mtu(name, link.mtu), queues(name, &channels)];
     findings.extend(offloads(name, driver, &features));

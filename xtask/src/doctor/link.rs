@@ -6,62 +6,62 @@ use serde::Deserialize;
 
 /// A link in `ip -json -details link show`.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Its name.
-    pub(super) ifname: String,
+    pub(crate) ifname: String,
     /// The largest packet, bytes.
-    pub(super) mtu: u32,
+    pub(crate) mtu: u32,
     /// `ether`, `loopback`, ...
-    pub(super) link_type: String,
+    pub(crate) link_type: String,
     /// `UP`, `BROADCAST`, ...
     #[serde(default)]
-    pub(super) flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
     /// The XDP program, if one is attached.
-    pub(super) xdp: Option<Xdp>,
+    pub(crate) xdp: Option<Xdp>,
 }
 
 impl Link {
     /// Whether it is an Ethernet interface in use.
-    pub(super) fn carries_traffic(&self) -> bool {
+    pub(crate) fn carries_traffic(&self) -> bool {
         self.link_type == "ether" && self.flags.iter().any(|flag| flag == "UP")
     }
 }
 
 /// The `xdp` part of a link.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Xdp {
+pub(crate) struct Xdp {
     /// The program (absent if several are attached).
-    pub(super) prog: Option<Program>,
+    pub(crate) prog: Option<Program>,
 }
 
 /// An attached program.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Program {
+pub(crate) struct Program {
     /// The kernel's number of it.
-    pub(super) id: u32,
+    pub(crate) id: u32,
     /// Its name, if it has one.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// The links in the JSON output of `ip`.
-pub(super) fn links(json: &str) -> Result<Vec<Link>, serde_json::Error> {
+pub(crate) fn links(json: &str) -> Result<Vec<Link>, serde_json::Error> {
     serde_json::from_str(json)
 }
 
 /// The driver in `ethtool -i`.
-pub(super) fn driver(text: &str) -> Option<&str> {
+pub(crate) fn driver(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("driver:")).map(str::trim)
 }
 
 /// Whether `feature` is on in `ethtool -k`; none if it isn't listed.
-pub(super) fn feature(text: &str, feature: &str) -> Option<bool> {
+pub(crate) fn feature(text: &str, feature: &str) -> Option<bool> {
     let rest =
         text.lines().find_map(|line| line.trim().strip_prefix(feature)?.strip_prefix(':'))?;
     Some(rest.trim_start().starts_with("on"))
 }
 
 /// The receive queues in use, by `ethtool -l`: RX and Combined of the current settings.
-pub(super) fn receive_queues(text: &str) -> Option<u32> {
+pub(crate) fn receive_queues(text: &str) -> Option<u32> {
     let (_, current) = text.split_once("Current hardware settings")?;
     let count = |name: &str| {
         let line = current.lines().find_map(|line| line.strip_prefix(name));

@@ -5,8 +5,8 @@
 
 mod finding;
 mod host;
-mod interface;
-mod link;
+pub(crate) mod interface;
+pub(crate) mod link;
 
 use std::process::ExitCode;
 

@@ -61,7 +61,11 @@ fn a_bad_configuration_ends_with_code_2_and_one_line() {
         assert_ne!(wrong, good, "{from}");
         assert_ends(&run(&lab, &wrong, &[]), 2, &words);
     }
-    assert_ends(&run(&lab, &good, &["--set", "sources.rate=many"]), 2, &["sources.rate", "many"]);
+    assert_ends(
+        &run(&lab, &good, &["--set", "sources.rate=many"]),
+        2,
+        &["sources.rate", "whole number"],
+    );
     let host = lab.host(A);
     assert!(!host.dir().join("state").exists(), "nothing was changed");
     let mut command = host.command(daemon());

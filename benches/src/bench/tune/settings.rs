@@ -42,16 +42,21 @@ impl Change {
 /// What is worth trying on a host with so many processors; the first few are the ones that matter.
 pub fn changes(processors: usize, quick: bool) -> Vec<Change> {
     let free = processors.saturating_sub(1).clamp(1, 64) as u64;
+    let threads =
+        |count| Change::new("receive.threads", count, "several processors read from the sockets");
     let mut changes = vec![
-        Change::new("receive.threads", free.clamp(2, 4), "several processors read from the sockets"),
         Change::new("receive.queue", 64, "what waits too long is shed, so the rest is in time"),
         Change::new("receive.batch", 256, "fewer system calls when many datagrams wait"),
     ];
+    // One processor alone can't show what a second thread is good for.
+    if !quick || free > 1 {
+        changes.push(threads(free.clamp(2, 4)));
+    }
     if quick {
         return changes;
     }
     if free > 4 {
-        changes.push(Change::new("receive.threads", free, "a thread for each processor"));
+        changes.push(threads(free));
     }
     changes.push(Change::new("receive.queue", 16, "the same, sooner"));
     changes.push(Change::new("receive.batch", 16, "the first datagrams of many wait less"));
@@ -122,15 +127,17 @@ mod tests {
             }
         }
         assert!(changes(2, true).len() < changes(2, false).len());
-        assert!(!changes(2, false).iter().any(|change| change.name == "sources.rate" && change.takes));
+        assert!(
+            !changes(2, false).iter().any(|change| change.name == "sources.rate" && change.takes)
+        );
     }
 
     #[test]
     fn a_fragment_is_a_configuration_that_the_daemon_reads() {
         let all = changes(2, false);
-        let (queue, batch) = (all[1], all[2]);
+        let (queue, batch, threads) = (all[0], all[1], all[2]);
         let taken = [(batch, "faster".to_owned()), (queue, "sooner".to_owned())];
-        let text = fragment(&taken, &[(all[0], "no difference".into())], &["2 processors".into()]);
+        let text = fragment(&taken, &[(threads, "no difference".into())], &["2 processors".into()]);
         assert!(text.ends_with("# receive.threads = 2: no difference\n"), "{text}");
         let tables: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
@@ -138,8 +145,8 @@ mod tests {
             ["", "[receive]", "batch = 256 # default 64", "queue = 64 # default 1024", ""]
         );
         let whole = format!(
-            "[node]\nname = \"a\"\n[sip]\nlisten = [\"192.0.2.1:5060\"]\ndomains = [\"example.com\"]\n\
-             [xdp]\nmode = \"off\"\n{text}"
+            "[node]\nname = \"a\"\n[sip]\nlisten = [\"192.0.2.1:5060\"]\n\
+             domains = [\"example.com\"]\n[xdp]\nmode = \"off\"\n{text}"
         );
         assert_eq!(parse(&whole).receive.queue, 64);
     }
@@ -150,7 +157,8 @@ mod tests {
                     domains = [\"example.com\"]\n[xdp]\nmode = \"off\"\n";
         let receive = parse(text).receive;
         let have = [receive.threads, receive.batch, receive.queue, receive.buffer_bytes];
-        let said: Vec<_> = DEFAULTS.iter().filter(|row| row.0 == "receive").map(|row| row.2).collect();
+        let said: Vec<_> =
+            DEFAULTS.iter().filter(|row| row.0 == "receive").map(|row| row.2).collect();
         assert_eq!(have.map(|value| value as u64).to_vec(), said);
     }
 

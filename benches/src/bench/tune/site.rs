@@ -1,12 +1,10 @@
 //! A daemon with settings of its own on a host of its own, and what a load makes of it.
 //!
-//! The table holds two servers of equal weight: this host and one elsewhere. So the kernel
-//! redirects one half of the clients and passes the other to the daemon, which registers them;
-//! which client belongs to which half is known exactly. Every daemon gets a copy of one table.
+//! The kernel redirects one half of the load and passes the other to the daemon, which registers
+//! it; [`Table`] knows which request is whose. Deliberately absent: what a good outcome is.
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -14,27 +12,22 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
-use homeward::{
-    core::table::{Change as Commit, ContactHost, Home, Proposal, SLOTS_DEFAULT, Server, State},
-    store::{AssignmentStore as _, SqliteStore},
-};
 use nix::sched::CpuSet;
 
-use super::settings::{self, Change};
+use super::{
+    clients::{CLIENTS, HOST, Table},
+    settings::{self, Change},
+};
 use crate::{
     generator::Generator,
     interrupt,
     kernel::Kernel,
     lab::{Lab, PORT, Pair, SERVER_INTERFACE},
-    layout::{ANSWER_BRANCH_AT, BRANCH, CLIENT, DOMAIN, PAYLOAD, VIA, request},
+    layout::{ANSWER_BRANCH_AT, BRANCH, DOMAIN, PAYLOAD, VIA},
     load::Order,
     system::{self, System},
 };
 
-/// Clients of the load.
-pub const CLIENTS: u64 = 10_000;
-/// What a daemon calls itself.
-const HOST: &str = "here";
 /// The first line of the daemon's answer.
 const OK: &str = "SIP/2.0 200 OK\r\n";
 /// Where the branch stands in it.
@@ -43,13 +36,6 @@ const OK_BRANCH_AT: usize = PAYLOAD + OK.len() + VIA.len() - BRANCH.len();
 const IN_TIME: Duration = Duration::from_millis(500);
 /// What an overloaded daemon still holds is waited for so long.
 const DRAIN: Duration = Duration::from_secs(4);
-
-/// Which clients have their home here.
-#[derive(Clone, Debug)]
-pub struct Table {
-    path: PathBuf,
-    here: Vec<bool>,
-}
 
 /// Which answers are timed; both are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +53,8 @@ pub struct Trial {
     pub passed: (u64, u64),
     /// Requests for the kernel, and how many of them were answered.
     pub redirects: (u64, u64),
+    /// How long requests were sent.
+    pub elapsed: Duration,
     /// From due to answered, of the answers that were to be timed, ns.
     pub latency: Histogram<u64>,
 }
@@ -75,69 +63,6 @@ pub struct Trial {
 pub struct Site {
     system: System,
     socket: PathBuf,
-}
-
-impl Table {
-    /// Makes the table in a folder.
-    ///
-    /// # Errors
-    /// When the store can't be made.
-    pub fn make(folder: &Path) -> Result<Self> {
-        let path = folder.join("table.db");
-        let store = SqliteStore::create(&path, SLOTS_DEFAULT)?;
-        let server = |name: &str, last| Server {
-            name: name.into(),
-            address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), PORT)),
-            contact: ContactHost { host: format!("{name}.{DOMAIN}"), port: PORT },
-            weight: 100,
-            state: State::Up,
-            standby: None,
-        };
-        let changes = [(1, HOST), (2, "home-1")].map(|(index, name)| Commit::Server {
-            index,
-            server: server(name, index as u8),
-        });
-        store.commit(Proposal {
-            base: store.load(HOST)?.revision(),
-            by: "homeward-bench".into(),
-            why: "tune".into(),
-            changes: changes.into(),
-        })?;
-        let table = store.load(HOST)?;
-        let is_here = |client| {
-            let aor = format!("{CLIENT}{client:08x}@{DOMAIN}");
-            table.home(&table.key(&aor)) == Home::Here
-        };
-        let here = (0..CLIENTS).map(is_here).collect();
-        Ok(Self { path, here })
-    }
-
-    /// Puts a copy into another folder, with what the store keeps beside it.
-    fn copy(&self, folder: &Path) -> Result<()> {
-        for suffix in ["", "-wal"] {
-            let mut name = self.path.clone().into_os_string();
-            name.push(suffix);
-            let to = folder.join(format!("table.db{suffix}"));
-            if Path::new(&name).is_file() {
-                fs::copy(&name, &to).with_context(|| format!("cannot write {}", to.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How many of the requests with these numbers are the daemon's.
-    fn passed(&self, first: u64, count: u64) -> u64 {
-        let is_here = |number: &u64| {
-            let client = request(*number, CLIENTS).client as usize;
-            self.here.get(client).copied().unwrap_or_default()
-        };
-        (first..first + count).filter(is_here).count() as u64
-    }
-
-    /// The share of clients whose home is here.
-    pub fn share(&self) -> f64 {
-        self.here.iter().filter(|here| **here).count() as f64 / CLIENTS as f64
-    }
 }
 
 impl Trial {
@@ -151,12 +76,17 @@ impl Trial {
         share(self.redirects)
     }
 
-    /// Share of the daemon's requests that were answered before their clients repeat them.
+    /// Requests for the daemon, a second.
+    pub fn sent(&self) -> f64 {
+        self.passed.0 as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// The daemon's answers that came before their clients repeat the request, a second.
     pub fn in_time(&self) -> f64 {
         if self.latency.is_empty() {
             return 0.0;
         }
-        self.answered() * self.latency.quantile_below(IN_TIME.as_nanos() as u64)
+        self.sent() * self.answered() * self.latency.quantile_below(IN_TIME.as_nanos() as u64)
     }
 
     /// A quantile of the latency, us.
@@ -260,6 +190,7 @@ impl Site {
         Ok(Trial {
             passed: (passed, outcome.answers.oks),
             redirects: (outcome.sent - passed, outcome.answers.redirects),
+            elapsed: outcome.elapsed,
             latency: outcome.latency,
         })
     }
@@ -311,29 +242,11 @@ mod tests {
         let mut latency = histogram().unwrap();
         latency.record_n(1_000_000, 75).unwrap();
         latency.record_n(900_000_000, 25).unwrap();
-        let trial = Trial { passed: (200, 100), redirects: (100, 100), latency };
-        assert_eq!(trial.answered(), 0.5);
-        assert!((trial.in_time() - 0.375).abs() < 1e-9);
-        assert_eq!(trial.redirected(), 1.0);
-        let none = Trial { passed: (10, 0), redirects: (0, 0), latency: histogram().unwrap() };
+        let elapsed = Duration::from_secs(2);
+        let trial = Trial { passed: (200, 100), redirects: (100, 100), elapsed, latency };
+        assert_eq!((trial.answered(), trial.sent(), trial.redirected()), (0.5, 100.0, 1.0));
+        assert!((trial.in_time() - 37.5).abs() < 1e-9);
+        let none = Trial { passed: (10, 0), latency: histogram().unwrap(), ..trial };
         assert_eq!((none.answered(), none.in_time()), (0.0, 0.0));
-    }
-
-    #[test]
-    fn half_of_the_clients_are_here_and_a_copy_says_the_same() {
-        let folder = std::env::temp_dir().join(format!("homeward-tune-{}", std::process::id()));
-        let copy = folder.join("copy");
-        fs::create_dir_all(&copy).unwrap();
-        let table = Table::make(&folder).unwrap();
-        table.copy(&copy).unwrap();
-        let store = SqliteStore::open_or_create(&copy.join("table.db"), SLOTS_DEFAULT).unwrap();
-        let again = store.load(HOST).unwrap();
-        drop(store);
-        fs::remove_dir_all(&folder).unwrap();
-        assert!((0.45..0.55).contains(&table.share()), "{}", table.share());
-        let zero = again.key(&format!("{CLIENT}{:08x}@{DOMAIN}", 0));
-        assert_eq!(again.home(&zero) == Home::Here, table.here[0]);
-        let passed = table.passed(1, 100_000) as f64 / 100_000.0;
-        assert!((passed - table.share()).abs() < 0.01, "{passed}");
     }
 }

@@ -6,8 +6,10 @@ use crate::{
     sip::message::Message,
 };
 
-const FIELDS: &str =
-    "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nCall-ID: x\r\n";
+const FIELDS: &str = "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nCall-ID: x\r\n\
+                      User-Agent: any phone has header fields that leave room for a redirect, whose \
+                      length must not be above that of its request, however many homes it names\r\n\
+                      Supported: replaces, outbound, gruu, path\r\n";
 
 fn reason(method: &str, uri: &str, to: &str, more: &str, home: Option<u16>) -> (String, u16) {
     let text =

@@ -59,6 +59,16 @@ impl Outbound {
         Self { start_line: message.start_line.into(), rest: rest.into_boxed_slice() }
     }
 
+    /// Bytes that it holds.
+    pub const fn len(&self) -> usize {
+        self.start_line.len().saturating_add(self.rest.len())
+    }
+
+    /// Whether it holds nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The datagram with our Via on top.
     pub fn with_via(&self, sent_by: SocketAddr, branch: &str) -> Vec<u8> {
         let via = format!("Via: SIP/2.0/UDP {sent_by};branch={branch}\r\n");

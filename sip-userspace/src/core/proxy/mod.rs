@@ -4,7 +4,8 @@
 //! One [`Forward`] for each server transaction that is being proxied, with a client transaction
 //! to the home and, if that says 503 or nothing for a while, another to its standby. The first
 //! final answer but a 503 wins. Without any answer there is none: no 408 to a non-INVITE (4320).
-//! Invariants: every client transaction stands in the heap exactly once; a response reaches only
+//! Invariants: every client transaction stands in the heap exactly once; what is held is bounded by
+//! number and by bytes; a response reaches only
 //! the transaction whose branch it carries, and goes only where the request came from.
 //! Deliberately absent: forking, Path, Record-Route, forwarding of responses without state.
 
@@ -40,6 +41,8 @@ use crate::sip::{
 
 /// Requests that are being proxied at a time; each takes about three times its length.
 pub const FORWARDS_MAX: usize = 65_536;
+/// Bytes of all datagrams that are held for them.
+pub const BYTES_MAX: usize = 1 << 28;
 
 /// What became of a proxied request, or what is to be sent for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +111,12 @@ struct Forward {
     second_best: Option<Vec<u8>>,
 }
 
+impl Forward {
+    fn bytes(&self) -> usize {
+        self.outbound.len().saturating_add(self.second_best.as_ref().map_or(0, Vec::len))
+    }
+}
+
 /// A client transaction.
 #[derive(Debug)]
 struct Branch {
@@ -134,6 +143,9 @@ pub struct Proxy {
     branches: HashMap<u64, Branch, BuildHasherDefault<KeyHasher>>,
     due: BinaryHeap<Reverse<(Duration, u64)>>,
     serial: u64,
+    /// Bytes of the datagrams in `forwards` and `branches`.
+    bytes: usize,
+    bytes_max: usize,
     secret: Key,
     timers: Timers,
     patience: Duration,
@@ -147,6 +159,8 @@ impl Proxy {
             branches: HashMap::default(),
             due: BinaryHeap::new(),
             serial: 0,
+            bytes: 0,
+            bytes_max: BYTES_MAX,
             secret,
             timers,
             patience,
@@ -155,12 +169,19 @@ impl Proxy {
 
     /// Whether there is room for another request.
     pub fn has_room(&self) -> bool {
-        self.forwards.len() < FORWARDS_MAX && self.branches.len() < FORWARDS_MAX.saturating_mul(4)
+        self.forwards.len() < FORWARDS_MAX
+            && self.branches.len() < FORWARDS_MAX.saturating_mul(4)
+            && self.bytes < self.bytes_max
     }
 
     /// Requests that are being proxied.
     pub fn len(&self) -> usize {
         self.forwards.len()
+    }
+
+    /// Bytes of the datagrams that are held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing is being proxied.
@@ -184,6 +205,7 @@ impl Proxy {
     ) -> Event {
         let Route { local, home, standby } = route;
         let forward = Forward { outbound, digest, local, standby, open: 0, second_best: None };
+        self.bytes = self.bytes.saturating_add(forward.bytes());
         self.forwards.insert(upstream, forward);
         self.send(upstream, home, Kind::First, now)
     }
@@ -212,6 +234,7 @@ impl Proxy {
         let branch =
             Branch { machine, upstream, local, to, payload: payload.as_slice().into(), patience };
         self.due.push(Reverse((branch.deadline(), id)));
+        self.bytes = self.bytes.saturating_add(branch.payload.len());
         self.branches.insert(id, branch);
         Event::Send { local, to, payload, kind }
     }
@@ -234,11 +257,22 @@ impl Proxy {
         if forward.open > 0 {
             return None;
         }
-        let forward = self.forwards.remove(&upstream)?;
+        let forward = self.remove_forward(upstream)?;
         Some(match forward.second_best {
             Some(payload) => Event::Answer { upstream, payload },
             None => Event::TimedOut { upstream },
         })
+    }
+
+    fn remove_forward(&mut self, upstream: TransactionKey) -> Option<Forward> {
+        let forward = self.forwards.remove(&upstream)?;
+        self.bytes = self.bytes.saturating_sub(forward.bytes());
+        Some(forward)
+    }
+
+    fn remove_branch(&mut self, id: u64) {
+        let bytes = self.branches.remove(&id).map_or(0, |branch| branch.payload.len());
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// Does what is due at `now`.
@@ -260,12 +294,12 @@ impl Proxy {
                     out.push(Event::Send { local, to, payload: branch.payload.to_vec(), kind });
                 }
                 Due::TimedOut => {
-                    self.branches.remove(&id);
+                    self.remove_branch(id);
                     out.extend(self.closed(upstream, now));
                     continue;
                 }
                 Due::Over => {
-                    self.branches.remove(&id);
+                    self.remove_branch(id);
                     continue;
                 }
                 Due::Nothing => {}
@@ -282,24 +316,29 @@ impl Proxy {
         let Some(id) = self.branch_of(message) else { return Event::Stray };
         let Some(branch) = self.branches.get_mut(&id) else { return Event::Stray };
         let upstream = branch.upstream;
+        // A home that says something is there: its standby is no longer tried for its silence.
+        branch.patience = None;
         if branch.machine.on_response(status, now) == Heard::Absorbed {
             return Event::Absorbed;
         }
         // Timer K only absorbs: what is sent again is not needed any more.
-        branch.payload = Box::default();
-        branch.patience = None;
+        let sent = std::mem::take(&mut branch.payload);
+        self.bytes = self.bytes.saturating_sub(sent.len());
         // Step 6: a 503 is about this branch, and for others it is a 500.
         let line = if status == 503 { UNAVAILABLE } else { message.start_line };
         let Some(payload) = forward::without_top_via(message, line) else {
             return self.closed(upstream, now).unwrap_or(Event::Stray);
         };
         if status == 503 {
-            if let Some(forward) = self.forwards.get_mut(&upstream) {
+            let has_room = self.bytes < self.bytes_max;
+            if let Some(forward) = self.forwards.get_mut(&upstream).filter(|_| has_room) {
+                self.bytes = self.bytes.saturating_sub(forward.bytes());
                 forward.second_best = Some(payload);
+                self.bytes = self.bytes.saturating_add(forward.bytes());
             }
             return self.closed(upstream, now).unwrap_or(Event::Absorbed);
         }
-        match self.forwards.remove(&upstream) {
+        match self.remove_forward(upstream) {
             Some(_) => Event::Answer { upstream, payload },
             None => Event::Absorbed,
         }
@@ -320,3 +359,6 @@ impl Proxy {
 }
 
 const UNAVAILABLE: &[u8] = b"SIP/2.0 500 Home Unavailable\r\n";
+
+#[cfg(test)]
+mod tests;

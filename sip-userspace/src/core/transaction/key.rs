@@ -1,6 +1,10 @@
 //! By what a retransmission is known (RFC 3261 section 17.2.3).
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
+use std::{
+    collections::HashMap,
+    hash::BuildHasherDefault,
+    net::{IpAddr, SocketAddr},
+};
 
 use sip_common::siphash::{Key, hash_128};
 
@@ -15,13 +19,19 @@ pub type TransactionMap<V> = HashMap<TransactionKey, V, BuildHasherDefault<KeyHa
 
 impl TransactionKey {
     /// The key of a request: branch, sent-by and method, or, without a branch of RFC 3261, what
-    /// RFC 2543 goes by.
-    pub fn of(request: &Request<'_>, secret: Key) -> Self {
+    /// RFC 2543 goes by; and where its answer goes, so that no other source gets that answer sent
+    /// again.
+    pub fn of(request: &Request<'_>, answer_to: SocketAddr, secret: Key) -> Self {
         let mut text = Vec::with_capacity(256);
         let mut part = |bytes: &[u8]| {
             text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
             text.extend_from_slice(bytes);
         };
+        match answer_to.ip().to_canonical() {
+            IpAddr::V4(ip) => part(&ip.octets()),
+            IpAddr::V6(ip) => part(&ip.octets()),
+        }
+        part(&answer_to.port().to_le_bytes());
         part(request.method);
         if request.top.has_branch() {
             part(request.top.branch());
@@ -42,21 +52,40 @@ impl TransactionKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::message::Message;
+    use crate::sip::{answer::Path, message::Message};
 
-    fn key(via: &str, cseq: u32, tag: &str) -> TransactionKey {
+    fn key_from(source: &str, via: &str, cseq: u32, tag: &str) -> TransactionKey {
         let text = format!(
             "REGISTER sip:b SIP/2.0\r\nVia: {via}\r\nTo: sip:a@b\r\nFrom: sip:a@b;tag={tag}\r\n\
              Call-ID: x\r\nCSeq: {cseq} REGISTER\r\n\r\n"
         );
         let message = Message::parse(text.as_bytes()).unwrap();
-        TransactionKey::of(&Request::read(&message).unwrap().unwrap(), Key { k0: 3, k1: 4 })
+        let to = Path::of(&message, source.parse().unwrap()).unwrap().to;
+        TransactionKey::of(&Request::read(&message).unwrap().unwrap(), to, Key { k0: 3, k1: 4 })
+    }
+
+    fn key(via: &str, cseq: u32, tag: &str) -> TransactionKey {
+        key_from("192.0.2.9:5060", via, cseq, tag)
+    }
+
+    #[test]
+    fn where_the_answer_goes_is_part_of_it() {
+        for (via, by_port) in [
+            ("SIP/2.0/UDP h;branch=z9hG4bK1", false),
+            ("SIP/2.0/UDP h;branch=z9hG4bK1;rport", true),
+            ("SIP/2.0/UDP h", false),
+        ] {
+            let first = key_from("192.0.2.9:4000", via, 1, "t");
+            assert_eq!(first, key_from("[::ffff:192.0.2.9]:4000", via, 1, "t"), "{via}");
+            assert_ne!(first, key_from("192.0.2.10:4000", via, 1, "t"), "{via}");
+            assert_eq!(first != key_from("192.0.2.9:4001", via, 1, "t"), by_port, "{via}");
+        }
     }
 
     #[test]
     fn a_branch_and_its_sent_by_identify_a_request() {
         let first = key("SIP/2.0/UDP h;branch=z9hG4bK1", 1, "t");
-        assert_eq!(first, key("SIP/2.0/UDP H:5060;branch=z9hG4bK1;rport", 2, "u"));
+        assert_eq!(first, key("SIP/2.0/UDP H:5060;branch=z9hG4bK1;x", 2, "u"));
         assert_ne!(first, key("SIP/2.0/UDP h;branch=z9hG4bK2", 1, "t"));
         assert_ne!(first, key("SIP/2.0/UDP i;branch=z9hG4bK1", 1, "t"));
         assert_ne!(first, key("SIP/2.0/UDP h:5061;branch=z9hG4bK1", 1, "t"));

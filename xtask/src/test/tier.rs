@@ -1,0 +1,108 @@
+//! The tiers, from what needs least to what needs most.
+
+use std::{fmt, path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+use crate::{build::Built, group, process, workspace};
+
+/// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
+const MUTANTS: u32 = 50_000;
+
+/// A tier of tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tier {
+    /// Units, properties and tables: neither root nor the kernel's toolchain
+    Host,
+    /// The loaded program, frame by frame
+    Kernel,
+    /// Program, host and a third parser on generated messages
+    Differential,
+    /// Daemons, phones and proxies in labs
+    Hosts,
+}
+
+impl Tier {
+    /// All tiers, in the order in which they run.
+    pub const ALL: [Self; 4] = [Self::Host, Self::Kernel, Self::Differential, Self::Hosts];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Kernel => "kernel",
+            Self::Differential => "differential",
+            Self::Hosts => "hosts",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub(super) fn about(self) -> &'static str {
+        match self {
+            Self::Host => "units, properties and tables, on this machine alone",
+            Self::Kernel => "the kernel program, frame by frame",
+            Self::Differential => "kernel program, host and a third parser on generated messages",
+            Self::Hosts => "the claim's clauses between hosts",
+        }
+    }
+
+    /// Whether it needs root and what set-up provides.
+    pub(super) fn needs_kernel(self) -> bool {
+        self != Self::Host
+    }
+
+    /// Runs it; `built` is asked only if it needs the kernel.
+    pub(super) fn run(self, built: Result<&Built>) -> Result<()> {
+        let mut command = match self {
+            Self::Host => cargo_test(&[]),
+            Self::Kernel => with_object(&["kernel", "explain_kernel", "verify"], built?),
+            Self::Differential => {
+                let mut command = with_object(&["differential"], built?);
+                command.env("HOMEWARD_MUTANTS", MUTANTS.to_string());
+                command
+            }
+            Self::Hosts => {
+                built?;
+                let mut command = cargo_test(&["-p", "xtask", "--test", "lab", "--test", "claim"]);
+                command.args(["--", "--ignored", "--test-threads=1"]);
+                command
+            }
+        };
+        succeed(&mut command)
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// `cargo test` in the workspace.
+fn cargo_test(arguments: &[&str]) -> Command {
+    let mut command = process::cargo();
+    command.arg("test").args(arguments).current_dir(workspace::root());
+    command
+}
+
+fn with_object(targets: &[&str], built: &Built) -> Command {
+    kernel_test(targets, &built.object, false)
+}
+
+/// `cargo test` of targets that load the kernel program from `object`.
+pub(crate) fn kernel_test(targets: &[&str], object: &Path, release: bool) -> Command {
+    let mut command = cargo_test(&["-p", "homeward", "--features", "kernel-tests"]);
+    command.args(release.then_some("--release"));
+    command.args(targets.iter().flat_map(|target| ["--test", target]));
+    command.env("HOMEWARD_XDP_OBJECT", object);
+    command
+}
+
+/// Runs a command with our own output; fails unless it ends with 0.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = group::run(command)?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", process::shown(command));
+    }
+    Ok(())
+}
