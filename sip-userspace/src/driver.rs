@@ -204,7 +204,13 @@ impl Host {
             }
             Err(error) => {
                 tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
-                reply(call, Err(Refused::daemon(error.to_string(), "restart the daemon: it reads the store again")));
+                reply(
+                    call,
+                    Err(Refused::daemon(
+                        error.to_string(),
+                        "restart the daemon: it reads the store again",
+                    )),
+                );
             }
         }
     }
@@ -231,8 +237,13 @@ impl Host {
                 let table = self.core.table();
                 let kernel = self.kernel.as_ref().map_or_else(off, |kernel| kernel.status(table));
                 view.more.insert("kernel".to_owned(), kernel);
-                let counters = self.core.counters().iter().map(|(name, _, count)| (name.to_owned(), json!(count)));
-                view.more.insert("daemon".to_owned(), serde_json::Value::Object(counters.collect()));
+                let counters = self
+                    .core
+                    .counters()
+                    .iter()
+                    .map(|(name, _, count)| (name.to_owned(), json!(count)));
+                view.more
+                    .insert("daemon".to_owned(), serde_json::Value::Object(counters.collect()));
                 let [received, shed, unsent] = self.udp.counts();
                 view.more.insert(
                     "sockets".to_owned(),

@@ -68,7 +68,11 @@ pub fn attach(
 ///
 /// # Errors
 /// If the link can't be pinned: no bpffs, or an attachment of the old kind.
-pub fn keep(kernel: &mut Kernel, attached: Attached, pins: &Path) -> Result<PathBuf, DatapathError> {
+pub fn keep(
+    kernel: &mut Kernel,
+    attached: Attached,
+    pins: &Path,
+) -> Result<PathBuf, DatapathError> {
     let path = pin_path(pins, &attached.interface);
     let failed = |reason: String| DatapathError::Attach {
         interface: attached.interface.clone(),
@@ -76,7 +80,11 @@ pub fn keep(kernel: &mut Kernel, attached: Attached, pins: &Path) -> Result<Path
         cure: "mount bpffs there, or set xdp.keep_attached = false".to_owned(),
     };
     let mut directory = fs::DirBuilder::new();
-    directory.recursive(true).mode(0o700).create(pins).map_err(|error| failed(error.to_string()))?;
+    directory
+        .recursive(true)
+        .mode(0o700)
+        .create(pins)
+        .map_err(|error| failed(error.to_string()))?;
     let program = kernel.program()?;
     let link = program.take_link(attached.link).map_err(|error| failed(error.to_string()))?;
     let link = FdLink::try_from(link).map_err(|error| failed(error.to_string()))?;
@@ -115,9 +123,10 @@ fn attach_error(interface: &str, mode: Mode, error: &ProgramError) -> DatapathEr
         cause = error.source();
     }
     let (reason, cure) = match (error, code) {
-        (ProgramError::UnknownInterface { .. }, _) => {
-            ("there is no such interface".to_owned(), "correct xdp.interfaces; `ip link` lists them")
-        }
+        (ProgramError::UnknownInterface { .. }, _) => (
+            "there is no such interface".to_owned(),
+            "correct xdp.interfaces; `ip link` lists them",
+        ),
         (_, Some(libc::EBUSY | libc::EEXIST)) => (
             "another XDP program is attached".to_owned(),
             "`ip link show` names it; take it off with `ip link set dev IF xdp off`",

@@ -12,7 +12,10 @@ use aya::{
     programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
 use sip_common::{
-    abi::{ClientKey, Config, Contact, OVERRIDES_DEFAULT, Override, SLOTS_MAX, SOURCES_MAX, SourceKey, map},
+    abi::{
+        ClientKey, Config, Contact, OVERRIDES_DEFAULT, Override, SLOTS_MAX, SOURCES_MAX, SourceKey,
+        map,
+    },
     guard::TIMES_MAX,
     verdict::COUNTERS,
 };
@@ -22,10 +25,7 @@ use super::{
     memory::{Plain, Words},
     times::Times,
 };
-use crate::core::{
-    route::Memory,
-    table::domains::Domains,
-};
+use crate::core::{route::Memory, table::domains::Domains};
 
 /// The program's name in the object.
 const PROGRAM: &str = "homeward";
@@ -189,7 +189,9 @@ impl Kernel {
         };
         match done {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(true),
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::E2BIG) => {
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
+            {
                 Ok(false)
             }
             Err(MapError::SyscallError(error))

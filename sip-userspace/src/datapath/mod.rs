@@ -22,8 +22,7 @@ pub use path::KernelPath;
 use sip_common::verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS};
 
 /// The object that was embedded when the daemon was built; empty without an eBPF toolchain.
-pub static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/homeward-xdp.o"));
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/homeward-xdp.o"));
 
 /// What can go wrong between the daemon and the kernel: what, why, and the cure.
 #[derive(Debug, thiserror::Error)]

@@ -204,7 +204,8 @@ impl KernelPath {
         let servers: BTreeSet<IpAddr> = servers.collect();
         for address in servers.symmetric_difference(&self.servers) {
             let server = if servers.contains(address) { SOURCE_SERVER } else { 0 };
-            let key = abi::SourceKey { bits: 128, address: crate::core::route::address_words(*address) };
+            let key =
+                abi::SourceKey { bits: 128, address: crate::core::route::address_words(*address) };
             self.kernel.set_source(&key, self.sources.of(*address) | server)?;
         }
         self.servers = servers;

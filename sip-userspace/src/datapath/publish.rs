@@ -57,7 +57,12 @@ impl Publisher {
     ///
     /// # Errors
     /// If the kernel refuses; slots that were not reached stay incomplete.
-    pub fn all(&mut self, kernel: &mut Kernel, table: &Table, now: Duration) -> Result<(), DatapathError> {
+    pub fn all(
+        &mut self,
+        kernel: &mut Kernel,
+        table: &Table,
+        now: Duration,
+    ) -> Result<(), DatapathError> {
         let servers: BTreeSet<u16> = table.servers().map(|(index, _)| index).collect();
         self.servers(kernel, table, &servers, now)?;
         for (key, word) in table.override_words() {
@@ -168,9 +173,9 @@ impl Publisher {
             self.resting.pop_front();
             self.free.push(index);
         }
-        let beside = table.servers().filter(|(_, server)| {
-            server.standby.is_some_and(|standby| changed.contains(&standby))
-        });
+        let beside = table
+            .servers()
+            .filter(|(_, server)| server.standby.is_some_and(|standby| changed.contains(&standby)));
         let mut all: BTreeSet<u16> = beside.map(|(index, _)| index).collect();
         all.extend(changed);
         for server in all {

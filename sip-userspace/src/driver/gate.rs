@@ -34,7 +34,9 @@ impl Gate {
             return true;
         }
         let folded = fold(config.source_secret, address_words(source), source.is_ipv6());
-        let Some(bucket) = self.buckets.get_mut(Bucket::index(folded) as usize) else { return true };
+        let Some(bucket) = self.buckets.get_mut(Bucket::index(folded) as usize) else {
+            return true;
+        };
         let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         if let Some(taken) = bucket.take(now_ns, config.rate_cost_ns, config.rate_burst_ns) {
             *bucket = taken;

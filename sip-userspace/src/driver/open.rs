@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use sip_common::{abi::{SOURCE_DIRECT, SOURCE_EDGE}, siphash::Key};
+use sip_common::{
+    abi::{SOURCE_DIRECT, SOURCE_EDGE},
+    siphash::Key,
+};
 use tokio::sync::mpsc;
 
 use super::{COMMITS_MAX, Settled, Store, gate::Gate};
@@ -132,9 +135,11 @@ impl Host {
 
 /// Makes the directory of the store, for its owner alone.
 fn make_directory(path: &Path) -> Result<(), RunError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
-        RunError::StateDir { path: path.to_owned(), source }
-    })
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| RunError::StateDir { path: path.to_owned(), source })
 }
 
 fn secret() -> Result<Key, RunError> {

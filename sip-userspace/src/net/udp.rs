@@ -247,7 +247,8 @@ fn receive(
         space.chunks_mut(DATAGRAM_MAX).map(|chunk| [IoSliceMut::new(chunk)]).collect();
     let flags = MsgFlags::MSG_WAITFORONE;
     let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
-    let arrived: Vec<_> = messages.map(|message| (message.address.and_then(address), message.bytes)).collect();
+    let arrived: Vec<_> =
+        messages.map(|message| (message.address.and_then(address), message.bytes)).collect();
     let mut batch = Batch::default();
     for ((source, len), chunk) in arrived.into_iter().zip(space.chunks(DATAGRAM_MAX)) {
         if let (Some(source), Some(payload)) = (source, chunk.get(..len)) {
