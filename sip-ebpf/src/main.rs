@@ -24,7 +24,8 @@ use sip_common::{
 
 /// The entry: the only place where a refusal becomes an action.
 #[xdp]
-pub fn homeward(ctx: XdpContext) -> u32 {
+#[allow(unsafe_code)] // the entry has a name and a section of its own
+fn homeward(ctx: XdpContext) -> u32 {
     let Some(work) = maps::work() else { return xdp_action::XDP_PASS };
     let start_ns = maps::sample_start(work);
     let action = match handle(&ctx, work) {
@@ -88,10 +89,10 @@ fn refused(config: &Config, work: &mut Work, source: u64, code: u32) -> u32 {
         let over = Maps::new(work, config).admit(source, &work.datagram.source);
         code = if over != 0 { over } else { code };
     }
-    if code == Refusal::SourceRate.code() {
-        if let Some(bucket) = maps::bucket(Bucket::index(source)) {
-            work.shed.note(source, *bucket, config.rate_burst_ns);
-        }
+    if code == Refusal::SourceRate.code()
+        && let Some(bucket) = maps::bucket(Bucket::index(source))
+    {
+        work.shed.note(source, *bucket, config.rate_burst_ns);
     }
     code
 }

@@ -27,7 +27,7 @@ pub(crate) fn generate(ctx: &XdpContext) -> u32 {
         lane.now_ns = now_ns();
         lane.started_ns = lane.now_ns;
     }
-    let due = lane.started_ns + (lane.sent * lane.interval_q8 >> 8);
+    let due = lane.started_ns + ((lane.sent * lane.interval_q8) >> 8);
     if lane.sent >= lane.limit {
         return xdp_action::XDP_DROP;
     }

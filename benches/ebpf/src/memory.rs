@@ -20,14 +20,14 @@ use crate::{
 
 /// This processor's element of a per-CPU map.
 #[inline(always)]
-pub(crate) fn own<T>(map: &PerCpuArray<T>, index: u32) -> Option<&mut T> {
+pub(crate) fn own<T>(map: &PerCpuArray<T>, index: u32) -> Option<&'static mut T> {
     // SAFETY: the element lives as long as the map, and only this run of the program uses it.
     map.get_ptr_mut(index).map(|element| unsafe { &mut *element })
 }
 
 /// The element of a map of one; written by whoever comes first, which is good enough for a sample.
 #[inline(always)]
-pub(crate) fn shared<T>(map: &Array<T>) -> Option<&mut T> {
+pub(crate) fn shared<T>(map: &Array<T>) -> Option<&'static mut T> {
     // SAFETY: the element lives as long as the map; a torn sample is recognised by its checksum.
     map.get_ptr_mut(0).map(|element| unsafe { &mut *element })
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 /// Passes the frame.
 #[xdp]
 #[allow(unsafe_code)] // the entry has a name and a section of its own
-pub fn pass(_: XdpContext) -> u32 {
+fn pass(_: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 

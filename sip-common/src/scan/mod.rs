@@ -531,5 +531,3 @@ impl Scratch {
 
 #[cfg(test)]
 mod fast_tests;
-#[cfg(test)]
-mod tests;
