@@ -56,6 +56,19 @@ pub struct Verdict {
     pub worse: bool,
 }
 
+/// The middle of the two runs of the defaults in each round.
+pub fn both(first: &[Measured], second: &[Measured]) -> Vec<Measured> {
+    let middle = |(a, b): (&Measured, &Measured)| Measured {
+        in_time: a.in_time.midpoint(b.in_time),
+        sent: a.sent.midpoint(b.sent),
+        answered: a.answered.midpoint(b.answered),
+        redirected: a.redirected.midpoint(b.redirected),
+        p99_us: a.p99_us.midpoint(b.p99_us),
+        p50_us: a.p50_us.midpoint(b.p50_us),
+    };
+    first.iter().zip(second).map(middle).collect()
+}
+
 impl Noise {
     /// From the two runs of the defaults in each round.
     pub fn of(first: &[Measured], second: &[Measured]) -> Self {
@@ -161,6 +174,12 @@ mod tests {
             let verdict = Verdict::of(&defaults, &rounds(&changed), &noise);
             assert_eq!((verdict.better, verdict.worse), (better, worse), "{name}: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn the_defaults_are_the_middle_of_their_two_runs() {
+        let middle = both(&rounds(&[(300.0, 100.0)]), &rounds(&[(500.0, 200.0)]));
+        assert_eq!(middle, rounds(&[(400.0, 150.0)]));
     }
 
     #[test]

@@ -88,8 +88,13 @@ pub fn run(options: &Options) -> Result<Report> {
             report.reduced.push(format!("{round} rounds instead of {wanted}, to end in time"));
             break;
         }
-        for (place, all) in measured.iter_mut().enumerate() {
-            all.push(bench.measure(place, logs.get_mut(place))?);
+        // Each round begins elsewhere, so that none always comes after the same other one.
+        let first = round * sets.len() / ROUNDS_MIN;
+        for place in (0..sets.len()).map(|step| (first + step) % sets.len()) {
+            let one = bench.measure(place, logs.get_mut(place))?;
+            if let Some(all) = measured.get_mut(place) {
+                all.push(one);
+            }
         }
         eprintln!("round {} done after {:.0} s", round + 1, begin.elapsed().as_secs_f64());
     }
@@ -99,10 +104,11 @@ pub fn run(options: &Options) -> Result<Report> {
         bail!("nothing was measured")
     };
     let noise = Noise::of(defaults, again);
+    let both = judge::both(defaults, again);
     let tried: Vec<_> = changes
         .iter()
         .zip(changed)
-        .map(|(change, all)| (*change, Verdict::of(defaults, all, &noise)))
+        .map(|(change, all)| (*change, Verdict::of(&both, all, &noise)))
         .collect();
     for ((change, verdict), all) in tried.iter().zip(changed) {
         report.figure(&change.shown(), verdict.text(&noise));
@@ -160,8 +166,10 @@ fn confirm(
         let place = bench.add(&best)?;
         let mut logs = [Log::new()?, Log::new()?];
         let mut measured = [Vec::new(), Vec::new()];
-        for _ in 0..ROUNDS_MIN {
-            for ((log, all), place) in logs.iter_mut().zip(&mut measured).zip([0, place]) {
+        for round in 0..ROUNDS_MIN {
+            let mut pair: Vec<_> = logs.iter_mut().zip(&mut measured).zip([0, place]).collect();
+            pair.rotate_left(round % 2);
+            for ((log, all), place) in pair {
                 all.push(bench.measure(place, Some(log))?);
             }
         }
