@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<Report> {
     sets.extend(changes.iter().map(|change| vec![*change]));
     let mut bench = Bench::new(options, &sets)?;
     bench.find_most()?;
-    eprintln!("the daemon does {:.0}/s, and the kernel as much beside it", bench.most / 2.0);
+    eprintln!("loads are multiples of {:.0} requests a second", bench.most);
 
     let accounts = bench.accounts()?;
     let wanted =
@@ -192,7 +192,10 @@ fn confirm(
 
 /// What a reader has to know.
 fn conditions(report: &mut Report, bench: &Bench<'_>, processors: usize, others: f64) {
-    report.figure("requests a second that defaults can do, half of them the daemon's", bench.most);
+    report.figure(
+        "requests a second that the loads are multiples of, half of them the daemon's",
+        bench.most,
+    );
     report.figure("others_share", others);
     let share = bench.table.share() * 100.0;
     report.conditions.extend([

@@ -176,7 +176,7 @@ impl Site {
             server.check()?;
         }
         let order = Order {
-            time_mask: 3,
+            time_mask: 0,
             branch_at: match timed {
                 Timed::Passed => OK_BRANCH_AT,
                 Timed::Redirects => ANSWER_BRANCH_AT,
