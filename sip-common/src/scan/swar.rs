@@ -54,9 +54,14 @@ pub const fn specials(word: u64) -> u64 {
 /// The index of the lowest byte in a mask that is not empty.
 #[inline(always)]
 pub const fn first(mask: u64) -> u32 {
-    // One bit, moved to the bottom of its byte; the product brings the byte's number to the top.
+    if cfg!(target_arch = "bpf") { first_counted(mask) } else { mask.trailing_zeros() >> 3 }
+}
+
+/// [`first`] for a machine that can't count trailing zeros.
+#[inline(always)]
+const fn first_counted(mask: u64) -> u32 {
     let lowest = mask & mask.wrapping_neg();
-    ((lowest >> 7).wrapping_mul(0x0001_0203_0405_0607) >> 56) as u32
+    (((lowest >> 7).wrapping_sub(1) & ONES).wrapping_mul(ONES) >> 56) as u32
 }
 
 /// The first `len` bytes of a word (0 to 8), the others zero.
@@ -159,6 +164,7 @@ mod tests {
     fn first_and_masked_count_bytes() {
         for len in 0..8 {
             assert_eq!(first(0x8080_8080_8080_8080 << (8 * len)), len);
+            assert_eq!(first_counted(0x8080_8080_8080_8080 << (8 * len)), len);
             assert_eq!(masked(u64::MAX, len).count_ones(), 8 * len);
         }
         assert_eq!(masked(u64::MAX, 8), u64::MAX);

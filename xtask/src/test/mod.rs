@@ -69,7 +69,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
 fn prepare() -> Result<Built> {
     if !nix::unistd::geteuid().is_root() {
         return Err(anyhow!(
-            "programs are loaded and hosts raised as root only; use sudo, or leave out {}",
+            "programs are loaded and hosts raised by root only; use sudo, or say {}",
             Tier::ALL
                 .iter()
                 .filter(|tier| tier.needs_kernel())
