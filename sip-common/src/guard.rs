@@ -24,7 +24,10 @@ pub enum Memory {
     Returned,
 }
 
-/// The last redirect of a client at a source: 24 bits of both, 24 of the request, 16 of seconds.
+/// The last redirect of a client at a source: 32 bits of both, 16 of the request, 16 of seconds.
+///
+/// Most bits say who: a stranger that is taken for the client costs that client its redirects for a
+/// day, another request that is taken for a retransmission costs one more redirect.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recent(pub u64);
@@ -39,8 +42,8 @@ impl Recent {
     /// A redirect of this client at this source for the request with this hash, at `now_s` seconds.
     #[inline(always)]
     pub const fn new(key: ClientKey, source: u64, request: u64, now_s: u64) -> Self {
-        let who = (key.0[0] ^ source) >> 40;
-        Self(who << 40 | (request >> 40) << 16 | now_s & 0xffff)
+        let who = (key.0[0] ^ source) >> 32;
+        Self(who << 32 | (request >> 48) << 16 | now_s & 0xffff)
     }
 
     /// What this element says about a request that would be remembered as `request`.
@@ -49,7 +52,7 @@ impl Recent {
     /// 65,536 cases (one of a hundred by default), and its client is then proxied.
     #[inline(always)]
     pub const fn judge(self, request: Self, entry: Override, memory_s: u32) -> Memory {
-        if (self.0 ^ request.0) >> 40 != 0 {
+        if (self.0 ^ request.0) >> 32 != 0 {
             return Memory::Fresh;
         }
         let age_s = request.0.wrapping_sub(self.0) as u32 & 0xffff;
