@@ -5,10 +5,7 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde_json::{Value, json};
-use sip_common::{
-    abi::{self, ClientKey, SOURCE_SERVER},
-    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION},
-};
+use sip_common::abi::{self, ClientKey, SOURCE_SERVER};
 
 use super::{
     Attached, DatapathError, Kernel, OBJECT, Sizes,
@@ -188,13 +185,6 @@ impl KernelPath {
             "incomplete_slots": self.publisher.incomplete(),
             "failed": self.failed,
         })
-    }
-
-    /// Redirects that the kernel has answered, and those of them that answered a retransmission.
-    pub fn redirects(&self) -> [u64; 2] {
-        let counters = self.kernel.counters().unwrap_or_default();
-        [COUNTER_REDIRECT, COUNTER_RETRANSMISSION]
-            .map(|index| counters.get(index as usize).copied().unwrap_or(0))
     }
 
     /// What a server of the table sends above the rate is passed, not dropped, and not answered by
