@@ -10,6 +10,7 @@ mod bounds;
 mod document;
 mod prefix;
 mod sources;
+mod store;
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
@@ -19,6 +20,7 @@ pub use document::ConfigError;
 use document::Document;
 pub use prefix::Prefix;
 pub use sources::SourceFlags;
+pub use store::{Api, Store};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -51,6 +53,16 @@ pub const KEYS: &[&str] = &[
     "receive.buffer",
     "control.socket",
     "control.mode",
+    "store.url",
+    "store.ca",
+    "store.certificate",
+    "store.key",
+    "store.user",
+    "store.password_file",
+    "store.secret_file",
+    "store.edge_lease",
+    "api.listen",
+    "api.token_file",
     "log.level",
     "log.format",
 ];
@@ -75,6 +87,10 @@ pub struct Config {
     pub receive: Receive,
     /// The control socket.
     pub control: Control,
+    /// The table's store.
+    pub store: Store,
+    /// The HTTP API.
+    pub api: Api,
     /// The log.
     pub log: Log,
     /// Variables that begin with `HOMEWARD_` and name no setting, to be warned of.
@@ -242,6 +258,8 @@ impl Config {
             sources: bounds::sources(&document)?,
             receive: bounds::receive(&document)?,
             control: bounds::control(&document)?,
+            store: store::store(&document)?,
+            api: store::api(&document)?,
             log: bounds::log(&document)?,
             strange_variables: document.strange_variables().to_vec(),
         };

@@ -229,14 +229,31 @@ pub(super) fn log(document: &Document<'_>) -> Result<Log, ConfigError> {
     })
 }
 
-fn path(
+pub(super) fn path(
     document: &Document<'_>,
     name: &'static str,
     default: &str,
     bytes_max: usize,
 ) -> Result<PathBuf, ConfigError> {
-    let Some(found) = document.text(name)? else { return Ok(PathBuf::from(default)) };
-    let cure = format!("write an absolute path of at most {bytes_max} bytes, e.g. {default}");
+    let found = document.text(name)?;
+    found.map_or(Ok(PathBuf::from(default)), |found| checked_path(&found, default, bytes_max))
+}
+
+/// A path that has no default.
+pub(super) fn optional_path(
+    document: &Document<'_>,
+    name: &'static str,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let found = document.text(name)?;
+    found.map(|found| checked_path(&found, "/etc/homeward/file", 4096)).transpose()
+}
+
+fn checked_path(
+    found: &Found<'_, String>,
+    example: &str,
+    bytes_max: usize,
+) -> Result<PathBuf, ConfigError> {
+    let cure = format!("write an absolute path of at most {bytes_max} bytes, e.g. {example}");
     let shown = found.value.escape_debug();
     if !found.value.starts_with('/') || found.value.contains('\0') {
         return Err(found.wrong(format!("`{shown}` is no absolute path"), cure));
@@ -244,5 +261,5 @@ fn path(
     if found.value.len() > bytes_max {
         return Err(found.wrong(format!("{} bytes are too long", found.value.len()), cure));
     }
-    Ok(PathBuf::from(found.value))
+    Ok(PathBuf::from(&found.value))
 }

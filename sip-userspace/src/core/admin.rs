@@ -135,7 +135,7 @@ fn propose(
         return Err(Refused::argument(error.to_string(), "see `homeward server list`"));
     }
     let base = table.revision();
-    let proposal = Proposal { base, by: asker.by.to_owned(), why, changes };
+    let proposal = Proposal { base, by: asker.by.to_owned(), why, led: false, changes };
     Ok(Planned::Commit { proposal, answer: Answer::Done { revision: base.next(), what } })
 }
 

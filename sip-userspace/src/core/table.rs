@@ -11,6 +11,7 @@
 //! knowledge of how the kernel's maps are filled.
 
 pub mod change;
+pub mod delta;
 pub mod domains;
 pub mod learned;
 pub mod overrides;
@@ -28,6 +29,7 @@ use sip_common::{
 };
 
 pub use change::{Applied, ApplyError, Assignment, Change, Commit, Proposal};
+pub use delta::{Delta, SlotContent, Stated};
 pub use learned::{Learned, Lesson};
 pub use overrides::{Entry, Overrides};
 pub use restore::Parts;

@@ -12,7 +12,7 @@ fn each(check: impl Fn(&str, &dyn AssignmentStore)) {
 }
 
 fn proposal(base: Revision, changes: Vec<Change>) -> Proposal {
-    Proposal { base, by: "root".into(), why: "a test".into(), changes }
+    Proposal { base, by: "root".into(), why: "a test".into(), led: false, changes }
 }
 
 fn add(index: u16) -> Change {

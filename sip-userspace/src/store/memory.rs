@@ -35,7 +35,7 @@ impl Inner {
         if proposal.base != current {
             return Err(StoreError::Conflict { current });
         }
-        let Proposal { base, by, why, changes } = proposal;
+        let Proposal { base, by, why, changes, .. } = proposal;
         let commit = Commit { revision: base.next(), at_ms: now_ms(), by, why, changes };
         self.table.apply(&commit)?;
         self.records.push(Record::from(&commit));

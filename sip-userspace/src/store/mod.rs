@@ -8,14 +8,18 @@
 //! revision that it names.
 
 mod memory;
+mod shared;
 mod sqlite;
+mod url;
 
 use std::path::PathBuf;
 
 use crossbeam::channel;
 
 pub use memory::MemoryStore;
+pub use shared::{Edge, Event, Events, Health};
 pub use sqlite::SqliteStore;
+pub use url::StoreUrl;
 
 use crate::core::table::{ApplyError, Change, Commit, Meta, Proposal, Revision, Table};
 
@@ -38,6 +42,28 @@ pub trait AssignmentStore: Send + Sync {
     /// # Errors
     /// If the store can't be read.
     fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Begins to tell what others change after `from`, who the edges are, and how the store is.
+    /// A store that nobody else writes to has nothing to tell.
+    fn watch(&self, from: Revision, events: Events) {
+        let _ = (from, events);
+    }
+
+    /// Tells the other hosts that this one has `revision` in its table and in its kernel.
+    fn applied(&self, revision: Revision) {
+        let _ = revision;
+    }
+
+    /// Takes a host out of those that a removal waits for. Calls `done` when that is durable.
+    fn forget_edge(&self, host: &str, done: Box<dyn FnOnce(Result<(), StoreError>) + Send>) {
+        done(Err(StoreError::NoEdge { host: host.to_owned() }));
+    }
+
+    /// Tries to become the cluster's one balancer, or to stay it; a proposal that says
+    /// [`Proposal::led`] is committed only while it is. A store of one host is always led by it.
+    fn lead(&self, wanted: bool) {
+        let _ = wanted;
+    }
 
     /// Commits a proposal and waits until it is durable.
     ///
@@ -173,6 +199,47 @@ pub enum StoreError {
     /// No random bytes.
     #[error("no random bytes for the cluster's secrets: {0}")]
     Random(String),
+    /// More than one transaction of a shared store takes.
+    #[error(
+        "{parts} slots and servers are more than the {max} that one commit may touch; split the change"
+    )]
+    TooLarge {
+        /// What the proposal touches.
+        parts: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The shared store does not answer.
+    #[error(
+        "{store}: {cause}; the last table is served, and nothing can be changed until it is back"
+    )]
+    Away {
+        /// Its endpoints.
+        store: String,
+        /// Why.
+        cause: String,
+    },
+    /// The shared store holds the table of another cluster.
+    #[error(
+        "{store}: it holds the table of cluster {found}, and this host is of {own}; correct store.url, or store.secret_file"
+    )]
+    WrongCluster {
+        /// Its endpoints.
+        store: String,
+        /// What it holds.
+        found: String,
+        /// What this host expected.
+        own: String,
+    },
+    /// Another host is the balancer now.
+    #[error("this host does not lead the cluster any more; the balancer that does will decide")]
+    NotLeader,
+    /// No such host.
+    #[error("no edge is called `{host}`; `homeward edge list` shows them")]
+    NoEdge {
+        /// The name.
+        host: String,
+    },
     /// Too many changes wait for the disk.
     #[error("the store is busy, too many changes wait for the disk; try again")]
     Busy,

@@ -50,7 +50,13 @@ fn host(folder: &Path) -> PathBuf {
         assign("here@example.com", 0),
         assign("there@example.com", 1),
     ];
-    let proposal = Proposal { base: table.revision(), by: "t".into(), why: String::new(), changes };
+    let proposal = Proposal {
+        base: table.revision(),
+        by: "t".into(),
+        why: String::new(),
+        led: false,
+        changes,
+    };
     table.apply(&store.commit(proposal).unwrap()).unwrap();
     config
 }

@@ -17,7 +17,7 @@ fn run(table: &mut Table, command: &Command) -> Result<Answer, Refused> {
     match plan(table, command, &ASKER)? {
         Planned::Answer(answer) => Ok(answer),
         Planned::Commit { proposal, answer } => {
-            let Proposal { base, by, why, changes } = proposal;
+            let Proposal { base, by, why, changes, .. } = proposal;
             let commit = Commit { revision: base.next(), at_ms: 0, by, why, changes };
             table.apply(&commit).expect("a planned change applies");
             let Answer::Done { revision, .. } = &answer else { panic!("{answer:?}") };

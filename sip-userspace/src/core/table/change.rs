@@ -73,6 +73,8 @@ pub struct Proposal {
     pub by: String,
     /// Why.
     pub why: String,
+    /// It is the balancer's: not to be made if another host has become the balancer.
+    pub led: bool,
     /// All are made, or none.
     pub changes: Vec<Change>,
 }
@@ -129,6 +131,9 @@ pub enum ApplyError {
     /// A slot beyond the table's number.
     #[error("slot {0} is not in the table")]
     NoSlot(u32),
+    /// A client that the slot's number does not belong to.
+    #[error("slot {0} holds a client of another slot: another cluster secret?")]
+    WrongSlot(u32),
     /// An AoR that is too long.
     #[error("an AoR of {0} bytes is longer than {max}", max = overrides::AOR_MAX)]
     AorLong(usize),
@@ -219,7 +224,7 @@ impl Table {
             }
         }
         if let Some((servers, placed)) = &layout {
-            self.check_layout(servers, placed)?;
+            self.check_layout(servers, placed, |index| self.overrides.on_server(index) > 0)?;
         }
         Ok(layout)
     }
@@ -239,10 +244,11 @@ impl Table {
         }
     }
 
-    fn check_layout(
+    pub(super) fn check_layout(
         &self,
         servers: &BTreeMap<u16, Server>,
         placed: &BTreeMap<u32, u16>,
+        assigned: impl Fn(u16) -> bool,
     ) -> Result<(), ApplyError> {
         let mut names = BTreeSet::new();
         for server in servers.values() {
@@ -262,13 +268,13 @@ impl Table {
             }
         }
         let removed = self.servers.keys().filter(|index| !servers.contains_key(index));
-        match removed.copied().find(|index| self.overrides.on_server(*index) > 0) {
+        match removed.copied().find(|index| assigned(*index)) {
             Some(index) => Err(ApplyError::InUse(index)),
             None => Ok(()),
         }
     }
 
-    fn set_servers(
+    pub(super) fn set_servers(
         &mut self,
         servers: BTreeMap<u16, Server>,
         placed: BTreeMap<u32, u16>,

@@ -8,7 +8,7 @@ use crate::core::table::{Change, tests::server};
 fn add(index: u16, base: Revision) -> Proposal {
     let server = server(&format!("home{index}"), index);
     let changes = vec![Change::Server { index, server }];
-    Proposal { base, by: "root".into(), why: "a test".into(), changes }
+    Proposal { base, by: "root".into(), why: "a test".into(), led: false, changes }
 }
 
 /// A store with `commits` servers, closed.

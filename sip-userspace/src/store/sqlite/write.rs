@@ -27,7 +27,7 @@ pub(super) fn commit(
     if proposal.base != current {
         return Err(StoreError::Conflict { current });
     }
-    let Proposal { base, by, why, changes } = proposal;
+    let Proposal { base, by, why, changes, .. } = proposal;
     let commit = Commit { revision: base.next(), at_ms: now_ms(), by, why, changes };
     for change in &commit.changes {
         write(&transaction, change, &commit)?.map_err(failed)?;
