@@ -8,6 +8,7 @@
 
 mod gate;
 mod open;
+mod shared;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,12 +21,13 @@ use tokio::{
 };
 
 pub use open::{Host, RunError, settings};
+use shared::{BARRIER_MAX, Then, Whom};
 
 use crate::{
     control::{Call, ControlError},
     core::{
         Datagram, Output,
-        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
     datapath::KernelPath,
@@ -41,6 +43,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 const TURN: usize = 64;
 /// Commits on their way from the store.
 pub(crate) const COMMITS_MAX: usize = 1024;
+/// News on their way from a shared store.
+pub(crate) const EVENTS_MAX: usize = 64;
 
 /// A datagram and where it goes.
 type Addressed = (SocketAddr, Vec<u8>);
@@ -74,6 +78,7 @@ impl Host {
                 () = ready.notified() => self.batches(&ready),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
+                Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
@@ -102,14 +107,15 @@ impl Host {
     }
 
     fn next_timer(&self) -> Duration {
-        let due = self.core.poll_timeout().map(|due| due.saturating_sub(clock::now().mono));
-        due.unwrap_or(IDLE).min(IDLE)
+        let due = [self.core.poll_timeout(), self.shared.deadline()].into_iter().flatten().min();
+        due.map_or(IDLE, |due| due.saturating_sub(clock::now().mono)).min(IDLE)
     }
 
     fn timers(&mut self) {
         let mut out = std::mem::take(&mut self.out);
         self.core.handle_timeout(clock::now(), &mut out);
         self.carry_out(out);
+        self.barriers();
     }
 
     /// Takes waiting batches, some at a time, so that commands get their turn.
@@ -160,6 +166,24 @@ impl Host {
 
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
+        match &call.command {
+            Command::EdgeList => {
+                let revision = self.core.table().revision();
+                let answer = Answer::Edges { revision, edges: self.shared.views() };
+                return reply(call, Ok(answer));
+            }
+            Command::EdgeWait { revision, wait_s } => {
+                let revision = revision.unwrap_or(self.core.table().revision());
+                let patience =
+                    wait_s.map_or(BARRIER_MAX, |seconds| Duration::from_secs(seconds.into()));
+                return self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
+            }
+            Command::EdgeForget { host } => {
+                let host = host.clone();
+                return self.forget_edge(host, call);
+            }
+            _ => {}
+        }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
             Ok(Planned::Answer(answer)) => {
@@ -194,11 +218,13 @@ impl Host {
                 return reply(call, Err(Refused::daemon(error.to_string(), cure)));
             }
         };
+        // A shared store may have told of it already.
+        if commit.revision <= self.core.table().revision() {
+            return reply(call, Ok(answer));
+        }
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
-                if let Some(kernel) = &mut self.kernel {
-                    kernel.applied(self.core.table(), &applied, clock::now().mono);
-                }
+                self.publish(&applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
                 reply(call, Ok(answer));
             }
@@ -249,12 +275,13 @@ impl Host {
                     "sockets".to_owned(),
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
+                view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert(
                     "clients".to_owned(),
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
                 );
             }
-            Answer::Done { .. } | Answer::Servers { .. } => {}
+            Answer::Done { .. } | Answer::Servers { .. } | Answer::Edges { .. } => {}
         }
         answer
     }

@@ -7,6 +7,7 @@
 
 mod assign;
 mod client;
+mod edge;
 mod explain;
 mod output;
 mod run;
@@ -55,6 +56,8 @@ pub enum Subcommands {
     Unassign(unassign::Args),
     /// Look at a client
     Client(client::Args),
+    /// Look at the hosts that share the table
+    Edge(edge::Args),
     /// Show the daemon's state
     Status(status::Args),
 }
@@ -124,6 +127,7 @@ impl Cli {
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),
             Subcommands::Client(args) => args.command(),
+            Subcommands::Edge(args) => args.command(),
             Subcommands::Status(args) => args.command(),
         };
         let answer = self.ask(&command)?;
@@ -134,6 +138,7 @@ impl Cli {
         match &answer {
             Answer::Done { revision, what } => writeln!(out, "{what} (revision {revision})")?,
             Answer::Servers { revision, servers } => server::print(*revision, servers, out)?,
+            Answer::Edges { revision, edges } => edge::print(*revision, edges, out)?,
             Answer::Client(view) => client::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
         }

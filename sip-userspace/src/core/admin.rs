@@ -9,7 +9,9 @@ pub mod names;
 mod servers;
 mod show;
 
-pub use command::{Answer, ClientView, Command, Fault, Planned, Refused, ServerView, StatusView};
+pub use command::{
+    Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
+};
 
 use super::table::{Assignment, Change, Proposal, Table};
 
@@ -51,6 +53,10 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
             Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
         }
         Command::Status => Ok(Planned::Answer(show::status(table))),
+        // What other hosts do is not in the table; a daemon answers these by itself.
+        Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {
+            Err(Refused::daemon("the hosts are known to a running daemon alone", "ask that one"))
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub mod restore;
 pub mod server;
 pub mod words;
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sip_common::{
@@ -86,6 +86,18 @@ impl Revision {
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.epoch, self.counter)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = String;
+
+    /// `epoch.counter`, as it is shown.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('.').and_then(|(epoch, counter)| {
+            Some(Self { epoch: epoch.parse().ok()?, counter: counter.parse().ok()? })
+        });
+        parsed.ok_or_else(|| format!("`{text}` is no revision: write EPOCH.COUNTER, e.g. 0.17"))
     }
 }
 

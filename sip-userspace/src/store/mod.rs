@@ -12,7 +12,7 @@ mod shared;
 mod sqlite;
 mod url;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use crossbeam::channel;
 
@@ -21,7 +21,10 @@ pub use shared::{Edge, Event, Events, Health};
 pub use sqlite::SqliteStore;
 pub use url::StoreUrl;
 
-use crate::core::table::{ApplyError, Change, Commit, Meta, Proposal, Revision, Table};
+use crate::{
+    config::Config,
+    core::table::{ApplyError, Change, Commit, Meta, Proposal, Revision, Table},
+};
 
 /// Called once with what became of a proposal, on the store's thread: it must not block.
 pub type Done = Box<dyn FnOnce(Result<Commit, StoreError>) + Send>;
@@ -251,6 +254,19 @@ pub enum StoreError {
 impl From<ApplyError> for StoreError {
     fn from(error: ApplyError) -> Self {
         Self::Rejected(error.to_string())
+    }
+}
+
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// If it can't be had.
+pub fn open(config: &Config) -> Result<Arc<dyn AssignmentStore>, StoreError> {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => {
+            Ok(Arc::new(SqliteStore::open_or_create(path, config.node.slots)?))
+        }
+        StoreUrl::Etcd { .. } => todo!(),
     }
 }
 

@@ -64,6 +64,20 @@ pub enum Command {
         /// `user@host`.
         aor: String,
     },
+    /// Lists the hosts that share the table.
+    EdgeList,
+    /// Waits until every host in contact has applied a revision.
+    EdgeWait {
+        /// The revision; the table's if it is not said.
+        revision: Option<Revision>,
+        /// At most so many seconds, and 10.
+        wait_s: Option<u32>,
+    },
+    /// Takes a host out of those that a removal waits for.
+    EdgeForget {
+        /// Its node name.
+        host: String,
+    },
     /// Shows the state of the daemon.
     Status,
 }
@@ -100,6 +114,13 @@ pub enum Answer {
         /// By index.
         servers: Vec<ServerView>,
     },
+    /// The hosts that share the table.
+    Edges {
+        /// The revision that was asked for, or the table's.
+        revision: Revision,
+        /// By name.
+        edges: Vec<EdgeView>,
+    },
     /// A client.
     Client(Box<ClientView>),
     /// The state of the daemon.
@@ -129,6 +150,17 @@ pub struct ServerView {
     pub assigned: u64,
     /// It is the host that answers.
     pub here: bool,
+}
+
+/// A host that shares the table, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeView {
+    /// Its node name.
+    pub host: String,
+    /// Its edge lease lives.
+    pub in_contact: bool,
+    /// What it has in its table and in its kernel.
+    pub applied: Revision,
 }
 
 /// A client as it is shown.
