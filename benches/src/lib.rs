@@ -31,5 +31,6 @@ pub mod report;
 pub mod rounds;
 pub mod search;
 pub mod show;
+pub mod soak;
 pub mod system;
 pub mod table;

@@ -8,6 +8,7 @@ use benches::{
     interrupt,
     options::Options,
     show,
+    soak::restart,
 };
 use clap::{Parser, Subcommand};
 
@@ -31,6 +32,8 @@ enum Bench {
     Scan,
     /// The daemon's settings: which make a difference here, as a fragment of a configuration
     Tune,
+    /// Under load, the daemon ends and starts again at random moments, and nothing may be lost
+    SoakRestart(restart::Arguments),
     /// Percentiles of a .hlog file, or of two side by side
     Show {
         /// The file
@@ -60,6 +63,7 @@ fn run(cli: &Cli) -> Result<String> {
         Bench::Program(arguments) => program::run(&cli.options, arguments)?,
         Bench::Scan => scan::run(&cli.options)?,
         Bench::Tune => tune::run(&cli.options)?,
+        Bench::SoakRestart(arguments) => restart::run(&cli.options, arguments)?,
         Bench::Show { first, second } => return show::show(first, second.as_deref()),
     };
     Ok(report.summary())

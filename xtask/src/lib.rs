@@ -18,6 +18,7 @@ pub mod lab;
 pub mod process;
 pub mod scene;
 pub mod setup;
+pub mod soak;
 pub mod test;
 pub mod tune;
 pub mod verify;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, demo, doctor, fuzz, interrupt, lab, setup, test, tune, verify};
+use xtask::{bench, build, demo, doctor, fuzz, interrupt, lab, setup, soak, test, tune, verify};
 
 /// Homeward's set-up, build and lab.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Test(test::Options),
     /// Long runs of generated input
     Fuzz(fuzz::Options),
+    /// Long runs in which everything fails at random moments
+    Soak(soak::Options),
     /// What the daemon's settings and an interface's could be better at; advises, changes nothing
     Tune(tune::Options),
     /// Count the instructions that the kernel's verifier walks, against the budget
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::command(&options),
         Command::Demo(options) => demo::command(&options),
         Command::Test(options) => test::command(&options),
+        Command::Soak(options) => soak::command(&options),
         Command::Tune(options) => tune::command(&options),
         Command::Fuzz(options) => fuzz::command(&options),
         Command::Verify(options) => verify::command(&options),

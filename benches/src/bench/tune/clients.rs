@@ -51,6 +51,7 @@ impl Table {
         let changes = [(1, HOST), (2, "home-1")]
             .map(|(index, name)| Change::Server { index, server: server(name, index as u8) });
         store.commit(Proposal {
+            led: false,
             base: store.load(HOST)?.revision(),
             by: "homeward-bench".into(),
             why: "tune".into(),
