@@ -26,7 +26,7 @@ use shared::{BARRIER_MAX, Then, Whom};
 use crate::{
     control::{Call, ControlError},
     core::{
-        Datagram, Output,
+        Flow, Output, Packet,
         admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
@@ -135,7 +135,7 @@ impl Host {
             if !limited && !self.gate.admit(source.ip(), now.mono, self.core.table()) {
                 continue;
             }
-            self.core.handle_datagram(now, &Datagram { source, local, payload }, &mut out);
+            self.core.handle_packet(now, &Packet::udp(source, local, payload), &mut out);
         }
         self.carry_out(out);
     }
@@ -150,7 +150,7 @@ impl Host {
                         kernel.learned(self.core.table(), key);
                     }
                 }
-                Output::Send { local, to, payload } => {
+                Output::Send { flow: Flow { local, peer: to, .. }, payload } => {
                     match sends.iter_mut().find(|(from, _)| *from == local) {
                         Some((_, datagrams)) => datagrams.push((to, payload)),
                         None => sends.push((local, vec![(to, payload)])),
