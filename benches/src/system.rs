@@ -127,9 +127,27 @@ pub fn homeward(
     folder: &Path,
     clients: u64,
 ) -> Result<System> {
-    let daemon = Daemon::prepare(lab, kernel, program, host, folder, clients, "")?;
+    let site = Site { host, folder, clients, overrides_max: clients, clients_end: "sink", xdp: "" };
+    let daemon = Daemon::prepare(lab, kernel, program, &site)?;
     let server = Some(daemon.start()?);
     Ok(System { name: "homeward", pair: daemon.pair, server, object: None })
+}
+
+/// What a daemon is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// Its host, at most eight letters.
+    pub host: &'a str,
+    /// Its state, configuration and log.
+    pub folder: &'a Path,
+    /// Clients in its store.
+    pub clients: u64,
+    /// Room in the kernel's map.
+    pub overrides_max: u64,
+    /// The program at the clients' end: `sink` for load, `pass` where sockets are to get answers.
+    pub clients_end: &'a str,
+    /// More of the configuration: settings of its [xdp] table, and other tables behind them.
+    pub xdp: &'a str,
 }
 
 /// A daemon that can be started, and started again.
@@ -142,7 +160,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Fills its store and writes its configuration, with `xdp` in the table of that name.
+    /// Fills its store and writes its configuration.
     ///
     /// # Errors
     /// When the pair or the store can't be made.
@@ -150,24 +168,23 @@ impl Daemon {
         lab: &mut Lab,
         kernel: &mut Kernel,
         program: &Path,
-        host: &str,
-        folder: &Path,
-        clients: u64,
-        xdp: &str,
+        site: &Site<'_>,
     ) -> Result<Self> {
+        let Site { host, folder, clients, overrides_max, clients_end, xdp } = *site;
         let pair = lab.pair(host)?;
-        kernel.sink(lab, &pair)?;
+        kernel.attach_clients(clients_end, lab, &pair)?;
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         crate::filling::fill(&folder.join("table.db"), HOST, clients)?;
         let daemon = Self { pair, program: program.into(), folder: folder.into() };
         let (server, state) = (daemon.pair.server, folder.display());
-        let room = clients.next_power_of_two() + (1 << 17);
+        let room = overrides_max.next_power_of_two();
         let text = format!(
             "[node]\nname = \"{HOST}\"\nstate_dir = \"{state}\"\n\
              [sip]\nlisten = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]\n\
+             [control]\nsocket = \"{}\"\n\
              [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\n\
-             overrides_max = {room}\n{xdp}\n[control]\nsocket = \"{}\"\n",
+             overrides_max = {room}\n{xdp}",
             daemon.socket().display()
         );
         let path = daemon.configuration();
