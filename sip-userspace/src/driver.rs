@@ -77,9 +77,10 @@ impl Host {
                 () = sleep(timer) => self.timers(),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.renew(clock::now().mono);
+                        self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
                 }
+                () = tokio::task::yield_now(), if self.publishing => self.publish(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -112,6 +113,12 @@ impl Host {
         self.carry_out(out);
     }
 
+    /// Goes on with what the kernel's maps are behind, a piece at a time.
+    fn publish(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        self.publishing = kernel.work(self.core.table(), clock::now().mono);
+    }
+
     /// Takes waiting batches, some at a time, so that commands get their turn.
     fn batches(&mut self, ready: &tokio::sync::Notify) {
         for _ in 0..TURN {
@@ -141,7 +148,7 @@ impl Host {
             match output {
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.learned(self.core.table(), key);
+                        self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
                 Output::Send { local, to, payload } => {
@@ -197,7 +204,8 @@ impl Host {
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
                 if let Some(kernel) = &mut self.kernel {
-                    kernel.applied(self.core.table(), &applied, clock::now().mono);
+                    let now = clock::now().mono;
+                    self.publishing |= kernel.applied(self.core.table(), applied, now);
                 }
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
                 reply(call, Ok(answer));
