@@ -82,9 +82,10 @@ impl Host {
                 () = sleep(timer) => self.timers(),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.renew(clock::now().mono);
+                        self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
                 }
+                () = tokio::task::yield_now(), if self.publishing => self.publish(),
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -118,6 +119,13 @@ impl Host {
         self.barriers();
     }
 
+    /// Goes on with what the kernel's maps are behind, a piece at a time.
+    fn publish(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        self.publishing = kernel.work(self.core.table(), clock::now().mono);
+        self.tell_applied();
+    }
+
     /// Takes waiting batches, some at a time, so that commands get their turn.
     fn batches(&mut self, ready: &tokio::sync::Notify) {
         for _ in 0..TURN {
@@ -147,7 +155,7 @@ impl Host {
             match output {
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.learned(self.core.table(), key);
+                        self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
                 Output::Send { flow: Flow { local, peer: to, .. }, payload } => {
@@ -224,7 +232,7 @@ impl Host {
         }
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
-                self.publish(&applied);
+                self.take_in(applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
                 reply(call, Ok(answer));
             }

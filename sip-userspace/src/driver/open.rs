@@ -81,6 +81,8 @@ pub struct Host {
     pub(super) settled: mpsc::Receiver<Settled>,
     pub(super) settled_in: mpsc::Sender<Settled>,
     pub(super) out: Vec<Output>,
+    /// There is more to write into the kernel's maps.
+    pub(super) publishing: bool,
 }
 
 impl Host {
@@ -134,6 +136,7 @@ impl Host {
             settled,
             settled_in,
             out: Vec::new(),
+            publishing: true,
         })
     }
 }
