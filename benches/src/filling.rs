@@ -7,9 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use homeward::{
-    core::table::{
-        Assignment, Change, ContactHost, Proposal, Revision, SLOTS_DEFAULT, Server, State,
-    },
+    core::table::{Assignment, Change, ContactHost, Proposal, Revision, SLOTS_DEFAULT, Server},
     store::{AssignmentStore as _, SqliteStore},
 };
 
@@ -32,12 +30,9 @@ pub fn fill(path: &Path, this: &str, clients: u64) -> Result<()> {
     let store = SqliteStore::create(path, SLOTS_DEFAULT)?;
     let mut base = store.load(this).context("the new store can't be read")?.revision();
     let home = Server {
-        name: "home-1".into(),
-        address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT)),
         contact: ContactHost { host: "home-1.example.com".into(), port: PORT },
         weight: 1,
-        state: State::Up,
-        standby: None,
+        ..Server::new("home-1", SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT)))
     };
     base = commit(&store, base, vec![Change::Server { index: HOME, server: home }])?;
     for first in (0..clients).step_by(CHUNK as usize) {
@@ -58,6 +53,7 @@ pub fn fill(path: &Path, this: &str, clients: u64) -> Result<()> {
 }
 
 fn commit(store: &SqliteStore, base: Revision, changes: Vec<Change>) -> Result<Revision> {
-    let proposal = Proposal { base, by: "homeward-bench".into(), why: "bench".into(), changes };
+    let proposal =
+        Proposal { base, by: "homeward-bench".into(), why: "bench".into(), led: false, changes };
     Ok(store.commit(proposal)?.revision)
 }

@@ -6,6 +6,7 @@
 //! answered; no lock and no waiting on a datagram's way.
 //! Deliberately absent: decisions.
 
+mod asks;
 mod gate;
 mod open;
 
@@ -75,6 +76,7 @@ impl Host {
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 () = sleep(timer) => self.timers(),
+                () = std::future::ready(()), if self.asks.wait() => self.ask_piece(),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
                         kernel.renew(clock::now().mono);
@@ -166,7 +168,13 @@ impl Host {
                 let answer = self.complete(answer);
                 reply(call, Ok(answer));
             }
-            Ok(Planned::Commit { proposal, answer }) => self.submit(proposal, call, answer),
+            // A barrier is a plain commit as long as one host has the table by itself.
+            Ok(Planned::Commit { proposal, answer, barrier: _ }) => {
+                self.submit(proposal, call, answer);
+            }
+            Ok(Planned::Scan(scan)) => self.scan(scan, call),
+            Ok(Planned::History { before, limit }) => self.history(before, limit, call),
+            Ok(Planned::Verify { repair }) => self.verify(repair, call),
             Err(refused) => reply(call, Err(refused)),
         }
     }
@@ -191,7 +199,11 @@ impl Host {
             }
             Err(error) => {
                 let cure = "nothing was changed; see the daemon's log";
-                return reply(call, Err(Refused::daemon(error.to_string(), cure)));
+                let mut refused = Refused::daemon(error.to_string(), cure);
+                if let StoreError::TooLarge { max, .. } = error {
+                    refused.parts_max = Some(max);
+                }
+                return reply(call, Err(refused));
             }
         };
         match self.core.table_mut().apply(&commit) {
@@ -231,6 +243,8 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                let seen_s = self.core.bindings().seen_s(&key);
+                view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
             }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});
@@ -254,7 +268,7 @@ impl Host {
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
                 );
             }
-            Answer::Done { .. } | Answer::Servers { .. } => {}
+            _ => {}
         }
         answer
     }

@@ -33,7 +33,7 @@ pub use delta::{Delta, SlotContent, Stated};
 pub use learned::{Learned, Lesson};
 pub use overrides::{Entry, Overrides};
 pub use restore::Parts;
-pub use server::{ContactHost, Server, State};
+pub use server::{ContactHost, Kind, Server, State};
 
 /// Stands in a slot that no server can take.
 pub const NO_SERVER: u16 = u16::MAX;
@@ -86,6 +86,18 @@ impl Revision {
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.epoch, self.counter)
+    }
+}
+
+impl std::str::FromStr for Revision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('.');
+        let parts = parts.and_then(|(epoch, counter)| {
+            Some(Self { epoch: epoch.parse().ok()?, counter: counter.parse().ok()? })
+        });
+        parts.ok_or_else(|| format!("`{}` is no revision; write it as 0.12", text.escape_debug()))
     }
 }
 

@@ -14,7 +14,7 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, Settled, Store, gate::Gate};
+use super::{COMMITS_MAX, Settled, Store, asks::Asks, gate::Gate};
 use crate::{
     config::{Config, SourceFlags},
     control::{ControlError, Listener},
@@ -80,6 +80,7 @@ pub struct Host {
     pub(super) settled: mpsc::Receiver<Settled>,
     pub(super) settled_in: mpsc::Sender<Settled>,
     pub(super) out: Vec<Output>,
+    pub(super) asks: Asks,
 }
 
 impl Host {
@@ -129,6 +130,7 @@ impl Host {
             settled,
             settled_in,
             out: Vec::new(),
+            asks: Asks::default(),
         })
     }
 }
