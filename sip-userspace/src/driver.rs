@@ -6,6 +6,7 @@
 //! answered; no lock and no waiting on a datagram's way.
 //! Deliberately absent: decisions.
 
+mod asks;
 mod gate;
 mod open;
 mod shared;
@@ -80,6 +81,7 @@ impl Host {
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
+                () = std::future::ready(()), if self.asks.wait() => self.ask_piece(),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
@@ -198,7 +200,17 @@ impl Host {
                 let answer = self.complete(answer);
                 reply(call, Ok(answer));
             }
-            Ok(Planned::Commit { proposal, answer }) => self.submit(proposal, call, answer),
+            Ok(Planned::Commit { proposal, answer, barrier: false }) => {
+                self.submit(proposal, call, answer);
+            }
+            Ok(Planned::Commit { proposal, answer, barrier: true }) => {
+                let then = Then::Commit(proposal, answer);
+                let before = self.core.table().revision();
+                self.wait_for(before, Whom::Known, BARRIER_MAX, call, then);
+            }
+            Ok(Planned::Scan(scan)) => self.scan(scan, call),
+            Ok(Planned::History { before, limit }) => self.history(before, limit, call),
+            Ok(Planned::Verify { repair }) => self.verify(repair, call),
             Err(refused) => reply(call, Err(refused)),
         }
     }
@@ -223,7 +235,11 @@ impl Host {
             }
             Err(error) => {
                 let cure = "nothing was changed; see the daemon's log";
-                return reply(call, Err(Refused::daemon(error.to_string(), cure)));
+                let mut refused = Refused::daemon(error.to_string(), cure);
+                if let StoreError::TooLarge { max, .. } = error {
+                    refused.parts_max = Some(max);
+                }
+                return reply(call, Err(refused));
             }
         };
         // A shared store may have told of it already.
@@ -265,6 +281,8 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                let seen_s = self.core.bindings().seen_s(&key);
+                view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
             }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});
@@ -289,7 +307,7 @@ impl Host {
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
                 );
             }
-            Answer::Done { .. } | Answer::Servers { .. } | Answer::Edges { .. } => {}
+            _ => {}
         }
         answer
     }

@@ -13,6 +13,7 @@ mod output;
 mod run;
 mod server;
 mod status;
+mod table;
 mod unassign;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
@@ -54,10 +55,12 @@ pub enum Subcommands {
     Assign(assign::Args),
     /// Give a client back to its slot
     Unassign(unassign::Args),
-    /// Look at a client
+    /// Look at clients
     Client(client::Args),
     /// Look at the hosts that share the table
     Edge(edge::Args),
+    /// Look at the assignment table as a whole
+    Table(table::Args),
     /// Show the daemon's state
     Status(status::Args),
 }
@@ -69,6 +72,14 @@ pub struct Failure {
     pub message: String,
     /// 1 or 2; 0 for a help text, which goes to the output.
     pub code: u8,
+}
+
+impl Failure {
+    /// The daemon answered something else than it was asked.
+    fn odd_answer() -> Self {
+        let message = "the daemon answered something else; is it of this version?";
+        Self { message: message.to_owned(), code: 1 }
+    }
 }
 
 impl From<CallError> for Failure {
@@ -126,11 +137,22 @@ impl Cli {
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),
-            Subcommands::Client(args) => args.command(),
             Subcommands::Edge(args) => args.command(),
+            Subcommands::Client(args) => return args.run(self, out),
+            Subcommands::Table(args) => return args.run(self, out),
             Subcommands::Status(args) => args.command(),
         };
-        let answer = self.ask(&command)?;
+        self.answer(&command, out)
+    }
+
+    /// A connection to the daemon.
+    fn connect(&self) -> Result<Client, CallError> {
+        Client::connect(&self.socket())
+    }
+
+    /// Asks the daemon once, and prints what it answers.
+    fn answer(&self, command: &Command, out: &mut dyn Write) -> Result<(), Failure> {
+        let answer = self.ask(command)?;
         if self.json {
             output::json(&answer, out)?;
             return Ok(());
@@ -141,6 +163,8 @@ impl Cli {
             Answer::Edges { revision, edges } => edge::print(*revision, edges, out)?,
             Answer::Client(view) => client::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
+            // Those have pages, and commands of their own that print them.
+            _ => return Err(Failure::odd_answer()),
         }
         Ok(())
     }

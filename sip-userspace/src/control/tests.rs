@@ -12,7 +12,10 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    core::admin::{Asker, Command, Fault, Planned, plan},
+    core::{
+        admin::{Asker, Command, Fault, Planned, plan},
+        bindings::Bindings,
+    },
     store::{AssignmentStore, MemoryStore},
 };
 
@@ -69,10 +72,24 @@ fn drive(mut calls: mpsc::Receiver<Call>) {
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {
             Err(refused) => Err(refused),
             Ok(Planned::Answer(answer)) => Ok(answer),
-            Ok(Planned::Commit { proposal, answer }) => {
+            Ok(Planned::Commit { proposal, answer, .. }) => {
                 table.apply(&store.commit(proposal).unwrap()).unwrap();
                 Ok(answer)
             }
+            Ok(Planned::Scan(mut scan)) => {
+                let bindings = Bindings::default();
+                Ok(std::iter::repeat_with(|| scan.step(&table, &bindings))
+                    .flatten()
+                    .next()
+                    .unwrap())
+            }
+            Ok(Planned::History { before, limit }) => {
+                let records = store.history(before, limit).unwrap();
+                let servers = table.servers().map(|(index, server)| (index, server.name.clone()));
+                let records = records.into_iter().map(Into::into).collect();
+                Ok(Answer::History { records, servers: servers.collect() })
+            }
+            Ok(Planned::Verify { .. }) => Ok(Answer::Verified(Box::default())),
         };
         let _ = call.reply.send(result);
     }

@@ -13,7 +13,7 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, gate::Gate, shared::Shared};
+use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
 use crate::{
     config::{Config, SourceFlags},
     control::{ControlError, Listener},
@@ -83,6 +83,7 @@ pub struct Host {
     pub(super) out: Vec<Output>,
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
+    pub(super) asks: Asks,
 }
 
 impl Host {
@@ -137,6 +138,7 @@ impl Host {
             settled_in,
             out: Vec::new(),
             publishing: true,
+            asks: Asks::default(),
         })
     }
 }

@@ -76,9 +76,12 @@ fn write(
 fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rusqlite::Result<()> {
     transaction
         .execute(
-            "INSERT INTO server VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO server (id, name, address, contact_host, contact_port, weight, state,
+             standby, capacity, kind, tcp, tls)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, contact_host = ?4,
-             contact_port = ?5, weight = ?6, state = ?7, standby = ?8",
+             contact_port = ?5, weight = ?6, state = ?7, standby = ?8, capacity = ?9, kind = ?10,
+             tcp = ?11, tls = ?12",
             params![
                 index,
                 server.name,
@@ -87,7 +90,11 @@ fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rus
                 server.contact.port,
                 server.weight,
                 server.state.label(),
-                server.standby
+                server.standby,
+                server.capacity,
+                server.kind.label(),
+                server.tcp.map(|address| address.to_string()),
+                server.tls.map(|address| address.to_string()),
             ],
         )
         .map(|_| ())

@@ -1,0 +1,30 @@
+//! `homeward table`: the assignment table as a whole.
+
+mod history;
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use super::{Cli, Failure};
+
+/// Arguments of `homeward table`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show the last changes: who made them, when and why
+    History(history::Args),
+}
+
+impl Args {
+    pub(super) fn run(&self, cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+        match &self.action {
+            Action::History(args) => args.run(cli, out),
+        }
+    }
+}
