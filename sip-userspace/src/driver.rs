@@ -8,6 +8,7 @@
 
 mod gate;
 mod open;
+mod service;
 mod shared;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use tokio::{
 };
 
 pub use open::{Host, RunError, settings};
+use service::Service;
 use shared::{BARRIER_MAX, Then, Whom};
 
 use crate::{
@@ -72,6 +74,8 @@ impl Host {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let log = self.kernel.as_mut().and_then(drain_log);
         tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
+        let mut service = Service::from_environment();
+        service.ready(self.standing());
         loop {
             let timer = self.next_timer();
             tokio::select! {
@@ -84,7 +88,9 @@ impl Host {
                     if let Some(kernel) = &mut self.kernel {
                         kernel.renew(clock::now().mono);
                     }
+                    service.status(|| self.standing());
                 }
+                () = service.alive() => {}
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -94,6 +100,7 @@ impl Host {
             }
         }
         tracing::info!("leaving");
+        service.stopping();
         control.abort();
         // The task owns the socket's file; it is gone when the task is.
         let _ = control.await;
@@ -104,6 +111,13 @@ impl Host {
             kernel.close(&self.config);
         }
         Ok(())
+    }
+
+    /// How the daemon stands, in one line for the service manager.
+    fn standing(&self) -> String {
+        let modes = self.kernel.as_ref().map(|kernel| kernel.modes().join(", "));
+        let modes = modes.unwrap_or_else(|| "off, the daemon answers all".to_owned());
+        format!("table revision {}; XDP {modes}", self.core.table().revision())
     }
 
     fn next_timer(&self) -> Duration {
