@@ -16,9 +16,10 @@ use crate::{process, workspace};
 const LIST: &str = "share/homeward/files";
 
 /// Files that are taken as they are: from the workspace, into the package, with permissions.
-const COPIED: [(&str, &str, u32); 7] = [
+const COPIED: [(&str, &str, u32); 8] = [
     ("packaging/homeward.service", "lib/systemd/system/homeward.service", 0o644),
     ("packaging/homeward.sysusers", "lib/sysusers.d/homeward.conf", 0o644),
+    ("packaging/homeward.tmpfiles", "lib/tmpfiles.d/homeward.conf", 0o644),
     ("packaging/install", "share/homeward/install", 0o755),
     ("README.md", "share/doc/homeward/README.md", 0o644),
     ("LICENSE", "share/doc/homeward/LICENSE", 0o644),
