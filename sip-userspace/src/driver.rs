@@ -9,6 +9,7 @@
 mod asks;
 mod gate;
 mod open;
+mod service;
 mod shared;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use tokio::{
 };
 
 pub use open::{Host, RunError, settings};
+use service::Service;
 use shared::{BARRIER_MAX, Then, Whom};
 
 use crate::{
@@ -73,6 +75,8 @@ impl Host {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let log = self.kernel.as_mut().and_then(drain_log);
         tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
+        let mut service = Service::from_environment();
+        service.ready(self.standing());
         loop {
             let timer = self.next_timer();
             tokio::select! {
@@ -86,8 +90,10 @@ impl Host {
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
+                    service.status(|| self.standing());
                 }
                 () = tokio::task::yield_now(), if self.publishing => self.publish(),
+                () = service.alive() => {}
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -97,6 +103,7 @@ impl Host {
             }
         }
         tracing::info!("leaving");
+        service.stopping();
         control.abort();
         // The task owns the socket's file; it is gone when the task is.
         let _ = control.await;
@@ -107,6 +114,13 @@ impl Host {
             kernel.close(&self.config);
         }
         Ok(())
+    }
+
+    /// How the daemon stands, in one line for the service manager.
+    fn standing(&self) -> String {
+        let modes = self.kernel.as_ref().map(|kernel| kernel.modes().join(", "));
+        let modes = modes.unwrap_or_else(|| "off, the daemon answers all".to_owned());
+        format!("table revision {}; XDP {modes}", self.core.table().revision())
     }
 
     fn next_timer(&self) -> Duration {

@@ -7,6 +7,7 @@
 
 mod assign;
 mod client;
+mod documents;
 mod edge;
 mod explain;
 mod output;
@@ -63,6 +64,9 @@ pub enum Subcommands {
     Table(table::Args),
     /// Show the daemon's state
     Status(status::Args),
+    /// Write man pages and shell completions below a folder
+    #[command(hide = true)]
+    Documents(documents::Args),
 }
 
 /// Why a command did not succeed: one line, and the exit code.
@@ -134,6 +138,7 @@ impl Cli {
             Subcommands::Explain(args) => {
                 return args.run(self.json, out, &mut std::io::stderr().lock());
             }
+            Subcommands::Documents(args) => return args.run(),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),

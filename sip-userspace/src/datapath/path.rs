@@ -123,6 +123,12 @@ impl KernelPath {
         self.attached.len() == config.xdp.interfaces.len()
     }
 
+    /// The mode on each interface that the program runs on, for people: `native on eth0`.
+    pub fn modes(&self) -> Vec<String> {
+        let shown = |on: &Attached| format!("{} on {}", on.mode, on.interface);
+        self.attached.iter().map(shown).collect()
+    }
+
     /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
     /// Not while a wrong word is in the maps.
     pub fn renew(&mut self, now: Duration) {
