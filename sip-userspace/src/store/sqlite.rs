@@ -211,7 +211,7 @@ fn io(path: &Path, source: std::io::Error) -> StoreError {
 }
 
 /// What a failure of SQLite means for the store.
-fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
+pub(super) fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
