@@ -162,6 +162,10 @@ impl Host {
 
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
+        let current = self.core.table().revision();
+        if let Some(expected) = call.base.filter(|expected| *expected != current) {
+            return reply(call, Err(Refused::conflict(expected, current)));
+        }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
             Ok(Planned::Answer(answer)) => {
@@ -200,8 +204,10 @@ impl Host {
             Err(error) => {
                 let cure = "nothing was changed; see the daemon's log";
                 let mut refused = Refused::daemon(error.to_string(), cure);
-                if let StoreError::TooLarge { max, .. } = error {
-                    refused.parts_max = Some(max);
+                match error {
+                    StoreError::TooLarge { max, .. } => refused.parts_max = Some(max),
+                    StoreError::Conflict { current } => refused.current = Some(current),
+                    _ => {}
                 }
                 return reply(call, Err(refused));
             }
