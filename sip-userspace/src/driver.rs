@@ -30,7 +30,7 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Flow, Output, Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
     datapath::KernelPath,
@@ -190,23 +190,10 @@ impl Host {
 
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
-        match &call.command {
-            Command::EdgeList => {
-                let revision = self.core.table().revision();
-                let answer = Answer::Edges { revision, edges: self.shared.views() };
-                return reply(call, Ok(answer));
-            }
-            Command::EdgeWait { revision, wait_s } => {
-                let revision = revision.unwrap_or(self.core.table().revision());
-                let patience =
-                    wait_s.map_or(BARRIER_MAX, |seconds| Duration::from_secs(seconds.into()));
-                return self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
-            }
-            Command::EdgeForget { host } => {
-                let host = host.clone();
-                return self.forget_edge(host, call);
-            }
-            _ => {}
+        let Some(call) = self.of_hosts(call) else { return };
+        let current = self.core.table().revision();
+        if let Some(expected) = call.base.filter(|expected| *expected != current) {
+            return reply(call, Err(Refused::conflict(expected, current)));
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
@@ -250,8 +237,10 @@ impl Host {
             Err(error) => {
                 let cure = "nothing was changed; see the daemon's log";
                 let mut refused = Refused::daemon(error.to_string(), cure);
-                if let StoreError::TooLarge { max, .. } = error {
-                    refused.parts_max = Some(max);
+                match error {
+                    StoreError::TooLarge { max, .. } => refused.parts_max = Some(max),
+                    StoreError::Conflict { current } => refused.current = Some(current),
+                    _ => {}
                 }
                 return reply(call, Err(refused));
             }

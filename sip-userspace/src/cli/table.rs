@@ -1,6 +1,9 @@
 //! `homeward table`: the assignment table as a whole.
 
+mod export;
+mod format;
 mod history;
+mod import;
 
 use std::io::Write;
 
@@ -19,12 +22,18 @@ pub struct Args {
 enum Action {
     /// Show the last changes: who made them, when and why
     History(history::Args),
+    /// Write all assignments of single clients to a file
+    Export(export::Args),
+    /// Assign the clients of a file
+    Import(import::Args),
 }
 
 impl Args {
     pub(super) fn run(&self, cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         match &self.action {
             Action::History(args) => args.run(cli, out),
+            Action::Export(args) => args.run(cli, out),
+            Action::Import(args) => args.run(cli, out, &mut std::io::stderr().lock()),
         }
     }
 }

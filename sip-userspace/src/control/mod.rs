@@ -18,7 +18,7 @@ pub use server::{Call, ControlError, Listener};
 use crate::core::admin::{Answer, Refused};
 
 /// Longest request in bytes, its line end included.
-pub const REQUEST_MAX: usize = 64 * 1024;
+pub const REQUEST_MAX: usize = 1 << 20;
 /// Longest reply in bytes.
 pub const REPLY_MAX: u64 = 64 << 20;
 

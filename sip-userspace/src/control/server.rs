@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::{REQUEST_MAX, Reply};
-use crate::core::admin::{Answer, Command, Refused};
+use crate::core::{
+    admin::{Answer, Command, Refused},
+    table::Revision,
+};
 
 /// Clients that are served at once; others are turned away.
 const CLIENTS_MAX: usize = 64;
@@ -34,6 +37,8 @@ pub struct Call {
     pub command: Command,
     /// Who asks, as the kernel says: `root` or `uid N`.
     pub by: String,
+    /// The revision that the table must be at; any if there is none.
+    pub base: Option<Revision>,
     /// Where the answer goes. The client may be gone; then sending fails, and that is all right.
     pub reply: oneshot::Sender<Result<Answer, Refused>>,
 }
@@ -181,7 +186,7 @@ async fn answer(line: &[u8], by: &str, calls: &mpsc::Sender<Call>) -> Result<Ans
         Refused::argument(reason, "use the homeward of the same version as the daemon")
     })?;
     let (reply, answered) = oneshot::channel();
-    let call = Call { command, by: by.to_owned(), reply };
+    let call = Call { command, by: by.to_owned(), base: None, reply };
     calls.try_send(call).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => {
             Refused::daemon("the daemon has too many commands waiting", "try again in a moment")

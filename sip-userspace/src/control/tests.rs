@@ -134,7 +134,7 @@ fn what_is_no_command_is_refused_and_others_are_still_served() {
         (b"{\"command\":\"assign\",\"aor\":\"a@b\",\"server\":\"x\",\"pinned\":false,\"no_redirect\":false,\"z\":1}\n", "unknown field"),
         (b"\xff\xfe\n", "not a command"),
         (b"{\"command\":\"status\"}", "cut off"),
-        (&long, "longer than 65536 bytes"),
+        (&long, "longer than 1048576 bytes"),
     ] {
         let reply = raw(&daemon.socket, bytes);
         let Some(Reply::Refused(refused)) = reply else { panic!("{expected}: {reply:?}") };

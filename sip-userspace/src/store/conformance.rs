@@ -22,14 +22,7 @@ pub const CHECKS: [Check; 5] = [
 
 pub fn server(name: &str, last: u16) -> Server {
     let address = std::net::SocketAddr::from(([192, 0, 2, last as u8], 5060));
-    Server {
-        name: name.to_owned(),
-        address,
-        contact: address.into(),
-        weight: 100,
-        state: State::Up,
-        standby: None,
-    }
+    Server::new(name, address)
 }
 
 pub fn proposal(base: Revision, changes: Vec<Change>) -> Proposal {

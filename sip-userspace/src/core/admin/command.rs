@@ -366,17 +366,28 @@ pub struct Refused {
     /// A change touched more slots and servers than the store takes at once: so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts_max: Option<usize>,
+    /// The table had changed by then: it is at this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Revision>,
 }
 
 impl Refused {
     /// An argument is wrong.
     pub fn argument(reason: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { fault: Fault::Argument, reason: reason.into(), cure: cure.into(), parts_max: None }
+        let (reason, cure) = (reason.into(), cure.into());
+        Self { fault: Fault::Argument, reason, cure, parts_max: None, current: None }
     }
 
     /// The daemon could not do it.
     pub fn daemon(reason: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { fault: Fault::Daemon, reason: reason.into(), cure: cure.into(), parts_max: None }
+        Self { fault: Fault::Daemon, ..Self::argument(reason, cure) }
+    }
+
+    /// The table is not at the revision that was expected.
+    pub fn conflict(expected: Revision, current: Revision) -> Self {
+        let reason =
+            format!("the table has changed: it was at revision {expected} and is at {current}");
+        Self { current: Some(current), ..Self::daemon(reason, "look again and repeat") }
     }
 }
 

@@ -20,10 +20,7 @@ pub(super) fn page(
 ) -> Result<Answer, Refused> {
     let now = table.revision();
     if let Some(expected) = revision.filter(|expected| *expected != now) {
-        return Err(Refused::daemon(
-            format!("the table has changed: it was at revision {expected} and is at {now}"),
-            "begin the export again",
-        ));
+        return Err(Refused::conflict(expected, now));
     }
     let from = after.map(|after| table.key(after));
     let first = from.map_or(0, |key| table.slot(key));
