@@ -11,7 +11,8 @@ use std::io;
 
 use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
-pub(super) use batch::{BATCH_MAX, Batch, Cursor, delete_batch, lookup_batch, update_batch};
+pub use batch::BATCH_MAX;
+pub(super) use batch::{Batch, Cursor, delete_batch, lookup_batch, update_batch};
 pub use words::Words;
 
 /// A layout of `sip_common::abi` as a map key or value.
