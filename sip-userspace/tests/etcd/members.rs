@@ -48,6 +48,8 @@ fn the_table_lives_on_while_most_members_do() {
 struct Net {
     names: Vec<String>,
     bridge: String,
+    /// The first three numbers of the addresses.
+    network: String,
 }
 
 fn ip(arguments: &str) {
@@ -57,20 +59,23 @@ fn ip(arguments: &str) {
 
 impl Net {
     fn new() -> Self {
-        let id = std::process::id() % 100_000;
+        // Of this process, so that two runs beside each other are not in each other's way.
+        let id = std::process::id();
         let net = Self {
             names: (0..3).map(|index| format!("hwe{id}-{index}")).collect(),
             bridge: format!("hwe{id}"),
+            network: format!("10.{}.{}", 200 + id / 250 % 50, id % 250),
         };
+        let network = &net.network;
         ip(&format!("link add {} type bridge", net.bridge));
-        ip(&format!("addr add 10.213.77.254/24 dev {}", net.bridge));
+        ip(&format!("addr add {network}.254/24 dev {}", net.bridge));
         ip(&format!("link set {} up", net.bridge));
         for (index, name) in net.names.iter().enumerate() {
             ip(&format!("netns add {name}"));
             ip(&format!("link add {name} type veth peer name eth0 netns {name}"));
             ip(&format!("link set {name} master {}", net.bridge));
             ip(&format!("link set {name} up"));
-            ip(&format!("-n {name} addr add 10.213.77.{}/24 dev eth0", index + 1));
+            ip(&format!("-n {name} addr add {network}.{}/24 dev eth0", index + 1));
             ip(&format!("-n {name} link set eth0 up"));
             ip(&format!("-n {name} link set lo up"));
         }
@@ -103,7 +108,7 @@ fn a_partition_changes_nothing_on_its_smaller_side_and_heals() {
     }
     let net = Net::new();
     let shape = Shape {
-        hosts: (1..=3).map(|last| format!("10.213.77.{last}")).collect(),
+        hosts: (1..=3).map(|last| format!("{}.{last}", net.network)).collect(),
         before: net
             .names
             .iter()
