@@ -61,7 +61,7 @@ fn shared(faults: u32) -> Result<ExitCode> {
     let tools = setup::setup(&setup::Options::default())?;
     let built = build::build(&tools.toolchain, &build::Options::default())?;
     let lab = Lab::up_sharing(LAB)?;
-    let mut cluster = Cluster::set(lab, &built.daemon, &tools.etcd, STORES.len(), &[])?;
+    let mut cluster = Cluster::set(lab, &built.daemon, &tools.etcd.binary, STORES.len(), &[])?;
     let outcome = etcd::run(&mut cluster, faults, |line| println!("  {line}"))?;
     cluster.clear()?.down()?;
     println!("{outcome:#?}");

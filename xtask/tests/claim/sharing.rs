@@ -13,7 +13,7 @@ use xtask::{
 use crate::{assert_redirect, daemon};
 
 fn cluster(name: &str) -> Cluster {
-    let (binary, etcd) = (daemon(), setup::find_etcd().unwrap());
+    let (binary, etcd) = (daemon(), setup::find_etcd().unwrap().binary);
     Cluster::set(Lab::up_sharing(name).unwrap(), &binary, &etcd, STORES.len(), &[]).unwrap()
 }
 
