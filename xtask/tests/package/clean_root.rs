@@ -146,10 +146,10 @@ fn the_installed_daemon_needs_nothing_but_its_package_and_three_capabilities() {
     let mut manager = Manager::listen(&path.join("run/notify"));
     let mut daemon = start(&host, &root);
 
-    let ready = manager.wait_for("READY=1");
+    let ready = manager.wait_for(&daemon, "READY=1");
     assert!(ready.contains("STATUS=") && ready.contains("native on eth0"), "{ready}");
     for _ in 0..3 {
-        manager.wait_for("WATCHDOG=1");
+        manager.wait_for(&daemon, "WATCHDOG=1");
     }
     let process = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     for line in ["CapBnd:\t000000c000001000", "CapEff:\t000000c000001000", "NoNewPrivs:\t1"] {
@@ -175,9 +175,9 @@ fn the_installed_daemon_needs_nothing_but_its_package_and_three_capabilities() {
     assert_eq!(status.kernel().interfaces[0].mode, "native");
 
     // A status tells of the table, so it is new by now.
-    manager.wait_for("WATCHDOG=1");
+    manager.wait_for(&daemon, "WATCHDOG=1");
     daemon.signal(Signal::SIGTERM).unwrap();
-    manager.wait_for("STOPPING=1");
+    manager.wait_for(&daemon, "STOPPING=1");
     let ended = daemon.wait(std::time::Duration::from_secs(10)).unwrap();
     assert!(ended.is_some_and(|status| status.success()), "{}", daemon.log_tail(20));
 

@@ -52,7 +52,7 @@ fn newer(package: &Path, configuration: &str) {
     )
     .unwrap();
     let list = "find . -type f ! -path ./share/homeward/files -printf '%P\\n' | sort | \
-                xargs sha256sum > /tmp/list.$$ && mv /tmp/list.$$ share/homeward/files";
+                xargs sha256sum >../list && mv ../list share/homeward/files";
     process::capture(Command::new("sh").args(["-c", list]).current_dir(package)).unwrap();
 }
 

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use xtask::lab::Service;
+
 /// The manager's end of `NOTIFY_SOCKET`.
 pub struct Manager {
     socket: UnixDatagram,
@@ -22,13 +24,13 @@ impl Manager {
         Self { socket, heard: Vec::new() }
     }
 
-    /// Reads until the line `wanted` has come; returns the message that it was in.
+    /// Reads until `daemon` has told the line `wanted`; returns the message that it was in.
     #[track_caller]
-    pub fn wait_for(&mut self, wanted: &str) -> String {
+    pub fn wait_for(&mut self, daemon: &Service, wanted: &str) -> String {
         loop {
             let mut buffer = [0; 1024];
             let Ok(length) = self.socket.recv(&mut buffer) else {
-                panic!("{wanted} did not come, but {:?}", self.heard);
+                panic!("{wanted} did not come, but {:?}\n{}", self.heard, daemon.log_tail(20));
             };
             let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
             self.heard.push(message.clone());
