@@ -7,6 +7,7 @@
 
 mod assign;
 mod client;
+mod detach;
 mod explain;
 mod output;
 mod run;
@@ -57,6 +58,8 @@ pub enum Subcommands {
     Client(client::Args),
     /// Show the daemon's state
     Status(status::Args),
+    /// Remove the kernel program and its maps that a daemon has left attached
+    Detach(detach::Args),
 }
 
 /// Why a command did not succeed: one line, and the exit code.
@@ -120,6 +123,7 @@ impl Cli {
             Subcommands::Explain(args) => {
                 return args.run(self.json, out, &mut std::io::stderr().lock());
             }
+            Subcommands::Detach(args) => return args.run(self, out),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),

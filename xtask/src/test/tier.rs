@@ -55,7 +55,9 @@ impl Tier {
     pub(super) fn run(self, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
-            Self::Kernel => with_object(&["kernel", "publish", "explain_kernel", "verify"], built?),
+            Self::Kernel => {
+                with_object(&["kernel", "publish", "adopt", "explain_kernel", "verify"], built?)
+            }
             Self::Differential => {
                 let mut command = with_object(&["differential"], built?);
                 command.env("HOMEWARD_MUTANTS", MUTANTS.to_string());
