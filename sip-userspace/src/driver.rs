@@ -111,7 +111,7 @@ impl Host {
             log.abort();
         }
         if let Some(kernel) = self.kernel.take() {
-            kernel.close(&self.config);
+            kernel.close();
         }
         Ok(())
     }
@@ -138,7 +138,13 @@ impl Host {
     /// Goes on with what the kernel's maps are behind, a piece at a time.
     fn publish(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
-        self.publishing = kernel.work(self.core.table(), clock::now().mono);
+        let now = clock::now().mono;
+        self.publishing = kernel.work(self.core.table(), now);
+        for (key, lesson) in kernel.take_lessons() {
+            for gone in self.core.table_mut().learned_mut().learn(key, lesson, now.as_secs()) {
+                kernel.learned(self.core.table(), gone);
+            }
+        }
         self.tell_applied();
     }
 
@@ -328,7 +334,7 @@ fn on(kind: SignalKind) -> Result<Signal, RunError> {
 /// A debug build of the program logs the reason for each packet.
 #[expect(deprecated, reason = "its successor is unsafe, and the logger owns its descriptor")]
 fn drain_log(kernel: &mut KernelPath) -> Option<JoinHandle<()>> {
-    let logger = aya_log::EbpfLogger::init(kernel.ebpf()).ok()?;
+    let logger = aya_log::EbpfLogger::init(kernel.ebpf()?).ok()?;
     let mut logger = tokio::io::unix::AsyncFd::new(logger).ok()?;
     Some(tokio::spawn(async move {
         while let Ok(mut guard) = logger.readable_mut().await {

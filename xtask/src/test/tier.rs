@@ -71,7 +71,9 @@ impl Tier {
                 command.env("HOMEWARD_ETCD", setup::find_etcd()?.binary);
                 command
             }
-            Self::Kernel => with_object(&["kernel", "publish", "explain_kernel", "verify"], built?),
+            Self::Kernel => {
+                with_object(&["kernel", "publish", "adopt", "explain_kernel", "verify"], built?)
+            }
             Self::Differential => {
                 let mut command = with_object(&["differential"], built?);
                 command.env("HOMEWARD_MUTANTS", MUTANTS.to_string());
