@@ -14,34 +14,40 @@ use homeward::{
 use crate::{
     interrupt,
     lab::PORT,
-    layout::{CLIENT, DOMAIN},
+    layout::{CLIENT, DOMAIN, home},
 };
 
 /// Assignments of one commit.
 const CHUNK: u64 = 50_000;
-/// The home of every client.
-const HOME: u16 = 1;
+/// Homes elsewhere.
+const HOMES: [u16; 2] = [1, 2];
 
-/// Creates the store at `path`: one home elsewhere, and an assignment for each client.
+/// Creates the store at `path`: two homes elsewhere, and an assignment for each client.
 ///
 /// # Errors
 /// When the store can't be made or refuses a change.
 pub fn fill(path: &Path, this: &str, clients: u64) -> Result<()> {
     let store = SqliteStore::create(path, SLOTS_DEFAULT)?;
     let mut base = store.load(this).context("the new store can't be read")?.revision();
-    let home = Server {
-        contact: ContactHost { host: "home-1.example.com".into(), port: PORT },
-        weight: 1,
-        ..Server::new("home-1", SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT)))
-    };
-    base = commit(&store, base, vec![Change::Server { index: HOME, server: home }])?;
+    let servers = HOMES.map(|index| Change::Server {
+        index,
+        server: Server {
+            contact: ContactHost { host: format!("home-{index}.{DOMAIN}"), port: PORT },
+            weight: 1,
+            ..Server::new(
+                &format!("home-{index}"),
+                SocketAddr::from((Ipv4Addr::new(192, 0, 2, index as u8), PORT)),
+            )
+        },
+    });
+    base = commit(&store, base, servers.into())?;
     for first in (0..clients).step_by(CHUNK as usize) {
         interrupt::check()?;
         let numbers = first..clients.min(first + CHUNK);
         let changes = numbers.map(|number| Change::Assign {
             aor: format!("{CLIENT}{number:08x}@{DOMAIN}"),
             assignment: Assignment {
-                server: Some(HOME),
+                server: Some(home(number as u32) as u16),
                 pinned: true,
                 no_redirect: false,
                 moving: false,

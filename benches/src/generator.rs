@@ -142,6 +142,7 @@ impl Generator {
         let zero = Answers {
             time_mask: order.time_mask,
             branch_at: order.branch_at as u64,
+            clients: if order.homes_known { order.clients } else { 0 },
             ..Answers::default()
         };
         let all =
@@ -224,5 +225,7 @@ fn sum(answers: &PerCpuValues<Answers>) -> Answers {
         strangers: sum.strangers + own.strangers,
         time_mask: own.time_mask,
         branch_at: own.branch_at,
+        clients: own.clients,
+        wrong: sum.wrong + own.wrong,
     })
 }

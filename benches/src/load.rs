@@ -41,6 +41,8 @@ pub struct Order {
     pub branch_at: usize,
     /// The server is one that does not answer.
     pub unanswered: bool,
+    /// Every client has the home that [`crate::layout::home`] says; each answer is held against it.
+    pub homes_known: bool,
     /// What `rate` 0 is taken for when the number of requests is worked out.
     pub most: f64,
 }
@@ -58,6 +60,7 @@ impl Order {
             time_mask: 15,
             branch_at: ANSWER_BRANCH_AT,
             unanswered: false,
+            homes_known: false,
             most: 2e6,
         }
     }

@@ -35,6 +35,11 @@ impl Target {
         Self { id: id.into(), value: median(&rounds), floor, aim, p10, less_is_better, rounds }
     }
 
+    /// A count of which there should be at most `floor`.
+    pub fn at_most(id: &str, floor: f64, rounds: Vec<f64>) -> Self {
+        Self { less_is_better: true, ..Self::new(id, floor, floor, rounds) }
+    }
+
     /// Whether the floor is kept.
     pub fn kept(&self) -> bool {
         let better =

@@ -127,26 +127,96 @@ pub fn homeward(
     folder: &Path,
     clients: u64,
 ) -> Result<System> {
-    let pair = lab.pair(host)?;
-    kernel.sink(lab, &pair)?;
-    let _ = fs::remove_dir_all(folder);
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    crate::filling::fill(&folder.join("table.db"), HOST, clients)?;
-    let configuration = folder.join("homeward.toml");
-    let (server, state) = (pair.server, folder.display());
-    let room = clients.next_power_of_two();
-    let text = format!(
-        "[node]\nname = \"{HOST}\"\nstate_dir = \"{state}\"\n\
-         [sip]\nlisten = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]\n\
-         [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\noverrides_max = {room}\n\
-         [control]\nsocket = \"{state}/control.sock\"\n"
-    );
-    fs::write(&configuration, text)
-        .with_context(|| format!("cannot write {}", configuration.display()))?;
-    let mut command = pair.command(program);
-    command.args(["run", "--config"]).arg(&configuration);
-    let server = Server::start(command, folder)?;
-    Ok(System { name: "homeward", pair, server: Some(server), object: None })
+    let site = Site { host, folder, clients, overrides_max: clients, clients_end: "sink", xdp: "" };
+    let daemon = Daemon::prepare(lab, kernel, program, &site)?;
+    let server = Some(daemon.start()?);
+    Ok(System { name: "homeward", pair: daemon.pair, server, object: None })
+}
+
+/// What a daemon is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// Its host, at most eight letters.
+    pub host: &'a str,
+    /// Its state, configuration and log.
+    pub folder: &'a Path,
+    /// Clients in its store.
+    pub clients: u64,
+    /// Room in the kernel's map.
+    pub overrides_max: u64,
+    /// The program at the clients' end: `sink` for load, `pass` where sockets are to get answers.
+    pub clients_end: &'a str,
+    /// More of the configuration: settings of its [xdp] table, and other tables behind them.
+    pub xdp: &'a str,
+}
+
+/// A daemon that can be started, and started again.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    /// Where it is.
+    pub pair: Pair,
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Daemon {
+    /// Fills its store and writes its configuration.
+    ///
+    /// # Errors
+    /// When the pair or the store can't be made.
+    pub fn prepare(
+        lab: &mut Lab,
+        kernel: &mut Kernel,
+        program: &Path,
+        site: &Site<'_>,
+    ) -> Result<Self> {
+        let Site { host, folder, clients, overrides_max, clients_end, xdp } = *site;
+        let pair = lab.pair(host)?;
+        kernel.attach_clients(clients_end, lab, &pair)?;
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        crate::filling::fill(&folder.join("table.db"), HOST, clients)?;
+        let daemon = Self { pair, program: program.into(), folder: folder.into() };
+        let (server, state) = (daemon.pair.server, folder.display());
+        let room = overrides_max.next_power_of_two();
+        let text = format!(
+            "[node]\nname = \"{HOST}\"\nstate_dir = \"{state}\"\n\
+             [sip]\nlisten = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]\n\
+             [control]\nsocket = \"{}\"\n\
+             [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\n\
+             overrides_max = {room}\n{xdp}",
+            daemon.socket().display()
+        );
+        let path = daemon.configuration();
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(daemon)
+    }
+
+    /// Starts it; it is ready a moment later.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(&self) -> Result<Server> {
+        let mut command = self.pair.command(&self.program);
+        command.args(["run", "--config"]).arg(self.configuration());
+        Server::start(command, &self.folder)
+    }
+
+    /// `homeward WORDS...` beside it.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.pair.command(&self.program);
+        command.args(words);
+        command
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.folder.join("homeward.toml")
+    }
 }
 
 /// What the daemon calls itself: none of the homes.
@@ -162,7 +232,7 @@ impl Server {
 
     /// The same on these processors.
     pub(crate) fn start_on(mut command: Command, folder: &Path, set: &CpuSet) -> Result<Self> {
-        let log = File::create(folder.join("log"))?;
+        let log = File::options().create(true).append(true).open(folder.join("log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let here = Pid::from_raw(0);
         let before = sched_getaffinity(here)?;
@@ -184,6 +254,22 @@ impl Server {
             let lines: Vec<_> = log.lines().rev().take(8).collect();
             let end: Vec<_> = lines.into_iter().rev().collect();
             bail!("the server ended ({status}): {}", end.join("\n"));
+        }
+        Ok(())
+    }
+
+    /// Ends it by a signal, however it takes that, and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it is not ended within ten seconds.
+    pub fn end(mut self, signal: Signal) -> Result<()> {
+        let _ = killpg(Pid::from_raw(self.child.id() as i32), signal);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the server does not end by {signal} within 10 s");
+            }
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

@@ -9,6 +9,9 @@
 mod asks;
 mod gate;
 mod open;
+mod service;
+mod shared;
+mod verify;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,12 +24,14 @@ use tokio::{
 };
 
 pub use open::{Host, RunError, settings};
+use service::Service;
+use shared::{BARRIER_MAX, Then, Whom};
 
 use crate::{
     control::{Call, ControlError},
     core::{
-        Datagram, Output,
-        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
+        Flow, Output, Packet,
+        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
     datapath::KernelPath,
@@ -42,6 +47,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 const TURN: usize = 64;
 /// Commits on their way from the store.
 pub(crate) const COMMITS_MAX: usize = 1024;
+/// News on their way from a shared store.
+pub(crate) const EVENTS_MAX: usize = 64;
 
 /// A datagram and where it goes.
 type Addressed = (SocketAddr, Vec<u8>);
@@ -69,19 +76,26 @@ impl Host {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let log = self.kernel.as_mut().and_then(drain_log);
         tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
+        let mut service = Service::from_environment();
+        service.ready(self.standing());
         loop {
             let timer = self.next_timer();
             tokio::select! {
                 () = ready.notified() => self.batches(&ready),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
+                Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
-                () = std::future::ready(()), if self.asks.wait() => self.ask_piece(),
+                () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
+                Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.renew(clock::now().mono);
+                        self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
+                    service.status(|| self.standing());
                 }
+                () = tokio::task::yield_now(), if self.publishing => self.publish(),
+                () = service.alive() => {}
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -91,6 +105,7 @@ impl Host {
             }
         }
         tracing::info!("leaving");
+        service.stopping();
         control.abort();
         // The task owns the socket's file; it is gone when the task is.
         let _ = control.await;
@@ -103,15 +118,30 @@ impl Host {
         Ok(())
     }
 
+    /// How the daemon stands, in one line for the service manager.
+    fn standing(&self) -> String {
+        let modes = self.kernel.as_ref().map(|kernel| kernel.modes().join(", "));
+        let modes = modes.unwrap_or_else(|| "off, the daemon answers all".to_owned());
+        format!("table revision {}; XDP {modes}", self.core.table().revision())
+    }
+
     fn next_timer(&self) -> Duration {
-        let due = self.core.poll_timeout().map(|due| due.saturating_sub(clock::now().mono));
-        due.unwrap_or(IDLE).min(IDLE)
+        let due = [self.core.poll_timeout(), self.shared.deadline()].into_iter().flatten().min();
+        due.map_or(IDLE, |due| due.saturating_sub(clock::now().mono)).min(IDLE)
     }
 
     fn timers(&mut self) {
         let mut out = std::mem::take(&mut self.out);
         self.core.handle_timeout(clock::now(), &mut out);
         self.carry_out(out);
+        self.barriers();
+    }
+
+    /// Goes on with what the kernel's maps are behind, a piece at a time.
+    fn publish(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        self.publishing = kernel.work(self.core.table(), clock::now().mono);
+        self.tell_applied();
     }
 
     /// Takes waiting batches, some at a time, so that commands get their turn.
@@ -131,7 +161,7 @@ impl Host {
             if !limited && !self.gate.admit(source.ip(), now.mono, self.core.table()) {
                 continue;
             }
-            self.core.handle_datagram(now, &Datagram { source, local, payload }, &mut out);
+            self.core.handle_packet(now, &Packet::udp(source, local, payload), &mut out);
         }
         self.carry_out(out);
     }
@@ -143,10 +173,10 @@ impl Host {
             match output {
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.learned(self.core.table(), key);
+                        self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
-                Output::Send { local, to, payload } => {
+                Output::Send { flow: Flow { local, peer: to, .. }, payload } => {
                     match sends.iter_mut().find(|(from, _)| *from == local) {
                         Some((_, datagrams)) => datagrams.push((to, payload)),
                         None => sends.push((local, vec![(to, payload)])),
@@ -166,15 +196,37 @@ impl Host {
         if let Some(expected) = call.base.filter(|expected| *expected != current) {
             return reply(call, Err(Refused::conflict(expected, current)));
         }
+        match &call.command {
+            Command::EdgeList => {
+                let revision = self.core.table().revision();
+                let answer = Answer::Edges { revision, edges: self.shared.views() };
+                return reply(call, Ok(answer));
+            }
+            Command::EdgeWait { revision, wait_s } => {
+                let revision = revision.unwrap_or(self.core.table().revision());
+                let patience =
+                    wait_s.map_or(BARRIER_MAX, |seconds| Duration::from_secs(seconds.into()));
+                return self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
+            }
+            Command::EdgeForget { host } => {
+                let host = host.clone();
+                return self.forget_edge(host, call);
+            }
+            _ => {}
+        }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
             Ok(Planned::Answer(answer)) => {
                 let answer = self.complete(answer);
                 reply(call, Ok(answer));
             }
-            // A barrier is a plain commit as long as one host has the table by itself.
-            Ok(Planned::Commit { proposal, answer, barrier: _ }) => {
+            Ok(Planned::Commit { proposal, answer, barrier: false }) => {
                 self.submit(proposal, call, answer);
+            }
+            Ok(Planned::Commit { proposal, answer, barrier: true }) => {
+                let then = Then::Commit(proposal, answer);
+                let before = self.core.table().revision();
+                self.wait_for(before, Whom::Known, BARRIER_MAX, call, then);
             }
             Ok(Planned::Scan(scan)) => self.scan(scan, call),
             Ok(Planned::History { before, limit }) => self.history(before, limit, call),
@@ -212,11 +264,13 @@ impl Host {
                 return reply(call, Err(refused));
             }
         };
+        // A shared store may have told of it already.
+        if commit.revision <= self.core.table().revision() {
+            return reply(call, Ok(answer));
+        }
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
-                if let Some(kernel) = &mut self.kernel {
-                    kernel.applied(self.core.table(), &applied, clock::now().mono);
-                }
+                self.take_in(applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
                 reply(call, Ok(answer));
             }
@@ -269,6 +323,7 @@ impl Host {
                     "sockets".to_owned(),
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
+                view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert(
                     "clients".to_owned(),
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),

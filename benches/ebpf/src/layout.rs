@@ -47,6 +47,22 @@ pub const BRANCH: &[u8; 8] = b"=z9hG4bK";
 /// Offset of [`BRANCH`] in an answer that [`REDIRECT`] begins and that keeps the Via's order.
 pub const ANSWER_BRANCH_AT: usize = PAYLOAD + REDIRECT.len() + VIA.len() - BRANCH.len();
 
+/// What follows the home's number in an answer that names it.
+pub const ANSWER_END: &str =
+    ".example.com:5060;transport=udp>;expires=120\r\nContent-Length: 0\r\n\r\n";
+/// What stands between the request's numbers and the home's in an answer.
+pub const ANSWER_HOME: &str = "@phone\r\nCSeq: 1 REGISTER\r\nContact: <sip:home-";
+/// From the digit of the home to the answer's end.
+pub const HOME_FROM_END: usize = ANSWER_END.len() + 1;
+/// From the numbers of Call-ID to the answer's end.
+pub const CALL_ID_FROM_END: usize = HOME_FROM_END + ANSWER_HOME.len() + 16;
+
+/// The number of the home that the bench gives a client: one of two.
+#[inline(always)]
+pub const fn home(client: u32) -> u32 {
+    1 + (client & 1)
+}
+
 /// Source addresses are `10.128.0.0 + n`, n below two to the power of this.
 pub const SOURCE_BITS: u32 = 20;
 /// The first source address, host order.
@@ -131,6 +147,10 @@ pub struct Answers {
     pub time_mask: u64,
     /// Where the branch stands in the server's answers; see [`ANSWER_BRANCH_AT`].
     pub branch_at: u64,
+    /// Clients whose homes are [`home`]: each 302 is held against it. 0 holds nothing.
+    pub clients: u64,
+    /// 302 answers that named another home, or none at the place where it stands.
+    pub wrong: u64,
 }
 
 /// One answer kept for a close look.

@@ -3,7 +3,10 @@
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 
 use crate::{
-    layout::{FRAME_MAX, LATENCY_MAX, PAYLOAD, latency_bucket, unhex},
+    layout::{
+        CALL_ID_FROM_END, FRAME_MAX, HOME_FROM_END, LATENCY_MAX, PAYLOAD, home, latency_bucket,
+        unhex,
+    },
     maps::{ANSWERS, LATENCY, SAMPLE},
     memory::{keep, now_ns, own, read, shared},
 };
@@ -32,6 +35,9 @@ pub(crate) fn sink(ctx: &XdpContext) -> u32 {
     }
     let status = read::<u32>(ctx, PAYLOAD + 8).unwrap_or_default() & 0x00ff_ffff;
     let counter = if status == u32::from_le_bytes(*b"302\0") {
+        if answers.clients != 0 && !names_its_home(ctx, answers.clients) {
+            answers.wrong += 1;
+        }
         &mut answers.redirects
     } else if status == u32::from_le_bytes(*b"200\0") {
         &mut answers.oks
@@ -49,6 +55,19 @@ pub(crate) fn sink(ctx: &XdpContext) -> u32 {
         sample.state = 2;
     }
     xdp_action::XDP_DROP
+}
+
+/// Whether a redirect names the home of the client that its Call-ID tells.
+#[inline(always)]
+fn names_its_home(ctx: &XdpContext, clients: u64) -> bool {
+    let len = ctx.data_end() - ctx.data();
+    if len < PAYLOAD + CALL_ID_FROM_END {
+        return false;
+    }
+    let digits = read::<u64>(ctx, (len - CALL_ID_FROM_END) & (FRAME_MAX - 1)).unwrap_or_default();
+    let digit = read::<u8>(ctx, (len - HOME_FROM_END) & (FRAME_MAX - 1)).unwrap_or_default();
+    let client = (u64::from(unhex(digits)) * clients >> 32) as u32;
+    u32::from(digit) == u32::from(b'0') + home(client)
 }
 
 /// Counts how long ago this answer's request was due.

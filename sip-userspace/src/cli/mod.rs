@@ -7,11 +7,14 @@
 
 mod assign;
 mod client;
+mod documents;
+mod edge;
 mod explain;
 mod output;
 mod run;
 mod server;
 mod status;
+mod store;
 mod table;
 mod unassign;
 
@@ -56,10 +59,17 @@ pub enum Subcommands {
     Unassign(unassign::Args),
     /// Look at clients
     Client(client::Args),
+    /// Look at the hosts that share the table
+    Edge(edge::Args),
+    /// Copy, restore and check the file that holds the table
+    Store(store::Args),
     /// Look at the assignment table as a whole
     Table(table::Args),
     /// Show the daemon's state
     Status(status::Args),
+    /// Write man pages and shell completions below a folder
+    #[command(hide = true)]
+    Documents(documents::Args),
 }
 
 /// Why a command did not succeed: one line, and the exit code.
@@ -131,10 +141,13 @@ impl Cli {
             Subcommands::Explain(args) => {
                 return args.run(self.json, out, &mut std::io::stderr().lock());
             }
+            Subcommands::Documents(args) => return args.run(),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),
+            Subcommands::Edge(args) => args.command(),
             Subcommands::Client(args) => return args.run(self, out),
+            Subcommands::Store(args) => return args.run(self, out),
             Subcommands::Table(args) => return args.run(self, out),
             Subcommands::Status(args) => args.command(),
         };
@@ -156,6 +169,7 @@ impl Cli {
         match &answer {
             Answer::Done { revision, what } => writeln!(out, "{what} (revision {revision})")?,
             Answer::Servers { revision, servers } => server::print(*revision, servers, out)?,
+            Answer::Edges { revision, edges } => edge::print(*revision, edges, out)?,
             Answer::Client(view) => client::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
             // Those have pages, and commands of their own that print them.

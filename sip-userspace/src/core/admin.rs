@@ -14,7 +14,9 @@ pub mod rows;
 mod servers;
 mod show;
 
-pub use command::{Answer, ClientView, Command, Fault, Planned, Refused, ServerView, StatusView};
+pub use command::{
+    Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
+};
 pub use fields::ServerFields;
 pub use list::Scan;
 
@@ -45,6 +47,10 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
         Command::Unassign { aor } => unassign(table, aor, asker),
         Command::ClientShow { aor } => {
             Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
+        }
+        // What other hosts do is not in the table; a daemon answers these by itself.
+        Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {
+            Err(Refused::daemon("the hosts are known to a running daemon alone", "ask that one"))
         }
         Command::ClientList { prefix, home, after, limit } => {
             let home = home.as_ref().map(|home| server_index(table, home)).transpose()?;

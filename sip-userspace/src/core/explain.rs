@@ -5,7 +5,7 @@
 //! a redirect are taken for what they would be to a host that has just started.
 
 use super::{
-    Datagram,
+    Packet,
     decide::{Decision, decide},
     may_answer,
     settings::Settings,
@@ -34,10 +34,10 @@ pub struct Explanation {
 }
 
 /// Explains a datagram. Never panics, whatever it holds.
-pub fn explain(settings: &Settings, table: &Table, datagram: &Datagram<'_>) -> Explanation {
-    let found = inspect(datagram.payload);
+pub fn explain(settings: &Settings, table: &Table, packet: &Packet<'_>) -> Explanation {
+    let found = inspect(packet.payload);
     let (decision, status, home, reason) = match found.form {
-        _ if !may_answer(datagram.source, datagram.local) => {
+        _ if !may_answer(packet.flow.peer, packet.flow.local) => {
             ("drop", None, None, Silence::Source.label())
         }
         Form::Silence(silence) => ("drop", None, None, silence.label()),
@@ -46,7 +46,7 @@ pub fn explain(settings: &Settings, table: &Table, datagram: &Datagram<'_>) -> E
             ("drop", None, None, Silence::Ack.label())
         }
         Form::Fault(fault) => ("answer", Some(fault.status()), None, fault.label()),
-        Form::Request => judge(settings, table, datagram),
+        Form::Request => judge(settings, table, packet),
     };
     Explanation { found, decision, status, home, reason }
 }
@@ -54,13 +54,13 @@ pub fn explain(settings: &Settings, table: &Table, datagram: &Datagram<'_>) -> E
 fn judge(
     settings: &Settings,
     table: &Table,
-    datagram: &Datagram<'_>,
+    packet: &Packet<'_>,
 ) -> (&'static str, Option<u16>, Option<u16>, &'static str) {
-    let message = Message::parse(datagram.payload).ok();
+    let message = Message::parse(packet.payload).ok();
     let Some(Ok(request)) = message.as_ref().and_then(Request::read) else {
         return ("drop", None, None, Silence::NotSip.label());
     };
-    let decision = decide(settings, table, &request, datagram.source, |_, _| false);
+    let decision = decide(settings, table, &request, packet.flow.peer, |_, _| false);
     let reason = decision.reason();
     match decision {
         Decision::Register { .. } => ("register", None, None, reason),
@@ -108,11 +108,11 @@ mod tests {
             ("SIP/2.0 200 OK\r\n\r\n".into(), 1, ("drop", None, None, "response")),
             ("\r\n\r\n".into(), 1, ("drop", None, None, "keep_alive")),
         ] {
-            let datagram = Datagram { source: client, local, payload: text.as_bytes() };
-            let got = explain(&settings(EDGE), &table("edge", Some(home)), &datagram);
+            let packet = Packet::udp(client, local, text.as_bytes());
+            let got = explain(&settings(EDGE), &table("edge", Some(home)), &packet);
             assert_eq!((got.decision, got.status, got.home, got.reason), expected, "{text}");
         }
-        let echo = Datagram { source: local, local, payload: good.as_bytes() };
+        let echo = Packet::udp(local, local, good.as_bytes());
         let got = explain(&settings(EDGE), &table("edge", Some(1)), &echo);
         assert_eq!((got.decision, got.reason), ("drop", "source_invalid"));
     }

@@ -1,4 +1,4 @@
-//! What goes into the core and what comes out of it: times and datagrams, datagrams and lessons.
+//! What goes into the core and what comes out of it: times and messages, messages and lessons.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,26 +20,70 @@ impl Now {
     }
 }
 
-/// A received datagram.
-#[derive(Clone, Copy, Debug)]
-pub struct Datagram<'a> {
-    /// Where it came from.
-    pub source: SocketAddr,
-    /// The served address that it came to.
+/// How a message travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// Datagrams.
+    #[default]
+    Udp,
+    /// A stream.
+    Tcp,
+    /// A stream inside TLS.
+    Tls,
+}
+
+/// A way between this host and a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// How.
+    pub transport: Transport,
+    /// The served address.
     pub local: SocketAddr,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// The connection that a stream's message came on; 0 for datagrams, and for a message that may
+    /// open one.
+    pub connection: u64,
+}
+
+impl Flow {
+    /// Datagrams between these two.
+    pub const fn udp(local: SocketAddr, peer: SocketAddr) -> Self {
+        Self { transport: Transport::Udp, local, peer, connection: 0 }
+    }
+
+    /// The same way for datagrams to another address; a stream's answer stays on its connection.
+    pub const fn towards(self, peer: SocketAddr) -> Self {
+        match self.transport {
+            Transport::Udp => Self { peer, ..self },
+            Transport::Tcp | Transport::Tls => self,
+        }
+    }
+}
+
+/// A received message.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// The way it came.
+    pub flow: Flow,
     /// Its bytes.
     pub payload: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// A datagram from `source` to the served address `local`.
+    pub const fn udp(source: SocketAddr, local: SocketAddr, payload: &'a [u8]) -> Self {
+        Self { flow: Flow::udp(local, source), payload }
+    }
 }
 
 /// What the caller is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send a datagram.
+    /// Send a message.
     Send {
-        /// The served address to send from.
-        local: SocketAddr,
-        /// Where to.
-        to: SocketAddr,
+        /// The way it goes.
+        flow: Flow,
         /// Its bytes.
         payload: Vec<u8>,
     },

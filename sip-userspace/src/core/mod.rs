@@ -4,7 +4,7 @@
 //! (invariant I11): the caller says what time it is, and the same calls give the same outputs.
 //! `clippy.toml` refuses the types and methods that would break this.
 //!
-//! [`Core::handle_datagram`] follows the claim's order: the kernel's own code first (so that the
+//! [`Core::handle_packet`] follows the claim's order: the kernel's own code first (so that the
 //! same redirect has the same bytes with XDP off, I1), then the whole message is read, then
 //! [`decide`] says what becomes of it, then the registrar, the redirect or the proxy does it.
 //! Invariants: a client whose home is elsewhere by this host's table is never registered here;
@@ -42,7 +42,7 @@ use self::{
 };
 pub use self::{
     counters::Counters,
-    io::{Datagram, Now, Output},
+    io::{Flow, Now, Output, Packet, Transport},
     settings::Settings,
 };
 use crate::sip::{
@@ -131,9 +131,9 @@ impl Core {
     }
 
     /// Takes a datagram.
-    pub fn handle_datagram(&mut self, now: Now, datagram: &Datagram<'_>, out: &mut Vec<Output>) {
+    pub fn handle_packet(&mut self, now: Now, packet: &Packet<'_>, out: &mut Vec<Output>) {
         Counters::add(&mut self.counters.datagrams);
-        if self.handle(now, datagram, out).is_err() {
+        if self.handle(now, packet, out).is_err() {
             Counters::add(&mut self.counters.silent);
         }
     }
@@ -141,24 +141,24 @@ impl Core {
     fn handle(
         &mut self,
         now: Now,
-        datagram: &Datagram<'_>,
+        packet: &Packet<'_>,
         out: &mut Vec<Output>,
     ) -> Result<(), Silence> {
-        if !may_answer(datagram.source, datagram.local) {
+        if !may_answer(packet.flow.peer, packet.flow.local) {
             return Err(Silence::Source);
         }
         let refusal = match self.strict.as_mut() {
             None => None,
-            Some(strict) => match strict.judge(&self.settings, &self.table, datagram, now) {
+            Some(strict) => match strict.judge(&self.settings, &self.table, packet, now) {
                 Err(refusal) => Some(refusal),
                 Ok((payload, to)) => {
                     Counters::add(&mut self.counters.redirects_strict);
-                    out.push(Output::Send { local: datagram.local, to, payload });
+                    out.push(Output::Send { flow: packet.flow.towards(to), payload });
                     return Ok(());
                 }
             },
         };
-        let message = Message::parse(datagram.payload)?;
+        let message = Message::parse(packet.payload)?;
         match message.start {
             Start::Response { status } => {
                 let event = self.proxy.on_response(&message, status, now.mono);
@@ -166,14 +166,14 @@ impl Core {
                 self.carry_out(event, now, out);
                 if stray { Err(Silence::Response) } else { Ok(()) }
             }
-            Start::Request { .. } => self.handle_request(now, datagram, &message, refusal, out),
+            Start::Request { .. } => self.handle_request(now, packet, &message, refusal, out),
         }
     }
 
     fn handle_request(
         &mut self,
         now: Now,
-        datagram: &Datagram<'_>,
+        packet: &Packet<'_>,
         message: &Message<'_>,
         refusal: Option<Refusal>,
         out: &mut Vec<Output>,
@@ -181,7 +181,7 @@ impl Core {
         if message.method() == Some(b"ACK") {
             return Err(Silence::Ack);
         }
-        let (local, source) = (datagram.local, datagram.source);
+        let (flow, source) = (packet.flow, packet.flow.peer);
         let path = Path::of(message, source)?;
         let tag = answer::tag(message, self.settings.node_secret);
         let request = match Request::read(message) {
@@ -191,7 +191,7 @@ impl Core {
                 Counters::add(&mut self.counters.malformed);
                 let answer = self.signed(Answer::new(fault.status()).phrase(fault));
                 let payload = answer.compose(message, &path, tag);
-                out.push(Output::Send { local, to: path.to, payload });
+                out.push(Output::Send { flow: flow.towards(path.to), payload });
                 return Ok(());
             }
         };
@@ -203,7 +203,7 @@ impl Core {
                 return Ok(());
             }
             Found::Answered(answer) => {
-                out.push(Output::Send { local, to: path.to, payload: answer.to_vec() });
+                out.push(Output::Send { flow: flow.towards(path.to), payload: answer.to_vec() });
                 Counters::add(&mut self.counters.retransmissions_answered);
                 return Ok(());
             }
@@ -215,7 +215,7 @@ impl Core {
             asked = Some(this);
             refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
         });
-        let at = Place { local, path, tag, transaction };
+        let at = Place { flow: flow.towards(path.to), path, tag, transaction };
         match decision {
             Decision::Silent(silence) => Err(silence),
             Decision::Answer { answer, .. } => {
@@ -237,7 +237,7 @@ impl Core {
                 }
                 Counters::add(&mut self.counters.redirects);
                 let payload = answer.compose(message, &at.path, tag);
-                out.push(Output::Send { local, to: at.path.to, payload });
+                out.push(Output::Send { flow: at.flow, payload });
                 Ok(())
             }
             Decision::Register { key } => {
@@ -257,7 +257,7 @@ impl Core {
     /// Answers without state: the same request gets the same bytes again (8.2.7).
     fn answer(&self, at: &Place, message: &Message<'_>, answer: Answer, out: &mut Vec<Output>) {
         let payload = self.signed(answer).compose(message, &at.path, at.tag);
-        out.push(Output::Send { local: at.local, to: at.path.to, payload });
+        out.push(Output::Send { flow: at.flow, payload });
     }
 
     /// With the Server header field.
@@ -277,7 +277,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        if !self.transactions.begin(at.transaction, at.local, at.path.to) {
+        if !self.transactions.begin(at.transaction, at.flow) {
             Counters::add(&mut self.counters.transactions_full);
             return;
         }
@@ -300,8 +300,8 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        if let Some((local, to)) = self.transactions.answer(&transaction, &payload, now.mono) {
-            out.push(Output::Send { local, to, payload });
+        if let Some(flow) = self.transactions.answer(&transaction, &payload, now.mono) {
+            out.push(Output::Send { flow, payload });
         }
     }
 
@@ -318,12 +318,12 @@ impl Core {
             Counters::add(&mut self.counters.proxy_full);
             return;
         }
-        let Some(route) = self.route_to(server, at.local) else {
+        let Some(route) = self.route_to(server, at.flow.local) else {
             Counters::add(&mut self.counters.proxy_no_address);
             let answer = Answer::new(500).phrase("No Way To The Home");
             return self.answer(at, request.message, answer, out);
         };
-        if !self.transactions.begin(at.transaction, at.local, at.path.to) {
+        if !self.transactions.begin(at.transaction, at.flow) {
             Counters::add(&mut self.counters.transactions_full);
             return;
         }
@@ -361,14 +361,14 @@ impl Core {
 
     fn carry_out(&mut self, event: Event, now: Now, out: &mut Vec<Output>) {
         match event {
-            Event::Send { local, to, payload, kind } => {
+            Event::Send { flow, payload, kind } => {
                 let counter = match kind {
                     Kind::First => &mut self.counters.proxied,
                     Kind::Standby => &mut self.counters.proxied_standby,
                     Kind::Retransmission => &mut self.counters.proxied_retransmissions,
                 };
                 Counters::add(counter);
-                out.push(Output::Send { local, to, payload });
+                out.push(Output::Send { flow, payload });
             }
             Event::Answer { upstream, payload } => {
                 Counters::add(&mut self.counters.proxied_answers);
@@ -386,7 +386,8 @@ impl Core {
 
 /// Where a request came in and how it is answered.
 struct Place {
-    local: SocketAddr,
+    /// The way that its answer goes.
+    flow: Flow,
     path: Path,
     tag: u64,
     transaction: TransactionKey,

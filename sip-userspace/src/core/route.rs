@@ -20,7 +20,7 @@ use sip_common::{
 };
 
 use super::{
-    Datagram, Now, Settings,
+    Now, Packet, Settings,
     table::{NO_SERVER, Revision, Table, domains::Domains},
 };
 
@@ -78,23 +78,23 @@ impl Strict {
         &mut self,
         settings: &Settings,
         table: &Table,
-        datagram: &Datagram<'_>,
+        packet: &Packet<'_>,
         now: Now,
     ) -> Result<(Vec<u8>, SocketAddr), Refusal> {
         let s = &mut *self.scratch;
-        let source = datagram.source.ip().to_canonical();
+        let source = packet.flow.peer.ip().to_canonical();
         let rule = (settings.sources)(source);
         let edge = if rule.edge { SOURCE_EDGE } else { 0 };
         let direct = if rule.direct { SOURCE_DIRECT } else { 0 };
         let request = Request {
             source: address_words(source),
             v6: source.is_ipv6().into(),
-            port: datagram.source.port().into(),
+            port: packet.flow.peer.port().into(),
             source_flags: edge | direct,
             len: 0,
             now_s: now.mono.as_secs(),
         };
-        if !s.load(datagram.payload, request) {
+        if !s.load(packet.payload, request) {
             return Err(Refusal::FrameTooLong);
         }
         scan(s)?;
@@ -109,7 +109,7 @@ impl Strict {
         let config = abi::Config { flags: self.config.flags | CONFIG_DIRECT_ONLY, ..self.config };
         let redirect = route::decide::<Plain, _>(s, &view, &config)?;
         reply::compose(s, &redirect.contact);
-        Ok((s.reply().to_vec(), datagram.source))
+        Ok((s.reply().to_vec(), packet.flow.peer))
     }
 }
 

@@ -94,14 +94,14 @@ fn at(ms: u64) -> Now {
 
 fn take(core: &mut Core, ms: u64, source: &str, local: &str, payload: &[u8]) -> Vec<Output> {
     let mut out = Vec::new();
-    let datagram = Datagram { source: addr(source), local: addr(local), payload };
-    core.handle_datagram(at(ms), &datagram, &mut out);
+    let packet = Packet::udp(addr(source), addr(local), payload);
+    core.handle_packet(at(ms), &packet, &mut out);
     out
 }
 
 fn sent(output: &Output) -> (&[u8], SocketAddr) {
     match output {
-        Output::Send { to, payload, .. } => (payload, *to),
+        Output::Send { flow, payload } => (payload, flow.peer),
         other => panic!("{other:?}"),
     }
 }
@@ -446,8 +446,8 @@ impl Network {
                     continue;
                 };
                 let mut out = Vec::new();
-                let datagram = Datagram { source: from, local: to, payload: &payload };
-                host.handle_datagram(at(ms), &datagram, &mut out);
+                let packet = Packet::udp(from, to, &payload);
+                host.handle_packet(at(ms), &packet, &mut out);
                 self.send(ms, out);
             }
             let due: Vec<SocketAddr> = self.hosts.keys().copied().collect();
@@ -465,7 +465,7 @@ impl Network {
 
     fn send(&mut self, ms: u64, out: Vec<Output>) {
         for output in out {
-            if let Output::Send { local, to, payload } = output {
+            if let Output::Send { flow: Flow { local, peer: to, .. }, payload } = output {
                 self.put(ms, local, to, payload);
             }
         }
@@ -508,7 +508,7 @@ proptest! {
             }
             text.truncate(cut.max(20));
             for output in take(&mut edge, 1, CLIENT, EDGE, &text) {
-                if let Output::Send { to, payload, .. } = output {
+                if let Output::Send { flow: Flow { peer: to, .. }, payload } = output {
                     let fault = Message::parse(&payload).map(|message| message.fault);
                     prop_assert_eq!(fault, Ok(None), "{}", String::from_utf8_lossy(&payload));
                     prop_assert!(to.ip() == addr(CLIENT).ip() || to == addr(HOME));

@@ -4,11 +4,14 @@
 //! is answered without state, always with the same bytes (RFC 3261 section 8.2.7). Completed ones
 //! end in the order in which they were answered, timer J being the same for all.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
-use super::transaction::{
-    key::{TransactionKey, TransactionMap},
-    server::Server,
+use super::{
+    Flow,
+    transaction::{
+        key::{TransactionKey, TransactionMap},
+        server::Server,
+    },
 };
 
 /// Server transactions at a time; a completed one holds its answer, about 700 bytes.
@@ -19,8 +22,7 @@ pub const ANSWERS_MAX: usize = 1 << 30;
 #[derive(Debug)]
 struct Entry {
     machine: Server,
-    local: SocketAddr,
-    to: SocketAddr,
+    flow: Flow,
 }
 
 /// What is known about a request.
@@ -66,27 +68,22 @@ impl Transactions {
     }
 
     /// Begins a transaction; false if there is no room.
-    pub fn begin(&mut self, key: TransactionKey, local: SocketAddr, to: SocketAddr) -> bool {
+    pub fn begin(&mut self, key: TransactionKey, flow: Flow) -> bool {
         if self.entries.len() >= TRANSACTIONS_MAX || self.held >= self.held_max {
             return false;
         }
-        self.entries.insert(key, Entry { machine: Server::Trying, local, to });
+        self.entries.insert(key, Entry { machine: Server::Trying, flow });
         true
     }
 
-    /// The final answer: where it is to be sent from and to. One that there is no room for is not
+    /// The final answer: the way that it goes. One that there is no room for is not
     /// held.
-    pub fn answer(
-        &mut self,
-        key: &TransactionKey,
-        answer: &[u8],
-        now: Duration,
-    ) -> Option<(SocketAddr, SocketAddr)> {
+    pub fn answer(&mut self, key: &TransactionKey, answer: &[u8], now: Duration) -> Option<Flow> {
         let entry = self.entries.get_mut(key)?;
         if !entry.machine.on_answer(answer, now, self.timer_j) {
             return None;
         }
-        let place = (entry.local, entry.to);
+        let flow = entry.flow;
         let held = self.held.saturating_add(answer.len());
         if held > self.held_max {
             self.entries.remove(key);
@@ -94,7 +91,7 @@ impl Transactions {
             self.held = held;
             self.ends.push_back((now.saturating_add(self.timer_j), *key));
         }
-        Some(place)
+        Some(flow)
     }
 
     /// Ends a transaction that was not answered.
@@ -128,14 +125,15 @@ mod tests {
     #[test]
     fn answers_are_bounded_by_their_bytes() {
         let s = Duration::from_secs;
-        let here = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let here = std::net::SocketAddr::from(([192, 0, 2, 1], 5060));
+        let here = Flow::udp(here, here);
         let mut transactions = Transactions::new(s(32));
         transactions.held_max = 1_000;
         let key = |id| TransactionKey([id, 0]);
         for (id, len, begins, held) in
             [(1, 600, true, 600), (2, 500, true, 600), (3, 400, true, 1_000), (4, 1, false, 1_000)]
         {
-            assert_eq!(transactions.begin(key(id), here, here), begins, "{id}");
+            assert_eq!(transactions.begin(key(id), here), begins, "{id}");
             let sent = transactions.answer(&key(id), &vec![b'a'; len], s(id));
             assert_eq!(sent.is_some(), begins, "{id}");
             assert_eq!(transactions.held, held, "{id}");
@@ -143,7 +141,7 @@ mod tests {
         assert_eq!(transactions.find(&key(2)), Found::New, "what had no room is not held");
         transactions.expire(s(33));
         assert_eq!((transactions.held, transactions.entries.len()), (400, 1));
-        assert!(transactions.begin(key(5), here, here));
+        assert!(transactions.begin(key(5), here));
         transactions.abandon(&key(5));
         transactions.expire(s(35));
         assert_eq!((transactions.held, transactions.entries.len()), (0, 0));

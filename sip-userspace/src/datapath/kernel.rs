@@ -2,19 +2,23 @@
 //!
 //! The only writer of the maps (invariant I3). A map whose elements are words is mapped as memory
 //! and switched by one store; the others are written by system calls. Deliberately absent: the
-//! order in which words are written (`publish`), and batches.
+//! order in which words are written (`publish`).
 
-use std::{os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie},
+    maps::{Array, HashMap, IterableMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie},
     programs::{ProgramError, TestRun, TestRunOptions, Xdp},
 };
 use sip_common::{
     abi::{
-        ClientKey, Config, Contact, OVERRIDES_DEFAULT, Override, SLOTS_MAX, SOURCES_MAX, SourceKey,
-        map,
+        ClientKey, Config, Contact, OVERRIDES_DEFAULT, Override, SLOTS_MAX, SOURCES_MAX,
+        ServerWord, SlotWord, SourceKey, map, note,
     },
     guard::TIMES_MAX,
     verdict::COUNTERS,
@@ -22,7 +26,8 @@ use sip_common::{
 
 use super::{
     DatapathError,
-    memory::{Plain, Words},
+    maps::Maps,
+    memory::{Batch, Cursor, Plain, Words, delete_batch, lookup_batch, update_batch},
     times::Times,
 };
 use crate::core::{route::Memory, table::domains::Domains};
@@ -58,6 +63,7 @@ pub struct Kernel {
     servers: Words,
     lease: Words,
     recent: Arc<Words>,
+    overrides_max: u32,
 }
 
 /// The kernel's memory of redirects, for the core.
@@ -98,8 +104,12 @@ impl Kernel {
             .load(object)
             .map_err(|error| refused(&error, error.to_string()))?;
         program(&mut ebpf)?.load().map_err(|error| load_error(&error))?;
+        let overrides: HashMap<_, _, _> = take(&mut ebpf, map::OVERRIDES)?;
+        let info = IterableMap::map(&overrides).info();
+        let info = info.map_err(|error| map_error(map::OVERRIDES, &error))?;
         Ok(Self {
-            overrides: take(&mut ebpf, map::OVERRIDES)?,
+            overrides_max: info.max_entries(),
+            overrides,
             contacts: take(&mut ebpf, map::CONTACTS)?,
             domains: take(&mut ebpf, map::DOMAINS)?,
             sources: take(&mut ebpf, map::SOURCES)?,
@@ -109,7 +119,7 @@ impl Kernel {
             times: take(&mut ebpf, map::TIMES)?,
             slots: words(&mut ebpf, map::SLOTS, SLOTS_MAX)?,
             servers: words(&mut ebpf, map::SERVERS, sip_common::abi::SERVERS_MAX)?,
-            lease: words(&mut ebpf, map::LEASE, 1)?,
+            lease: words(&mut ebpf, map::LEASE, note::WORDS)?,
             recent: Arc::new(words(&mut ebpf, map::RECENT, sip_common::abi::RECENT_MAX)?),
             ebpf,
         })
@@ -131,6 +141,15 @@ impl Kernel {
     /// Instructions that the verifier walked; `None` where the kernel does not say (before 5.16).
     pub fn verified_instructions(&mut self) -> Option<u32> {
         program(&mut self.ebpf).ok()?.info().ok()?.verified_instruction_count()
+    }
+
+    fn overrides_fd(&self) -> BorrowedFd<'_> {
+        IterableMap::map(&self.overrides).fd().as_fd()
+    }
+
+    /// Clients' words that the map holds, at most.
+    pub fn overrides_max(&self) -> u32 {
+        self.overrides_max
     }
 
     /// The memory of redirects, shared with the kernel.
@@ -204,12 +223,12 @@ impl Kernel {
     }
 
     /// Switches a slot's word. False beyond the map's end.
-    pub fn set_slot(&self, slot: u32, word: sip_common::abi::SlotWord) -> bool {
+    pub fn set_slot(&self, slot: u32, word: SlotWord) -> bool {
         self.slots.set(slot, word.0)
     }
 
     /// Switches a server's word. False beyond the map's end.
-    pub fn set_server(&self, server: u16, word: sip_common::abi::ServerWord) -> bool {
+    pub fn set_server(&self, server: u16, word: ServerWord) -> bool {
         self.servers.set(u32::from(server), word.0)
     }
 
@@ -220,6 +239,11 @@ impl Kernel {
     pub fn set_contact(&mut self, index: u32, contact: &Contact) -> Result<(), DatapathError> {
         let set = self.contacts.set(index, Plain(*contact), 0);
         set.map_err(|error| map_error(map::CONTACTS, &error))
+    }
+
+    /// A word of [`note`].
+    pub fn note(&self, index: u32) -> u64 {
+        self.lease.get(index)
     }
 
     /// Extends the daemon's lease (invariant I10) to a time of the monotonic clock.
@@ -271,6 +295,58 @@ impl Kernel {
         })?;
         out.truncate(result.data_size_out as usize);
         Ok(Run { action: result.return_value, frame: out, time: result.duration })
+    }
+}
+
+impl Maps for Kernel {
+    fn update(&mut self, keys: &[ClientKey], words: &[u64]) -> Batch {
+        update_batch(self.overrides_fd(), keys, words)
+    }
+
+    fn delete(&mut self, keys: &[ClientKey]) -> Batch {
+        delete_batch(self.overrides_fd(), keys)
+    }
+
+    fn read(
+        &mut self,
+        cursor: &mut Cursor,
+        keys: &mut Vec<ClientKey>,
+        words: &mut Vec<u64>,
+    ) -> std::io::Result<bool> {
+        lookup_batch(self.overrides_fd(), cursor, keys, words)
+    }
+
+    fn slot(&self, slot: u32) -> SlotWord {
+        SlotWord(self.slots.get(slot))
+    }
+
+    fn set_slot(&mut self, slot: u32, word: SlotWord) {
+        self.slots.set(slot, word.0);
+    }
+
+    fn server(&self, server: u16) -> ServerWord {
+        ServerWord(self.servers.get(server.into()))
+    }
+
+    fn set_server(&mut self, server: u16, word: ServerWord) {
+        self.servers.set(server.into(), word.0);
+    }
+
+    fn contact(&self, index: u32) -> Result<Contact, DatapathError> {
+        let contact = self.contacts.get(&index, 0);
+        contact.map(|contact| contact.0).map_err(|error| map_error(map::CONTACTS, &error))
+    }
+
+    fn set_contact(&mut self, index: u32, contact: &Contact) -> Result<(), DatapathError> {
+        Self::set_contact(self, index, contact)
+    }
+
+    fn note(&self, index: u32) -> u64 {
+        self.lease.get(index)
+    }
+
+    fn set_note(&mut self, index: u32, word: u64) {
+        self.lease.set(index, word);
     }
 }
 

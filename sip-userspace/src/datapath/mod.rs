@@ -1,15 +1,16 @@
 //! From the committed table into the kernel, and out again as counters.
 //!
 //! `path` is the whole of it for a running daemon. `kernel` loads the program and is the only
-//! writer of its maps (invariant I3); `publish` decides in which order the table's words are
-//! written, `desired` what is told beside the table; `attach` puts the program on an interface;
-//! `memory` is the crate's only module with `unsafe`. With XDP off none of this exists, and every
+//! writer of its maps (invariant I3), which `maps` names; `publish` decides in which order the
+//! table's words are written and compares the two, `desired` what is told beside the table;
+//! `attach` puts the program on an interface; `memory` is the crate's only module with `unsafe`. With XDP off none of this exists, and every
 //! answer is the same (I1).
 //! Deliberately absent: decisions about clients.
 
 pub mod attach;
 pub mod desired;
 pub mod kernel;
+pub mod maps;
 pub mod memory;
 pub mod path;
 pub mod publish;
@@ -59,6 +60,12 @@ pub enum DatapathError {
         reason: String,
         /// What to do.
         cure: String,
+    },
+    /// The table is not in the maps as it should be.
+    #[error("the kernel's maps are behind: {reason}")]
+    Publish {
+        /// What failed.
+        reason: String,
     },
     /// A system call failed.
     #[error("{call}: {source}")]

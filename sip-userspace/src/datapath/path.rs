@@ -2,7 +2,11 @@
 //!
 //! With XDP off there is none of this, and a source's rate is limited by the daemon.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use sip_common::abi::{self, ClientKey, SOURCE_SERVER};
@@ -12,6 +16,7 @@ use super::{
     attach::{attach, keep, remove_kept},
     counter_label,
     kernel::SharedRecent,
+    maps::Maps,
     publish::Publisher,
 };
 use crate::{
@@ -27,9 +32,13 @@ pub struct KernelPath {
     sources: SourceFlags,
     /// Servers' addresses, whose answers and forwarded requests are never dropped.
     servers: BTreeSet<IpAddr>,
+    servers_stale: bool,
+    sources_failed: Option<String>,
     stale_serve: Duration,
-    failed: Option<String>,
 }
+
+/// The longest piece of the driver's time that is taken at once, but for one batch.
+const TURN: Duration = Duration::from_millis(3);
 
 impl KernelPath {
     /// Loads the program and fills its maps; `Ok(None)` if it is off, or if `auto` found no way.
@@ -74,7 +83,8 @@ impl KernelPath {
             sources: SourceFlags::new(&config.sources),
             servers: BTreeSet::new(),
             stale_serve: Duration::from_secs(config.xdp.stale_serve_s.into()),
-            failed: None,
+            servers_stale: false,
+            sources_failed: None,
         };
         path.kernel.set_domains(domains)?;
         for (prefix, flags) in path.sources.iter() {
@@ -113,25 +123,63 @@ impl KernelPath {
         self.attached.len() == config.xdp.interfaces.len()
     }
 
+    /// The mode on each interface that the program runs on, for people: `native on eth0`.
+    pub fn modes(&self) -> Vec<String> {
+        let shown = |on: &Attached| format!("{} on {}", on.mode, on.interface);
+        self.attached.iter().map(shown).collect()
+    }
+
     /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
+    /// Not while a wrong word is in the maps.
     pub fn renew(&mut self, now: Duration) {
-        self.kernel.set_lease(now + self.stale_serve);
+        if !self.publisher.held() {
+            self.kernel.set_lease(now + self.stale_serve);
+        }
     }
 
-    /// Takes a commit into the maps.
-    pub fn applied(&mut self, table: &Table, applied: &Applied, now: Duration) {
-        let result = self.publisher.applied(&mut self.kernel, table, applied, now);
-        let result = result.and_then(|()| match applied.servers.is_empty() {
-            true => Ok(()),
-            false => self.note_servers(table),
-        });
-        self.note(result);
+    /// Takes a commit into the maps; what takes long is left to [`Self::work`].
+    /// True if there is.
+    pub fn applied(&mut self, table: &Table, applied: Applied, now: Duration) -> bool {
+        if !applied.servers.is_empty() {
+            self.servers_stale = true;
+        }
+        self.publisher.applied(&mut self.kernel, table, applied, now);
+        self.work(table, now)
     }
 
-    /// Takes what was learned about a client into the maps.
-    pub fn learned(&mut self, table: &Table, key: ClientKey) {
-        let result = self.publisher.client(&mut self.kernel, table, key);
-        self.note(result.map(|_| ()));
+    /// Takes what was learned about a client into the maps. True if there is work to do for it.
+    pub fn learned(&mut self, table: &Table, key: ClientKey) -> bool {
+        self.publisher.client(&mut self.kernel, table, key);
+        !self.publisher.is_settled()
+    }
+
+    /// Goes on with what is left, for some milliseconds; whether there is more to do now.
+    pub fn work(&mut self, table: &Table, now: Duration) -> bool {
+        if std::mem::take(&mut self.servers_stale)
+            && let Err(error) = self.note_servers(table)
+        {
+            tracing::error!(%error, "servers of the table are not exempt from the rate");
+            self.sources_failed = Some(error.to_string());
+        }
+        let from = Instant::now();
+        let mut enough = || from.elapsed() >= TURN;
+        let was_held = self.publisher.held();
+        let more = self.publisher.work(&mut self.kernel, table, now, &mut enough);
+        if was_held && !self.publisher.held() {
+            self.renew(now);
+        }
+        more
+    }
+
+    /// Once a second: extends the lease, and tries again what failed.
+    pub fn tick(&mut self, table: &Table, now: Duration) -> bool {
+        if self.sources_failed.take().is_some() {
+            self.servers_stale = true;
+        }
+        self.publisher.retry();
+        let more = self.work(table, now);
+        self.renew(now);
+        more
     }
 
     /// The memory of redirects.
@@ -183,7 +231,28 @@ impl KernelPath {
             "redirects_by_server": redirects,
             "program_ns": {"samples": samples, "p50": p50, "p99": p99, "p99.9": p999},
             "incomplete_slots": self.publisher.incomplete(),
-            "failed": self.failed,
+            "failed": self.publisher.failed().or(self.sources_failed.as_deref()),
+            "maps": self.maps_status(table),
+        })
+    }
+
+    /// How far the maps are behind the table.
+    fn maps_status(&self, table: &Table) -> Value {
+        let (slots, clients) = self.publisher.pending();
+        let missing = self.publisher.missing();
+        let wanted = (table.overrides().len() + table.learned().len()) as u64;
+        json!({
+            "revision": Maps::revision(&self.kernel).map(|revision| revision.to_string()),
+            "settled": self.publisher.is_settled(),
+            "reconciling": self.publisher.is_reconciling(),
+            "passing_all": self.publisher.held(),
+            "pending_slots": slots,
+            "pending_clients": clients,
+            "entries": wanted.saturating_sub(missing),
+            "entries_max": self.kernel.overrides_max(),
+            "missing": missing,
+            "full": missing > 0,
+            "counts": self.publisher.counts(),
         })
     }
 
@@ -200,16 +269,5 @@ impl KernelPath {
         }
         self.servers = servers;
         Ok(())
-    }
-
-    /// A map that can't be written leaves passes behind, never a wrong answer; it is told once.
-    fn note(&mut self, result: Result<(), DatapathError>) {
-        match result {
-            Ok(()) => self.failed = None,
-            Err(error) => {
-                tracing::error!(%error, "the kernel's maps are behind; those clients are passed");
-                self.failed = Some(error.to_string());
-            }
-        }
     }
 }

@@ -5,7 +5,6 @@ use std::{
     fs::DirBuilder,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use sip_common::{
@@ -14,7 +13,7 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, Settled, Store, asks::Asks, gate::Gate};
+use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
 use crate::{
     config::{Config, SourceFlags},
     control::{ControlError, Listener},
@@ -28,7 +27,7 @@ use crate::{
         clock,
         udp::{OpenError, Options, Udp},
     },
-    store::{AssignmentStore, SqliteStore, StoreError},
+    store::{self, Event, StoreError},
 };
 
 /// Why the daemon can't run.
@@ -76,10 +75,14 @@ pub struct Host {
     pub(super) udp: Udp,
     pub(super) gate: Gate,
     pub(super) store: Store,
+    pub(super) shared: Shared,
+    pub(super) events: mpsc::Receiver<Event>,
     pub(super) control: Option<Listener>,
     pub(super) settled: mpsc::Receiver<Settled>,
     pub(super) settled_in: mpsc::Sender<Settled>,
     pub(super) out: Vec<Output>,
+    /// There is more to write into the kernel's maps.
+    pub(super) publishing: bool,
     pub(super) asks: Asks,
 }
 
@@ -91,8 +94,10 @@ impl Host {
     pub fn open(config: Config) -> Result<Self, RunError> {
         let control = Listener::bind(&config.control.socket, config.control.mode)?;
         make_directory(&config.node.state_dir)?;
-        let store = SqliteStore::open_or_create(&config.store_path(), config.node.slots)?;
+        let store = store::open(&config)?;
         let table = store.load(&config.node.name)?;
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        store.watch(table.revision(), events_in);
         let receive = &config.receive;
         let udp = Udp::open(
             &config.sip.listen,
@@ -125,11 +130,14 @@ impl Host {
             core,
             kernel,
             udp,
-            store: Arc::new(store),
+            store,
+            shared: Shared::default(),
+            events,
             control: Some(control),
             settled,
             settled_in,
             out: Vec::new(),
+            publishing: true,
             asks: Asks::default(),
         })
     }

@@ -4,6 +4,7 @@
 //! Beside the file stands a lock file, so that two daemons never share a store, while others may
 //! read it. The file holds the cluster's secrets and is its owner's alone (0600).
 
+pub mod copy;
 mod read;
 mod schema;
 mod write;
@@ -60,10 +61,7 @@ impl SqliteStore {
         connection.close().map_err(|(_, error)| failed(&new, error))?;
         File::open(&new).and_then(|file| file.sync_all()).map_err(|source| io(&new, source))?;
         std::fs::rename(&new, path).map_err(|source| io(path, source))?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|source| io(directory, source))?;
+        sync_directory(path)?;
         Self::start(path, lock)
     }
 
@@ -182,6 +180,14 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Makes a renaming in this file's directory durable.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| io(directory, source))
+}
+
 /// The path with `.suffix` after its file name.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -211,7 +217,7 @@ fn io(path: &Path, source: std::io::Error) -> StoreError {
 }
 
 /// What a failure of SQLite means for the store.
-fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
+pub(super) fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

@@ -6,10 +6,10 @@
 
 use crate::world::{CONTACT_B, HOME_B, SERVER, TAIL, World};
 use homeward::core::{
-    Core, Datagram, Now, Output,
+    Core, Flow, Now, Output, Packet,
     route::{Own, Strict},
     settings::Settings,
-    table::{Change, Commit, ContactHost, Meta, Server, State, Table, domains::Domains},
+    table::{Change, Commit, ContactHost, Meta, Server, Table, domains::Domains},
 };
 use sip_common::abi::{ClientKey, DOMAINS_MAX, Domain, Override};
 use std::{net::SocketAddr, time::Duration};
@@ -61,10 +61,10 @@ impl Daemon {
         let now = Now { mono: Duration::from_secs(now_s), unix_s: 1_800_000_000 + now_s };
         let before = self.strict_redirects();
         self.out.clear();
-        self.core.handle_datagram(now, &Datagram { source, local, payload }, &mut self.out);
+        self.core.handle_packet(now, &Packet::udp(source, local, payload), &mut self.out);
         let answer = match self.out.as_slice() {
             _ if self.strict_redirects() == before => None,
-            [Output::Send { local: from, to, payload }] if (*from, *to) == (local, source) => {
+            [Output::Send { flow, payload }] if *flow == Flow::udp(local, source) => {
                 Some(payload.clone())
             }
             other => return Err(format!("a redirect is one answer to the source: {other:?}")),

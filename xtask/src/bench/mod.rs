@@ -27,9 +27,14 @@ pub struct Options {
 
 /// `cargo xtask bench`.
 pub fn command(options: &Options) -> Result<ExitCode> {
+    run(&options.words)
+}
+
+/// Runs the program of the benches with these words.
+pub(crate) fn run(words: &[OsString]) -> Result<ExitCode> {
     let mut bench = Command::new(binary()?);
-    bench.args(&options.words).env("HOMEWARD_BENCH_COMMAND", typed(&options.words));
-    if needs_kernel(&options.words) {
+    bench.args(words).env("HOMEWARD_BENCH_COMMAND", typed(words));
+    if needs_kernel(words) {
         place(&mut bench, &setup::setup(&setup::Options::default())?)?;
     }
     let status = bench.status().context("cannot start homeward-bench")?;
@@ -63,7 +68,8 @@ fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
 /// Whether the bench loads kernel programs: those that read files or only parse do not.
 fn needs_kernel(words: &[OsString]) -> bool {
     let help = words.iter().any(|word| word == "--help" || word == "-h");
-    !help && words.iter().any(|word| word == "redirect" || word == "program" || word == "tune")
+    let loading = ["redirect", "program", "tune", "soak-restart"];
+    !help && words.iter().any(|word| loading.iter().any(|name| word == name))
 }
 
 /// The command line as it was typed, for the report.

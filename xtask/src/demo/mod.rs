@@ -8,6 +8,7 @@
 mod acts;
 mod counts;
 mod play;
+mod sharing;
 mod table;
 mod tell;
 mod times;
@@ -26,13 +27,17 @@ use crate::{
 
 /// Arguments of `cargo xtask demo`.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
-pub struct Options {}
+pub struct Options {
+    /// Three hosts that share one table in an etcd, through failures
+    #[arg(long)]
+    etcd: bool,
+}
 
 /// The lab's name, so that it stands beside any other.
 const LAB: &str = "demo";
 
 /// `cargo xtask demo`.
-pub fn command(_: &Options) -> Result<ExitCode> {
+pub fn command(options: &Options) -> Result<ExitCode> {
     let tell = Teller::new();
     println!("Homeward: every SIP client to its home server\n");
     let tools = tell.prepare(
@@ -45,6 +50,9 @@ pub fn command(_: &Options) -> Result<ExitCode> {
         || build::build(&tools.toolchain, &build::Options::default()),
         |_| "the kernel program, and the daemon that carries it".into(),
     )?;
+    if options.etcd {
+        return sharing::play(tell, &built.daemon, &tools.etcd);
+    }
     let lab = tell.prepare("lab", || Lab::up(LAB), |_| hosts())?;
     let stage = tell.prepare(
         "daemons",
@@ -61,6 +69,6 @@ pub fn command(_: &Options) -> Result<ExitCode> {
 
 fn hosts() -> String {
     let with_address = |host: HostName| format!("{host} {}", host.v4());
-    let [client, a, b, edge] = HostName::ALL.map(with_address);
+    let [client, a, b, edge] = HostName::APART.map(with_address);
     format!("{client}; Homeward on {a} and {b}; Kamailio on {edge}, which sends all it gets to a")
 }

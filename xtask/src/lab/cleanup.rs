@@ -18,11 +18,11 @@ use nix::{
     sys::signal::{Signal, kill},
 };
 
-use super::{bpffs, namespace, network, run_dir};
+use super::{HostName, bpffs, namespace, network, run_dir};
 
 /// Ends every process of the lab `name`, and removes its namespaces and its run directory.
 pub(super) fn remove(name: &str) -> Result<()> {
-    let names = network::namespaces(name);
+    let names = network::namespaces(name, &HostName::ALL);
     end_processes(&names)?;
     for name in &names {
         remove_namespace(name)?;

@@ -65,7 +65,7 @@ fn up(name: &str) -> Result<ExitCode> {
 
 fn status(name: &str) -> Result<ExitCode> {
     let mut complete = true;
-    for host in HostName::ALL {
+    for host in HostName::APART {
         let host = Host::new(name, host);
         let space = host.namespace();
         if !namespace::path(&space).exists() {
@@ -83,7 +83,7 @@ fn status(name: &str) -> Result<ExitCode> {
         let running = if running.is_empty() { "nothing".into() } else { running.join(", ") };
         println!("{:<8} {space}: {}, {}; runs {running}", host.name(), host.v4(), host.v6());
     }
-    let switch = network::namespaces(name).pop().unwrap_or_default();
+    let switch = network::namespaces(name, &[]).pop().unwrap_or_default();
     complete &= namespace::path(&switch).exists() && run_dir(name).exists();
     if !complete {
         println!("the lab is not up; `cargo xtask lab up --name {name}` sets it up");

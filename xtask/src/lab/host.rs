@@ -32,11 +32,25 @@ pub enum HostName {
     B,
     /// Somebody else's proxy (Kamailio), which adds a Via.
     Edge,
+    /// A third Homeward host, in a lab that shares its table.
+    C,
+    /// A member of the etcd that holds the shared table.
+    S1,
+    /// Its second member.
+    S2,
+    /// Its third member.
+    S3,
 }
 
 impl HostName {
-    /// All hosts of a lab.
-    pub const ALL: [Self; 4] = [Self::Client, Self::A, Self::B, Self::Edge];
+    /// All hosts that a lab can have.
+    pub const ALL: [Self; 8] =
+        [Self::Client, Self::A, Self::B, Self::Edge, Self::C, Self::S1, Self::S2, Self::S3];
+    /// Those of a lab in which each host has a table of its own.
+    pub const APART: [Self; 4] = [Self::Client, Self::A, Self::B, Self::Edge];
+    /// Those of a lab that shares its table.
+    pub const SHARING: [Self; 7] =
+        [Self::Client, Self::A, Self::B, Self::C, Self::S1, Self::S2, Self::S3];
 
     /// The name in namespaces' names and of the switch's port.
     pub fn as_str(self) -> &'static str {
@@ -45,6 +59,10 @@ impl HostName {
             Self::A => "a",
             Self::B => "b",
             Self::Edge => "edge",
+            Self::C => "c",
+            Self::S1 => "s1",
+            Self::S2 => "s2",
+            Self::S3 => "s3",
         }
     }
 
@@ -56,7 +74,8 @@ impl HostName {
     /// The IPv6 address of its `eth0`.
     pub fn v6(self) -> Ipv6Addr {
         // Written alike: 198.18.0.10 and 2001:2::10.
-        let group = if self == Self::Client { 0x10 } else { self.number().into() };
+        let number = u16::from(self.number());
+        let group = number / 10 * 16 + number % 10;
         Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, group)
     }
 
@@ -66,6 +85,10 @@ impl HostName {
             Self::A => 1,
             Self::B => 2,
             Self::Edge => 3,
+            Self::C => 4,
+            Self::S1 => 21,
+            Self::S2 => 22,
+            Self::S3 => 23,
         }
     }
 }

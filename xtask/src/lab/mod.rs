@@ -11,6 +11,7 @@ mod cleanup;
 pub mod cli;
 mod daemon;
 mod edge;
+mod etcd;
 mod host;
 pub mod namespace;
 mod network;
@@ -23,6 +24,7 @@ use nix::mount::{MsFlags, mount};
 
 pub use self::{
     daemon::Daemon,
+    etcd::Etcd,
     host::{Host, HostName, PREFIX_V4, PREFIX_V6},
     service::Service,
 };
@@ -41,21 +43,32 @@ impl Lab {
     ///
     /// Needs root and what `cargo xtask setup` installs.
     pub fn up(name: &str) -> Result<Self> {
+        let kamailio = setup::find_kamailio()?;
+        let mut lab = Self::raise(name, &HostName::APART)?;
+        lab.edge = Some(edge::start(&lab, &kamailio)?);
+        Ok(lab)
+    }
+
+    /// Sets a lab up whose hosts can share a table: three for Homeward, three for etcd, and no
+    /// edge proxy.
+    pub fn up_sharing(name: &str) -> Result<Self> {
+        Self::raise(name, &HostName::SHARING)
+    }
+
+    fn raise(name: &str, hosts: &[HostName]) -> Result<Self> {
         check_name(name)?;
         if !nix::unistd::geteuid().is_root() {
             bail!("a lab needs root, for its network namespaces; run the command with sudo");
         }
-        let kamailio = setup::find_kamailio()?;
         let pass = build::pass_program(&setup::find_toolchain()?)?;
         cleanup::remove(name)?;
         let on_signal = name.to_owned();
         interrupt::register(name, move || cleanup::remove(&on_signal))?;
-        let mut lab = Self { name: name.to_owned(), edge: None };
+        let lab = Self { name: name.to_owned(), edge: None };
         // From here on, an error drops `lab`, which takes down what there is of it.
         make_run_dir(name)?;
-        network::build(name, &pass)
+        network::build(name, hosts, &pass)
             .with_context(|| format!("the network of lab {name} can't be built"))?;
-        lab.edge = Some(edge::start(&lab, &kamailio)?);
         Ok(lab)
     }
 
@@ -67,6 +80,16 @@ impl Lab {
     /// One of its hosts.
     pub fn host(&self, name: HostName) -> Host {
         Host::new(&self.name, name)
+    }
+
+    /// Cuts a host off from all others: a partition.
+    pub fn cut(&self, host: HostName) -> Result<()> {
+        network::join(&self.name, host, false)
+    }
+
+    /// Joins a host again that was cut off.
+    pub fn heal(&self, host: HostName) -> Result<()> {
+        network::join(&self.name, host, true)
     }
 
     /// Logs, configurations, sockets: `/run/homeward-lab-<name>`.

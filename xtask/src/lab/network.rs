@@ -23,19 +23,20 @@ pub(super) const SWITCH: &str = "net";
 const OFF: [&str; 12] =
     ["tx", "off", "gso", "off", "tso", "off", "txvlan", "off", "rxvlan", "off", "lro", "off"];
 
-/// All namespaces of the lab `lab`, the switch last.
-pub(super) fn namespaces(lab: &str) -> Vec<String> {
-    let hosts = HostName::ALL.iter().map(|host| host.as_str());
+/// The namespaces of these hosts of the lab `lab`, the switch last.
+pub(super) fn namespaces(lab: &str, hosts: &[HostName]) -> Vec<String> {
+    let hosts = hosts.iter().map(|host| host.as_str());
     hosts.chain([SWITCH]).map(|host| namespace_name(lab, host)).collect()
 }
 
 /// Builds namespaces and wires; what is there already is in the way.
-pub(super) fn build(lab: &str, pass: &Path) -> Result<()> {
+pub(super) fn build(lab: &str, hosts: &[HostName], pass: &Path) -> Result<()> {
     let switch = namespace_name(lab, SWITCH);
-    let add: String = namespaces(lab).iter().map(|name| format!("netns add {name}\n")).collect();
+    let add: String =
+        namespaces(lab, hosts).iter().map(|name| format!("netns add {name}\n")).collect();
     batch(None, &add)?;
-    batch(Some(&switch), &switch_script(lab))?;
-    for host in HostName::ALL {
+    batch(Some(&switch), &switch_script(lab, hosts))?;
+    for host in hosts.iter().copied() {
         let namespace = namespace_name(lab, host.as_str());
         batch(Some(&namespace), &host_script(host))?;
         fit_for_xdp(&namespace, "eth0")?;
@@ -47,13 +48,13 @@ pub(super) fn build(lab: &str, pass: &Path) -> Result<()> {
 }
 
 /// A bridge with one veth per host, whose other end is the host's `eth0`.
-fn switch_script(lab: &str) -> String {
+fn switch_script(lab: &str, hosts: &[HostName]) -> String {
     let queues = std::thread::available_parallelism().map_or(1, |count| count.get().min(16));
     let queues = format!("numrxqueues {queues} numtxqueues {queues}");
     let mut script = String::from(
         "link set lo up\nlink add br0 type bridge mcast_snooping 0 forward_delay 0\nlink set br0 up\n",
     );
-    for host in HostName::ALL {
+    for host in hosts {
         let namespace = namespace_name(lab, host.as_str());
         script.push_str(&format!(
             "link add name {host} {queues} type veth peer name eth0 {queues} netns {namespace}\n\
@@ -61,6 +62,12 @@ fn switch_script(lab: &str) -> String {
         ));
     }
     script
+}
+
+/// Cuts a host off the switch, or joins it again. Its addresses and its program stay.
+pub(super) fn join(lab: &str, host: HostName, joined: bool) -> Result<()> {
+    let script = format!("link set dev {host} {}\n", if joined { "up" } else { "down" });
+    batch(Some(&namespace_name(lab, SWITCH)), &script)
 }
 
 fn host_script(host: HostName) -> String {

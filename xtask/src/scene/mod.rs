@@ -6,6 +6,7 @@
 //! absent: expectations. What has to come out is said by the demo and the tests.
 
 mod answer;
+mod cluster;
 mod homeward;
 mod model;
 mod phone;
@@ -15,6 +16,7 @@ mod status;
 
 pub use self::{
     answer::Answer,
+    cluster::{Cluster, EDGE_LEASE_S, HOSTS, STORES},
     homeward::Homeward,
     model::{MODELS, Model},
     phone::{Exchange, Phone},

@@ -154,7 +154,7 @@ fn start(lab: &Lab, binary: &Path, name: HostName, settings: &Settings) -> Resul
 }
 
 /// The configuration of the daemon on `host`: state and socket end with the lab.
-fn configuration(host: &Host, bpffs: &Path, settings: &Settings) -> String {
+pub(super) fn configuration(host: &Host, bpffs: &Path, settings: &Settings) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let _ = write!(

@@ -20,11 +20,14 @@ pub enum Tier {
     Differential,
     /// Daemons, phones and proxies in labs
     Hosts,
+    /// The package: installed in a clean root, and as a service
+    Package,
 }
 
 impl Tier {
     /// All tiers, in the order in which they run.
-    pub const ALL: [Self; 4] = [Self::Host, Self::Kernel, Self::Differential, Self::Hosts];
+    pub const ALL: [Self; 5] =
+        [Self::Host, Self::Kernel, Self::Differential, Self::Hosts, Self::Package];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Tier {
             Self::Kernel => "kernel",
             Self::Differential => "differential",
             Self::Hosts => "hosts",
+            Self::Package => "package",
         }
     }
 
@@ -43,6 +47,7 @@ impl Tier {
             Self::Kernel => "the kernel program, frame by frame",
             Self::Differential => "kernel program, host and a third parser on generated messages",
             Self::Hosts => "the claim's clauses between hosts",
+            Self::Package => "the package, in a clean root and as a service",
         }
     }
 
@@ -55,18 +60,14 @@ impl Tier {
     pub(super) fn run(self, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
-            Self::Kernel => with_object(&["kernel", "explain_kernel", "verify"], built?),
+            Self::Kernel => with_object(&["kernel", "publish", "explain_kernel", "verify"], built?),
             Self::Differential => {
                 let mut command = with_object(&["differential"], built?);
                 command.env("HOMEWARD_MUTANTS", MUTANTS.to_string());
                 command
             }
-            Self::Hosts => {
-                built?;
-                let mut command = cargo_test(&["-p", "xtask", "--test", "lab", "--test", "claim"]);
-                command.args(["--", "--ignored", "--test-threads=1"]);
-                command
-            }
+            Self::Hosts => labs(&["lab", "claim"], built?),
+            Self::Package => labs(&["package"], built?),
         };
         succeed(&mut command)
     }
@@ -82,6 +83,14 @@ impl fmt::Display for Tier {
 fn cargo_test(arguments: &[&str]) -> Command {
     let mut command = process::cargo();
     command.arg("test").args(arguments).current_dir(workspace::root());
+    command
+}
+
+/// Tests that raise labs, one after the other; they find by themselves what was built.
+fn labs(targets: &[&str], _: &Built) -> Command {
+    let mut command = cargo_test(&["-p", "xtask"]);
+    command.args(targets.iter().flat_map(|target| ["--test", target]));
+    command.args(["--", "--ignored", "--test-threads=1"]);
     command
 }
 

@@ -10,7 +10,7 @@ use etherparse::{
     UdpHeader,
 };
 
-use crate::core::Datagram;
+use crate::core::{Flow, Packet};
 
 /// The largest MTU at which a driver gives XDP a frame in one buffer.
 const MTU_MAX: usize = 3_498;
@@ -23,8 +23,8 @@ const GATEWAY: [u8; 6] = [0x02, 0, 0, 0, 0, 0x02];
 
 /// The frame of a datagram from its source to its served address; `None` if one is IPv4 and the
 /// other IPv6, or the datagram is longer than UDP allows.
-pub(super) fn build(datagram: &Datagram<'_>) -> Option<Vec<u8>> {
-    let Datagram { source, local, payload } = *datagram;
+pub(super) fn build(packet: &Packet<'_>) -> Option<Vec<u8>> {
+    let Packet { flow: Flow { local, peer: source, .. }, payload } = *packet;
     let mut frame = Vec::with_capacity(payload.len().saturating_add(64));
     let header = |ether_type| Ethernet2Header { source: GATEWAY, destination: SERVER, ether_type };
     match (source.ip().to_canonical(), local.ip().to_canonical()) {
@@ -114,7 +114,7 @@ mod tests {
 
     fn frame(source: &str, local: &str, payload: &[u8]) -> Option<Vec<u8>> {
         let (source, local) = (source.parse().unwrap(), local.parse().unwrap());
-        build(&Datagram { source, local, payload })
+        build(&Packet::udp(source, local, payload))
     }
 
     #[test]

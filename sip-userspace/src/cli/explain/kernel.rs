@@ -15,7 +15,7 @@ use sip_common::{
 use super::{Failure, frame, world::World};
 use crate::{
     config::SourceFlags,
-    core::{Datagram, table::domains::Domains},
+    core::{Packet, table::domains::Domains},
     datapath::{DatapathError, Kernel, OBJECT, Sizes, desired, publish::Publisher},
     sip::{address::Address, header::Name, message::Message, message::Start, uri::Uri},
 };
@@ -85,11 +85,11 @@ impl Program {
     }
 
     /// Runs the program on a datagram.
-    pub fn run(&mut self, world: &World, datagram: &Datagram<'_>) -> Result<Verdict, RunError> {
+    pub fn run(&mut self, world: &World, packet: &Packet<'_>) -> Result<Verdict, RunError> {
         if world.any_domain() {
-            self.serve(names(datagram.payload))?;
+            self.serve(names(packet.payload))?;
         }
-        let frame = frame::build(datagram).ok_or(RunError::Frame)?;
+        let frame = frame::build(packet).ok_or(RunError::Frame)?;
         let run = self.kernel.test_run(&frame)?;
         let counts = self.kernel.counters()?;
         let counted = counts.iter().zip(&self.counts).position(|(now, before)| now != before);

@@ -24,7 +24,7 @@ use super::{Failure, output};
 use crate::{
     capture::{self, CaptureError, Kind, Packets},
     config::PATH_DEFAULT,
-    core::{Datagram, explain::explain},
+    core::{Packet, explain::explain},
     sip::lex::printable,
 };
 
@@ -155,9 +155,9 @@ impl Run<'_> {
             return self
                 .fail(path, &format!("came over {version}, which sip.listen does not serve"));
         };
-        let datagram = Datagram { source, local, payload };
-        let found = explain(&self.world.settings, &self.world.table, &datagram);
-        let ran = self.program.as_mut().map(|program| program.run(&self.world, &datagram));
+        let packet = Packet::udp(source, local, payload);
+        let found = explain(&self.world.settings, &self.world.table, &packet);
+        let ran = self.program.as_mut().map(|program| program.run(&self.world, &packet));
         let kernel = match ran.transpose() {
             Ok(kernel) => kernel,
             Err(error) => {

@@ -165,8 +165,8 @@ fn packets_are_judged_by_their_own_source() {
         ("[2001:db8::7]:5060", "[2001:db8::1]:5060".parse().unwrap()),
     ] {
         let source = source.parse().unwrap();
-        let datagram = Datagram { source, local, payload: there.as_bytes() };
-        let frame = frame::build(&datagram).unwrap();
+        let packet = Packet::udp(source, local, there.as_bytes());
+        let frame = frame::build(&packet).unwrap();
         let len = (frame.len() as u32).to_le_bytes();
         file.extend([&[0; 8], &len[..], &len, &frame].concat());
     }

@@ -60,6 +60,20 @@ pub enum Command {
         /// `user@host`.
         aor: String,
     },
+    /// Lists the hosts that share the table.
+    EdgeList,
+    /// Waits until every host in contact has applied a revision.
+    EdgeWait {
+        /// The revision; the table's if it is not said.
+        revision: Option<Revision>,
+        /// At most so many seconds, and 10.
+        wait_s: Option<u32>,
+    },
+    /// Takes a host out of those that a removal waits for.
+    EdgeForget {
+        /// Its node name.
+        host: String,
+    },
     /// Lists clients that have an assignment of their own, and those with bindings on this host,
     /// by their AoRs.
     ClientList {
@@ -122,7 +136,7 @@ pub enum Planned {
         proposal: Proposal,
         /// What to answer then.
         answer: Answer,
-        /// It is to wait until every edge that is in contact has the table as it was before.
+        /// It is to wait until every host has the table as it was before.
         barrier: bool,
     },
     /// The answer takes a look at many clients, in pieces.
@@ -158,6 +172,13 @@ pub enum Answer {
         revision: Revision,
         /// By index.
         servers: Vec<ServerView>,
+    },
+    /// The hosts that share the table.
+    Edges {
+        /// The revision that was asked for, or the table's.
+        revision: Revision,
+        /// By name.
+        edges: Vec<EdgeView>,
     },
     /// A client.
     Client(Box<ClientView>),
@@ -230,6 +251,17 @@ pub struct ServerView {
     pub assigned: u64,
     /// It is the host that answers.
     pub here: bool,
+}
+
+/// A host that shares the table, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeView {
+    /// Its node name.
+    pub host: String,
+    /// Its edge lease lives.
+    pub in_contact: bool,
+    /// What it has in its table and in its kernel.
+    pub applied: Revision,
 }
 
 /// A client as it is shown.

@@ -24,6 +24,7 @@ use sip_common::siphash::{Key, hash};
 
 use self::forward::Outbound;
 use super::{
+    Flow,
     settings::Timers,
     table::learned::KeyHasher,
     transaction::{
@@ -49,11 +50,9 @@ pub const BYTES_MAX: usize = 1 << 28;
 pub enum Event {
     /// Send this to a home.
     Send {
-        /// The served address to send from.
-        local: SocketAddr,
-        /// The home.
-        to: SocketAddr,
-        /// The datagram.
+        /// The way to a home.
+        flow: Flow,
+        /// The message.
         payload: Vec<u8>,
         /// What kind of sending it is.
         kind: Kind,
@@ -236,7 +235,7 @@ impl Proxy {
         self.due.push(Reverse((branch.deadline(), id)));
         self.bytes = self.bytes.saturating_add(branch.payload.len());
         self.branches.insert(id, branch);
-        Event::Send { local, to, payload, kind }
+        Event::Send { flow: Flow::udp(local, to), payload, kind }
     }
 
     /// Tries the standby, if it has not been tried.
@@ -290,8 +289,9 @@ impl Proxy {
             }
             match branch.machine.on_time(now) {
                 Due::Again => {
-                    let (local, to, kind) = (branch.local, branch.to, Kind::Retransmission);
-                    out.push(Event::Send { local, to, payload: branch.payload.to_vec(), kind });
+                    let flow = Flow::udp(branch.local, branch.to);
+                    let (payload, kind) = (branch.payload.to_vec(), Kind::Retransmission);
+                    out.push(Event::Send { flow, payload, kind });
                 }
                 Due::TimedOut => {
                     self.remove_branch(id);

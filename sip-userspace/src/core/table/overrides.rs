@@ -113,6 +113,11 @@ impl Overrides {
         slot.entries.get(place).map(|packed| self.entry(slot, packed))
     }
 
+    /// Number of assignments in a slot.
+    pub fn len_in_slot(&self, slot: u32) -> usize {
+        self.slots.get(slot as usize).map_or(0, |slot| slot.entries.len())
+    }
+
     /// All assignments in a slot, by key.
     pub fn in_slot(&self, slot: u32) -> impl Iterator<Item = Entry<'_>> {
         let slot = self.slots.get(slot as usize);

@@ -12,7 +12,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{beside, failed, io, lock, read, schema, sync_directory, write};
+use super::{beside, failed, io, lock, read, schema, sync_directory};
 use crate::{
     core::table::{Revision, Table},
     store::{StoreError, now_ms},
@@ -129,9 +129,8 @@ fn copy(connection: &Connection, path: &Path, new: &Path) -> Result<(), StoreErr
 /// The epoch and the cluster of a store, if it still tells; a damaged one may not.
 fn meta(path: &Path) -> Option<(u32, String)> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-    let row = connection.query_row("SELECT epoch, cluster FROM meta", [], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    });
+    let row = connection
+        .query_row("SELECT epoch, cluster FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)));
     row.ok()
 }
 
@@ -156,7 +155,6 @@ fn raise(
             params![epoch, counter, now_ms(), format!("{} of revision {was}", from.display())],
         )?;
         transaction.commit()?;
-        write::revision(&connection)?;
         connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
         connection.close().map_err(|(_, error)| error)
     };
@@ -195,3 +193,6 @@ fn sidecar(path: &Path, end: &str) -> PathBuf {
     name.push(end);
     PathBuf::from(name)
 }
+
+#[cfg(test)]
+mod tests;

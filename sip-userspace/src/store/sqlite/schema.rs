@@ -17,7 +17,7 @@ const CHECKED_BYTES_MAX: u64 = 256 << 20;
 
 /// Memory for pages: the inner ones of a table of ten million clients, and those that a bulk change
 /// goes back to.
-const CACHE_KIB: i64 = 32 << 10;
+const CACHE_KIB: i64 = 8 << 10;
 
 /// From layout n to n + 1.
 const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2];

@@ -1,0 +1,40 @@
+//! `cargo xtask soak NAME`: long runs in which everything fails at random moments, and which print
+//! what was lost.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::bench;
+
+/// Arguments of `cargo xtask soak`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(subcommand)]
+    name: Name,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Name {
+    /// The daemon is restarted and killed under 200,000 REGISTERs a second
+    Restart {
+        /// Ends by SIGTERM
+        #[arg(long, default_value_t = 1_000)]
+        restarts: u32,
+        /// Ends by SIGKILL
+        #[arg(long, default_value_t = 1_000)]
+        kills: u32,
+    },
+}
+
+/// `cargo xtask soak`.
+pub fn command(options: &Options) -> Result<ExitCode> {
+    match &options.name {
+        Name::Restart { restarts, kills } => {
+            let words = ["soak-restart", "--restarts", &restarts.to_string(), "--kills"];
+            let words = words.iter().map(|word| (*word).to_owned()).chain([kills.to_string()]);
+            bench::run(&words.map(OsString::from).collect::<Vec<_>>())
+        }
+    }
+}
