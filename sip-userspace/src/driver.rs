@@ -11,6 +11,7 @@ mod gate;
 mod open;
 mod service;
 mod shared;
+mod verify;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -85,7 +86,8 @@ impl Host {
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
-                () = std::future::ready(()), if self.asks.wait() => self.ask_piece(),
+                () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
+                Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);

@@ -15,6 +15,7 @@ mod output;
 mod run;
 mod server;
 mod status;
+mod store;
 mod table;
 mod unassign;
 
@@ -61,6 +62,8 @@ pub enum Subcommands {
     Client(client::Args),
     /// Look at the hosts that share the table
     Edge(edge::Args),
+    /// Copy, restore and check the file that holds the table
+    Store(store::Args),
     /// Look at the assignment table as a whole
     Table(table::Args),
     /// Show the daemon's state
@@ -148,6 +151,7 @@ impl Cli {
             Subcommands::Unassign(args) => args.command(),
             Subcommands::Edge(args) => args.command(),
             Subcommands::Client(args) => return args.run(self, out),
+            Subcommands::Store(args) => return args.run(self, out),
             Subcommands::Table(args) => return args.run(self, out),
             Subcommands::Status(args) => args.command(),
         };

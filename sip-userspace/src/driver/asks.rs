@@ -5,7 +5,12 @@
 
 use std::collections::VecDeque;
 
-use super::{Host, reply};
+use tokio::sync::mpsc;
+
+use super::{
+    Host, reply,
+    verify::{Loaded, Verify},
+};
 use crate::{
     control::Call,
     core::{
@@ -19,15 +24,26 @@ use crate::{
 const SCANS_MAX: usize = 16;
 
 /// Questions that are not answered yet.
-#[derive(Default)]
 pub(super) struct Asks {
     scans: VecDeque<(Box<Scan>, Call)>,
+    /// The comparison of the store with what this host has.
+    pub(super) verify: Option<Box<Verify>>,
+    /// The table as the store has it, for the comparison.
+    pub(super) loaded: mpsc::Receiver<Loaded>,
+    pub(super) loaded_in: mpsc::Sender<Loaded>,
+}
+
+impl Default for Asks {
+    fn default() -> Self {
+        let (loaded_in, loaded) = mpsc::channel(1);
+        Self { scans: VecDeque::new(), verify: None, loaded, loaded_in }
+    }
 }
 
 impl Asks {
     /// Whether a question waits for its next piece.
     pub(super) fn wait(&self) -> bool {
-        !self.scans.is_empty()
+        !self.scans.is_empty() || self.verify.as_ref().is_some_and(|verify| verify.is_ready())
     }
 }
 
@@ -43,6 +59,7 @@ impl Host {
 
     /// Works on the questions for a moment.
     pub(super) fn ask_piece(&mut self) {
+        self.verify_piece();
         let Some((mut scan, call)) = self.asks.scans.pop_front() else { return };
         if call.reply.is_closed() {
             return;
@@ -67,10 +84,6 @@ impl Host {
             let cure = "see the daemon's log";
             reply(call, answer.map_err(|error| Refused::daemon(error.to_string(), cure)));
         });
-    }
-
-    pub(super) fn verify(&mut self, _repair: bool, call: Call) {
-        reply(call, Err(Refused::daemon("not yet", "wait")));
     }
 }
 

@@ -21,8 +21,7 @@ pub const CHECKS: [Check; 5] = [
 ];
 
 pub fn server(name: &str, last: u16) -> Server {
-    let address = std::net::SocketAddr::from(([192, 0, 2, last as u8], 5060));
-    Server::new(name, address)
+    Server::new(name, std::net::SocketAddr::from(([192, 0, 2, last as u8], 5060)))
 }
 
 pub fn proposal(base: Revision, changes: Vec<Change>) -> Proposal {

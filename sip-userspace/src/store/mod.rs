@@ -20,7 +20,7 @@ use crossbeam::channel;
 pub use etcd::EtcdStore;
 pub use memory::MemoryStore;
 pub use shared::{Edge, Event, Events, Health};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteStore, copy};
 pub use url::StoreUrl;
 
 use crate::{

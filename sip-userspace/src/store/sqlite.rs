@@ -4,6 +4,7 @@
 //! Beside the file stands a lock file, so that two daemons never share a store, while others may
 //! read it. The file holds the cluster's secrets and is its owner's alone (0600).
 
+pub mod copy;
 mod read;
 mod schema;
 mod write;
@@ -61,10 +62,7 @@ impl SqliteStore {
         connection.close().map_err(|(_, error)| failed(&new, error))?;
         File::open(&new).and_then(|file| file.sync_all()).map_err(|source| io(&new, source))?;
         std::fs::rename(&new, path).map_err(|source| io(path, source))?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|source| io(directory, source))?;
+        sync_directory(path)?;
         Self::start(path, lock)
     }
 
@@ -190,6 +188,14 @@ impl Drop for SqliteStore {
             let _ = writer.join();
         }
     }
+}
+
+/// Makes a renaming in this file's directory durable.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| io(directory, source))
 }
 
 /// The path with `.suffix` after its file name.

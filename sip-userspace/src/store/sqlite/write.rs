@@ -29,8 +29,14 @@ pub(super) fn commit(
     }
     let Proposal { base, by, why, changes, .. } = proposal;
     let commit = Commit { revision: base.next(), at_ms: now_ms(), by, why, changes };
+    // One commit has one reason, however many clients it assigns.
+    let mut reason_id = None;
     for change in &commit.changes {
-        write(&transaction, change, &commit)?.map_err(failed)?;
+        if let (Change::Assign { .. }, None) = (change, reason_id) {
+            reason_id = Some(reason(&transaction, &commit.why).map_err(failed)?);
+        }
+        let reason = reason_id.unwrap_or_default();
+        write(&transaction, change, commit.revision, reason)?.map_err(failed)?;
     }
     finish(&transaction, &commit).map_err(failed)?;
     transaction.commit().map_err(failed)?;
@@ -46,7 +52,8 @@ pub(super) fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
 fn write(
     transaction: &Transaction<'_>,
     change: &Change,
-    commit: &Commit,
+    revision: Revision,
+    reason: i64,
 ) -> Result<rusqlite::Result<()>, StoreError> {
     Ok(match change {
         Change::Server { index, server } => put_server(transaction, *index, server),
@@ -65,7 +72,9 @@ fn write(
         Change::Assign { aor, .. } if aor.len() > AOR_MAX => {
             return Err(StoreError::Rejected(format!("an AoR of {} bytes", aor.len())));
         }
-        Change::Assign { aor, assignment } => put_assignment(transaction, aor, *assignment, commit),
+        Change::Assign { aor, assignment } => {
+            put_assignment(transaction, aor, *assignment, revision, reason)
+        }
         Change::Unassign { aor } => transaction
             .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
             .and_then(|mut statement| statement.execute([aor]))
@@ -104,9 +113,9 @@ fn put_assignment(
     transaction: &Transaction<'_>,
     aor: &str,
     assignment: Assignment,
-    commit: &Commit,
+    Revision { epoch, counter }: Revision,
+    reason: i64,
 ) -> rusqlite::Result<()> {
-    let reason = reason(transaction, &commit.why)?;
     let flags = [
         (assignment.pinned, PINNED),
         (assignment.no_redirect, NO_REDIRECT),
@@ -115,7 +124,6 @@ fn put_assignment(
     let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
     let mut statement = transaction
         .prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let Revision { epoch, counter } = commit.revision;
     statement.execute(params![aor, assignment.server, flags, epoch, counter, reason])?;
     Ok(())
 }
