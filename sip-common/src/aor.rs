@@ -11,7 +11,7 @@ use crate::{
         Scratch,
         swar::{LOWER, masked},
     },
-    siphash::{self, Key, State},
+    siphash::{self, Fold, Key, State},
     verdict::Refusal,
 };
 
@@ -91,20 +91,9 @@ pub fn host_is(arena: &Arena, host: Span, domain: &Domain) -> bool {
 
 /// Takes the bytes of a span in, its length with them, so that no two lists of spans are alike.
 #[inline(always)]
-fn absorb(state: &mut State, arena: &Arena, span: Span) {
-    let mut at = 0;
-    let mut round = 0;
-    while round < WORDS {
-        round += 1;
-        let left = span.len.wrapping_sub(at);
-        if left < 8 || span.len < at {
-            break;
-        }
-        state.word(arena.word(span.at.wrapping_add(at)));
-        at = at.wrapping_add(8);
-    }
-    let rest = masked(arena.word(span.at.wrapping_add(at)), span.len & 7);
-    state.word(rest | (span.len as u64) << 56);
+fn absorb(fold: &mut Fold, arena: &Arena, span: Span) {
+    let rest = arena.whole_words(span, WORDS, |word| fold.word(word));
+    fold.word(rest | (span.len as u64) << 56);
 }
 
 /// Hashes top branch, sent-by, Call-ID, From tag and sequence number under a key (RFC 3261 8.2.7)
@@ -116,12 +105,10 @@ pub fn hash(s: &mut Scratch, config: &Config) -> u32 {
     if head.branch.len >= longest || head.call_id.len >= longest || head.from_tag.len >= longest {
         return Refusal::ValueLong.code();
     }
-    let mut state = State::new(config.tag_secret);
-    absorb(&mut state, &s.arena, s.head.branch);
-    absorb(&mut state, &s.arena, s.head.sent_by);
-    absorb(&mut state, &s.arena, s.head.call_id);
-    absorb(&mut state, &s.arena, s.head.from_tag);
-    absorb(&mut state, &s.arena, s.head.cseq);
-    s.hash = state.finish();
+    let mut fold = Fold::new(config.tag_secret);
+    for span in [head.branch, head.sent_by, head.call_id, head.from_tag, head.cseq] {
+        absorb(&mut fold, &s.arena, span);
+    }
+    s.hash = fold.finish();
     0
 }

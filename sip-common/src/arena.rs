@@ -8,7 +8,7 @@
 //! (pointer and length) the kernel's verifier takes for unrelated numbers.
 #![allow(unsafe_code)] // unaligned eight-byte access, and the barrier that keeps a mask in place
 
-use crate::scan::swar::first;
+use crate::scan::swar::{first, masked};
 
 /// Bytes of the longest UDP payload that is scanned; a longer one is passed.
 pub const PAYLOAD_MAX: u32 = 1472;
@@ -128,6 +128,25 @@ impl Arena {
             ahead += 8;
         }
         at.wrapping_add(len)
+    }
+
+    /// Hands each whole word of a span to `take`, at most `words` of them, and returns what is left
+    /// of the span, zeros behind it. The offset is masked once, as in [`Self::find`].
+    #[inline(always)]
+    pub fn whole_words(&self, span: Span, words: u32, mut take: impl FnMut(u64)) -> u64 {
+        let most = if words < PAYLOAD_MAX / 8 { words << 3 } else { PAYLOAD_MAX - 8 };
+        let from = self.bytes.as_ptr().wrapping_add((opaque(span.at) & MASK) as usize);
+        let mut ahead = 0;
+        loop {
+            // SAFETY: from is at most SIZE - 1, and ahead + 8 at most SPARE.
+            let word = unsafe { from.add(ahead as usize).cast::<u64>().read_unaligned() };
+            let word = u64::from_le(word);
+            if ahead >= most || ahead >= span.len & !7 {
+                return masked(word, span.len & 7);
+            }
+            take(word);
+            ahead += 8;
+        }
     }
 
     /// Eight bytes from `at`, the first one lowest.
