@@ -60,8 +60,8 @@ pub const fn first(mask: u64) -> u32 {
 /// [`first`] for a machine that can't count trailing zeros.
 #[inline(always)]
 const fn first_counted(mask: u64) -> u32 {
-    let lowest = mask & mask.wrapping_neg();
-    (((lowest >> 7).wrapping_sub(1) & ONES).wrapping_mul(ONES) >> 56) as u32
+    let up_to = mask ^ mask.wrapping_sub(1);
+    ((up_to & ONES).wrapping_mul(ONES) >> 56) as u32 - 1
 }
 
 /// The first `len` bytes of a word (0 to 8), the others zero.
