@@ -71,8 +71,16 @@ impl Kept {
     }
 }
 
-/// Bytes that [`Arena::copy`] moves at once.
-pub const BLOCK: u32 = 32;
+impl Kept {
+    /// Adds to the number.
+    #[inline(always)]
+    pub fn add(&mut self, value: u32) {
+        self.set(self.get().wrapping_add(value));
+    }
+}
+
+/// Bytes that [`Arena::append`] moves at once.
+const BLOCK: u32 = 32;
 /// Bytes to spare behind the last offset: the most that [`Arena::find`] reads.
 const SPARE: usize = PAYLOAD_MAX as usize;
 
@@ -181,21 +189,31 @@ impl Arena {
         unsafe { self.bytes.as_mut_ptr().add(at).cast::<u64>().write_unaligned(word.to_le()) }
     }
 
-    /// Copies [`BLOCK`] bytes from `from` to `to`, eight at a time from the first.
+    /// Copies a span to `cursor` by whole blocks, and moves the cursor behind it. The offsets are
+    /// masked once, as in [`Self::find`].
     #[inline(always)]
-    pub fn copy(&mut self, from: u32, to: u32) {
-        let from = (opaque(from) & MASK) as usize;
-        let to = (opaque(to) & MASK) as usize;
+    pub fn append(&mut self, cursor: &mut Kept, span: Span) {
+        let to = cursor.get();
         let bytes = self.bytes.as_mut_ptr();
-        let mut word = 0;
-        while word < BLOCK as usize {
-            // SAFETY: both are at most SIZE - 1, and word is below BLOCK, which SPARE is not.
-            unsafe {
-                let value = bytes.add(from).add(word).cast::<u64>().read_unaligned();
-                bytes.add(to).add(word).cast::<u64>().write_unaligned(value);
+        let from = bytes.wrapping_add((opaque(span.at) & MASK) as usize);
+        let target = bytes.wrapping_add((opaque(to) & MASK) as usize);
+        let mut ahead = 0;
+        while ahead < PAYLOAD_MAX {
+            let mut word = ahead as usize;
+            while word < (ahead + BLOCK) as usize {
+                // SAFETY: both are at most SIZE - 1, and word + 8 at most SPARE.
+                unsafe {
+                    let value = from.add(word).cast::<u64>().read_unaligned();
+                    target.add(word).cast::<u64>().write_unaligned(value);
+                }
+                word += 8;
             }
-            word += 8;
+            ahead += BLOCK;
+            if ahead >= span.len {
+                break;
+            }
         }
+        cursor.set(to.wrapping_add(span.len));
     }
 
     /// Writes six words from `at`.
@@ -205,7 +223,7 @@ impl Arena {
         let bytes = self.bytes.as_mut_ptr();
         for (place, word) in words.iter().enumerate() {
             let word = u64::from_ne_bytes(*word);
-            // SAFETY: as in `copy`.
+            // SAFETY: as in `append`.
             unsafe { bytes.add(at).add(place << 3).cast::<u64>().write_unaligned(word) }
         }
     }
@@ -250,3 +268,5 @@ impl Arena {
         unsafe { self.bytes.as_mut_ptr().add(at) }
     }
 }
+
+const _: () = assert!(PAYLOAD_MAX.is_multiple_of(BLOCK));
