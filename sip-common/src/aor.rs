@@ -22,27 +22,20 @@ const WORDS: u32 = 40;
 /// [`Refusal::code`].
 #[inline(always)]
 pub fn key(s: &mut Scratch, config: &Config) -> u32 {
-    let (arena, head) = (&s.arena, &s.head);
-    let mut state = State::new_128(config.client_secret);
-    let mut at = head.aor.at;
-    let end = head.aor.end();
-    let host = head.to_host.at;
-    let mut round = 0;
-    if head.aor.len >= WORDS * 8 {
+    let aor = s.head.aor;
+    if aor.len >= WORDS * 8 {
         return Refusal::ToInvalid.code();
     }
-    while round < WORDS {
-        round += 1;
-        let user_left = if at < host { host.wrapping_sub(at) } else { 0 };
-        let word = arena.word(at) | (LOWER & !masked(u64::MAX, user_left));
-        let left = end.wrapping_sub(at);
-        if left < 8 {
-            state.word(masked(word, left) | (head.aor.len as u64) << 56);
-            break;
-        }
-        state.word(word);
-        at = at.wrapping_add(8);
-    }
+    let user = s.head.to_host.at.wrapping_sub(aor.at);
+    // Lower case from where the host begins.
+    let lower = |ahead: u32| {
+        let left = user.saturating_sub(ahead);
+        if left < 8 { LOWER << (left << 3) } else { 0 }
+    };
+    let mut state = State::new_128(config.client_secret);
+    let rest = s.arena.whole_words(aor, WORDS, |ahead, word| state.word(word | lower(ahead)));
+    let rest = rest | masked(lower(aor.len & !7), aor.len & 7);
+    state.word(rest | (aor.len as u64) << 56);
     s.key = ClientKey(state.finish_128());
     0
 }
@@ -92,7 +85,7 @@ pub fn host_is(arena: &Arena, host: Span, domain: &Domain) -> bool {
 /// Takes the bytes of a span in, its length with them, so that no two lists of spans are alike.
 #[inline(always)]
 fn absorb(fold: &mut Fold, arena: &Arena, span: Span) {
-    let rest = arena.whole_words(span, WORDS, |word| fold.word(word));
+    let rest = arena.whole_words(span, WORDS, |_, word| fold.word(word));
     fold.word(rest | (span.len as u64) << 56);
 }
 

@@ -138,10 +138,10 @@ impl Arena {
         at.wrapping_add(len)
     }
 
-    /// Hands each whole word of a span to `take`, at most `words` of them, and returns what is left
-    /// of the span, zeros behind it. The offset is masked once, as in [`Self::find`].
+    /// Hands each whole word of a span to `take`, at most `words` of them, with its place in the
+    /// span, and returns what is left of the span, zeros behind it. The offset is masked once, as in [`Self::find`].
     #[inline(always)]
-    pub fn whole_words(&self, span: Span, words: u32, mut take: impl FnMut(u64)) -> u64 {
+    pub fn whole_words(&self, span: Span, words: u32, mut take: impl FnMut(u32, u64)) -> u64 {
         let most = if words < PAYLOAD_MAX / 8 { words << 3 } else { PAYLOAD_MAX - 8 };
         let from = self.bytes.as_ptr().wrapping_add((opaque(span.at) & MASK) as usize);
         let mut ahead = 0;
@@ -152,7 +152,7 @@ impl Arena {
             if ahead >= most || ahead >= span.len & !7 {
                 return masked(word, span.len & 7);
             }
-            take(word);
+            take(ahead, word);
             ahead += 8;
         }
     }
