@@ -81,6 +81,34 @@ impl Kept {
 
 /// Bytes that [`Arena::append`] moves at once.
 const BLOCK: u32 = 32;
+/// Bytes of an [`Ahead`].
+const AHEAD: usize = 32;
+/// The bytes from an offset, which was masked once for all of them.
+#[derive(Clone, Copy)]
+pub struct Ahead<'a>(&'a [u8; AHEAD]);
+
+impl Ahead<'_> {
+    /// Eight bytes, `place` behind the offset; zero beyond what is ahead.
+    #[inline(always)]
+    pub fn word(self, place: usize) -> u64 {
+        let bytes = self.0.get(place..).and_then(<[u8]>::first_chunk);
+        bytes.copied().map_or(0, u64::from_le_bytes)
+    }
+
+    /// Two bytes, likewise.
+    #[inline(always)]
+    pub fn pair(self, place: usize) -> u16 {
+        let bytes = self.0.get(place..).and_then(<[u8]>::first_chunk);
+        bytes.copied().map_or(0, u16::from_le_bytes)
+    }
+
+    /// The byte, likewise.
+    #[inline(always)]
+    pub fn byte(self, place: usize) -> u8 {
+        self.0.get(place).copied().unwrap_or(0)
+    }
+}
+
 /// Bytes to spare behind the last offset: the most that [`Arena::find`] reads.
 const SPARE: usize = PAYLOAD_MAX as usize;
 
@@ -110,7 +138,7 @@ pub fn opaque_address(value: usize) -> usize {
         let mut value = value;
         // SAFETY: a move of a register to itself. It has to be an instruction: two line records
         // of one instruction are refused by the kernel.
-        unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(nomem, nostack)) };
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
         value
     }
     #[cfg(not(target_arch = "bpf"))]
@@ -155,6 +183,14 @@ impl Arena {
             take(ahead, word);
             ahead += 8;
         }
+    }
+
+    /// What stands from `at`.
+    #[inline(always)]
+    pub fn ahead(&self, at: u32) -> Ahead<'_> {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: at <= SIZE - 1, and the array holds SIZE + SPARE bytes.
+        Ahead(unsafe { &*self.bytes.as_ptr().add(at).cast::<[u8; AHEAD]>() })
     }
 
     /// Eight bytes from `at`, the first one lowest.

@@ -12,7 +12,8 @@ use super::{
     scalar::number,
     start::{is_port, port},
     swar::{
-        LOWER, controls, equal, is_text, is_token_special, masked, next_where, no_word, specials,
+        LOWER, controls, equal, first, is_text, is_token_special, masked, next_of, next_where,
+        no_name, no_word, specials, uri_specials,
     },
     to::{SCHEME, is_user_special},
     via::{COOKIE, PROTOCOL, sent_by_host},
@@ -83,11 +84,10 @@ fn once(s: &mut Scratch, header: Name) -> bool {
     new
 }
 
-/// A header that does not matter: a name of letters, digits and dashes, and a colon.
+/// A header that does not matter: a name of letters and dashes, and a colon.
 #[inline(always)]
 fn other(arena: &Arena, start: u32) -> u32 {
-    // A slash is no special byte, and no part of a name.
-    let colon = arena.find(start, 4, |word| specials(word) | equal(word, b'/'));
+    let colon = arena.find(start, 4, no_name);
     let end = arena.find(start, LONG, controls);
     if arena.byte(colon) == b':' && colon != start && ends(arena, end) { end } else { 0 }
 }
@@ -95,7 +95,7 @@ fn other(arena: &Arena, start: u32) -> u32 {
 #[inline(always)]
 fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
     let value = start.wrapping_add(14);
-    let high = s.arena.word(start.wrapping_add(8));
+    let high = s.arena.ahead(start).word(8);
     let (number, end) = number(&s.arena, value);
     let plain = begins(high, 6, b"ards: \0\0") && end != value && number <= 255;
     if plain && ends(&s.arena, end) && once(s, Name::MaxForwards) { end } else { 0 }
@@ -103,7 +103,7 @@ fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
 
 #[inline(always)]
 fn content_length(s: &mut Scratch, start: u32) -> u32 {
-    let high = s.arena.word(start.wrapping_add(8));
+    let high = s.arena.ahead(start).word(8);
     if !begins(high, 8, b"length: ") {
         // Content-Type and its like, which no blank before the colon can turn into this one.
         let name = begins(high, 6, b"length\0\0");
@@ -122,7 +122,7 @@ fn content_length(s: &mut Scratch, start: u32) -> u32 {
 #[inline(always)]
 fn call_id(s: &mut Scratch, start: u32) -> u32 {
     let value = start.wrapping_add(9);
-    if s.arena.byte(start.wrapping_add(8)) != b' ' {
+    if s.arena.ahead(start).byte(8) != b' ' {
         return 0;
     }
     let end = s.arena.find(value, LONG, no_word);
@@ -138,13 +138,13 @@ fn call_id(s: &mut Scratch, start: u32) -> u32 {
 fn cseq(s: &mut Scratch, start: u32) -> u32 {
     let value = start.wrapping_add(6);
     let (number, digits_end) = number(&s.arena, value);
-    let method = digits_end.wrapping_add(1);
-    let end = method.wrapping_add(8);
+    let method = s.arena.ahead(digits_end);
+    let end = digits_end.wrapping_add(9);
     let plain = digits_end != value
         && number < 1 << 31
-        && s.arena.byte(digits_end) == b' '
-        && s.arena.word(method) == text(b"REGISTER")
-        && ends(&s.arena, end);
+        && method.byte(0) == b' '
+        && method.word(1) == text(b"REGISTER")
+        && method.pair(9) == CRLF;
     if !plain || !once(s, Name::CSeq) {
         return 0;
     }
@@ -184,15 +184,14 @@ fn from(s: &mut Scratch, start: u32) -> u32 {
     if angle == 0 {
         return 0;
     }
-    let scheme = masked(arena.word(angle.wrapping_add(1)), 4);
-    let close = next_where(arena, angle.wrapping_add(5), SHORT, is_uri_special);
+    let scheme = masked(arena.ahead(angle).word(1), 4);
+    let close = next_of(arena, angle.wrapping_add(5), SHORT, uri_specials, is_uri_special);
     let tag = close.wrapping_add(6);
-    let parameter = arena.word(close.wrapping_add(1));
-    let empty = matches!(arena.byte(close.wrapping_sub(1)), b':' | b'@');
+    let behind = arena.ahead(close.wrapping_sub(1));
     if !is_text(scheme, SCHEME)
-        || arena.byte(close) != b'>'
-        || empty
-        || !begins(parameter, 5, b";tag=\0\0\0")
+        || behind.byte(1) != b'>'
+        || matches!(behind.byte(0), b':' | b'@')
+        || !begins(behind.word(2), 5, b";tag=\0\0\0")
     {
         return 0;
     }
@@ -209,22 +208,23 @@ fn from(s: &mut Scratch, start: u32) -> u32 {
 fn to(s: &mut Scratch, start: u32) -> u32 {
     let arena = &s.arena;
     let angle = angle(arena, start.wrapping_add(4));
-    let scheme = masked(arena.word(angle.wrapping_add(1)), 4);
+    let scheme = masked(arena.ahead(angle).word(1), 4);
     if angle == 0 || !is_text(scheme, SCHEME) {
         return 0;
     }
     let user = angle.wrapping_add(5);
     let host = next_where(arena, user, SHORT, is_user_special).wrapping_add(1);
     let close = arena.find(host, SHORT, specials);
-    let end = close.wrapping_add(1);
+    let behind = arena.ahead(close);
     let plain = arena.byte(host.wrapping_sub(1)) == b'@'
         && host.wrapping_sub(1) != user
-        && arena.byte(close) == b'>'
+        && behind.byte(0) == b'>'
         && close != host
-        && ends(arena, end);
+        && behind.pair(1) == CRLF;
     if !plain || !once(s, Name::To) {
         return 0;
     }
+    let end = close.wrapping_add(1);
     s.head.to_value = Span::between(start, end);
     s.head.aor = Span::between(user, close);
     s.head.to_host = Span::between(host, close);
@@ -234,21 +234,24 @@ fn to(s: &mut Scratch, start: u32) -> u32 {
 #[inline(always)]
 fn via(s: &mut Scratch, start: u32) -> u32 {
     let arena = &s.arena;
-    let value = start.wrapping_add(5);
-    let protocol = arena.word(value);
-    let transport = arena.word(value.wrapping_add(8));
-    let host = value.wrapping_add(12);
-    if !is_text(protocol, PROTOCOL) || !begins(transport, 4, b"udp \0\0\0\0") {
+    let line = arena.ahead(start);
+    let host = start.wrapping_add(17);
+    if !is_text(line.word(5), PROTOCOL) || !begins(line.word(13), 4, b"udp \0\0\0\0") {
         return 0;
     }
     let host_end = sent_by_host(arena, host);
     let mut at = host_end;
     let mut sent_by_port = 5060;
-    if arena.byte(at) == b':' {
-        let digits = at.wrapping_add(1);
-        at = arena.find(digits, 1, specials);
-        let len = at.wrapping_sub(digits);
-        let word = masked(arena.word(digits), len);
+    let behind = arena.ahead(at);
+    if behind.byte(0) == b':' {
+        let word = behind.word(1);
+        let hits = specials(word);
+        if hits == 0 {
+            return 0;
+        }
+        let len = first(hits);
+        let word = masked(word, len);
+        at = at.wrapping_add(len).wrapping_add(1);
         if !is_port(word, len) {
             return 0;
         }
@@ -261,10 +264,14 @@ fn via(s: &mut Scratch, start: u32) -> u32 {
     let mut rport_end = 0;
     let mut branch = Span::default();
     let mut round = 0;
-    while round < PARAMETERS && arena.byte(at) == b';' {
+    while round < PARAMETERS {
         round += 1;
+        let parameter = arena.ahead(at);
+        if parameter.byte(0) != b';' {
+            break;
+        }
         let name = at.wrapping_add(1);
-        let word = arena.word(name);
+        let word = parameter.word(1);
         if begins(word, 5, b"rport\0\0\0") && rport_end == 0 {
             rport_end = name.wrapping_add(5);
             at = rport_end;
@@ -272,7 +279,7 @@ fn via(s: &mut Scratch, start: u32) -> u32 {
             let value = name.wrapping_add(7);
             at = next_where(arena, value, SHORT, is_token_special);
             branch = Span::between(value, at);
-            if masked(arena.word(value), 7) != COOKIE || branch.len <= 7 {
+            if masked(parameter.word(8), 7) != COOKIE || branch.len <= 7 {
                 return 0;
             }
         } else {

@@ -51,6 +51,26 @@ pub const fn specials(word: u64) -> u64 {
     (below | middle | above | word) & TOP_BITS
 }
 
+/// Bytes that [`specials`] finds, but for `:`, `@` and the grave accent, which a URI may hold.
+#[inline(always)]
+pub const fn uri_specials(word: u64) -> u64 {
+    let low = word & LOW_BITS;
+    let below = !at_least(low, 0x2d);
+    let middle = at_least(low, 0x3b) & !at_least(low | LOWER, 0x60);
+    let above = at_least(low | LOWER, 0x7b);
+    (below | middle | above | word) & TOP_BITS
+}
+
+/// Bytes that are no letters and no dashes.
+#[inline(always)]
+pub const fn no_name(word: u64) -> u64 {
+    let low = word & LOW_BITS;
+    let below = !at_least(low, 0x2d);
+    let middle = at_least(low, 0x2e) & !at_least(low | LOWER, 0x61);
+    let above = at_least(low | LOWER, 0x7b);
+    (below | middle | above | word) & TOP_BITS
+}
+
 /// The index of the lowest byte in a mask that is not empty.
 #[inline(always)]
 pub const fn first(mask: u64) -> u32 {
@@ -101,16 +121,28 @@ pub fn next_special(arena: &Arena, at: u32, words: u32) -> u32 {
 /// The next special byte from `at` that `skip` does not pass over; see [`next_special`].
 #[inline(always)]
 pub fn next_where(arena: &Arena, at: u32, words: u32, skip: impl Fn(u8) -> bool) -> u32 {
+    next_of(arena, at, words, specials, skip)
+}
+
+/// The next byte from `at` that `mask` finds and `skip` does not pass over; see [`next_special`].
+#[inline(always)]
+pub fn next_of(
+    arena: &Arena,
+    at: u32,
+    words: u32,
+    mask: impl Fn(u64) -> u64,
+    skip: impl Fn(u8) -> bool,
+) -> u32 {
     let mut at = at;
     let mut round = 0;
     while round < words {
         round += 1;
-        let mask = specials(arena.word(at));
-        if mask == 0 {
+        let hits = mask(arena.word(at));
+        if hits == 0 {
             at = at.wrapping_add(8);
             continue;
         }
-        at = at.wrapping_add(first(mask));
+        at = at.wrapping_add(first(hits));
         if !skip(arena.byte(at)) {
             return at;
         }
@@ -144,6 +176,8 @@ mod tests {
         hits(|w| equal(w, b'?'), |b| b == b'?');
         hits(no_word, |b| b <= 0x20 || b >= 0x80);
         hits(specials, |b| !(b.is_ascii_alphanumeric() || b"-./".contains(&b)));
+        hits(uri_specials, |b| !(b.is_ascii_alphanumeric() || b"-./:@`".contains(&b)));
+        hits(no_name, |b| !(b.is_ascii_alphabetic() || b == b'-'));
     }
 
     #[test]
