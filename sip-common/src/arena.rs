@@ -69,9 +69,7 @@ impl Kept {
         // SAFETY: a reference is valid for writes.
         unsafe { core::ptr::from_mut(&mut self.0).write_volatile(value) }
     }
-}
 
-impl Kept {
     /// Adds to the number.
     #[inline(always)]
     pub fn add(&mut self, value: u32) {
@@ -83,6 +81,7 @@ impl Kept {
 const BLOCK: u32 = 32;
 /// Bytes of an [`Ahead`].
 const AHEAD: usize = 32;
+
 /// The bytes from an offset, which was masked once for all of them.
 #[derive(Clone, Copy)]
 pub struct Ahead<'a>(&'a [u8; AHEAD]);
