@@ -12,6 +12,7 @@ mod output;
 mod run;
 mod server;
 mod status;
+mod table;
 mod unassign;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
@@ -57,6 +58,8 @@ pub enum Subcommands {
     Client(client::Args),
     /// Show the daemon's state
     Status(status::Args),
+    /// Make a table for several hosts, or bring one from store to store
+    Table(table::Args),
 }
 
 /// Why a command did not succeed: one line, and the exit code.
@@ -71,6 +74,12 @@ pub struct Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         Self { message: error.to_string(), code: error.exit_code() }
+    }
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self { message: error.to_string(), code: 1 }
     }
 }
 
@@ -120,6 +129,7 @@ impl Cli {
             Subcommands::Explain(args) => {
                 return args.run(self.json, out, &mut std::io::stderr().lock());
             }
+            Subcommands::Table(args) => return args.run(self.json, out),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),

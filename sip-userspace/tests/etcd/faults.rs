@@ -106,10 +106,13 @@ fn a_host_begins_with_its_last_table_when_etcd_is_away() {
         let copy = hosts.directory.path().join("copy.db");
         for suffix in ["", "-wal"] {
             let name = |path: &std::path::Path| format!("{}{suffix}", path.display());
-            let _ = std::fs::copy(name(&hosts.host("home0").snapshot), name(&copy));
+            let _ = std::fs::copy(name(&hosts.host("home0").snapshot.unwrap()), name(&copy));
         }
-        let settings =
-            Settings { members: vec!["127.0.0.1:1".into()], snapshot: copy, ..hosts.host("home0") };
+        let settings = Settings {
+            members: vec!["127.0.0.1:1".into()],
+            snapshot: Some(copy),
+            ..hosts.host("home0")
+        };
         let table = EtcdStore::start(settings).unwrap().load("home0").ok()?;
         (table == last).then_some(())
     });

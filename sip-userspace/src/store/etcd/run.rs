@@ -135,7 +135,7 @@ impl Runner {
     ) -> Result<Self, StoreError> {
         let secret = Secret::read(&settings.secret_file)?;
         let access = Access::read(&settings)?;
-        let snapshot = Snapshot::new(&settings.snapshot);
+        let snapshot = Snapshot::new(settings.snapshot.as_deref());
         let place = Place { store: settings.url(), secret_file: settings.secret_file.clone() };
         Ok(Self {
             settings,

@@ -213,8 +213,8 @@ impl Runner {
         }
         Err(Fault::unusable(
             format!("etcd holds the table of revision {found}, and this host has {told}"),
-            "etcd was put back to an earlier state: raise the epoch with `homeward table migrate` \
-             from this host's table, or restore a newer copy of etcd",
+            "etcd was put back to an earlier state: restore a newer copy of it, or bring a backup \
+             of the table into an empty one with `homeward table migrate`, which raises the epoch",
         ))
     }
 

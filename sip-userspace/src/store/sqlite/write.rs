@@ -65,7 +65,9 @@ fn write(
         Change::Assign { aor, .. } if aor.len() > AOR_MAX => {
             return Err(StoreError::Rejected(format!("an AoR of {} bytes", aor.len())));
         }
-        Change::Assign { aor, assignment } => put_assignment(transaction, aor, *assignment, commit),
+        Change::Assign { aor, assignment } => {
+            put_assignment(transaction, aor, *assignment, commit.revision, &commit.why)
+        }
         Change::Unassign { aor } => transaction
             .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
             .and_then(|mut statement| statement.execute([aor]))
@@ -73,7 +75,11 @@ fn write(
     })
 }
 
-fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rusqlite::Result<()> {
+pub(super) fn put_server(
+    transaction: &Transaction<'_>,
+    index: u16,
+    server: &Server,
+) -> rusqlite::Result<()> {
     transaction
         .execute(
             "INSERT INTO server VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -93,13 +99,14 @@ fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rus
         .map(|_| ())
 }
 
-fn put_assignment(
+pub(super) fn put_assignment(
     transaction: &Transaction<'_>,
     aor: &str,
     assignment: Assignment,
-    commit: &Commit,
+    since: Revision,
+    why: &str,
 ) -> rusqlite::Result<()> {
-    let reason = reason(transaction, &commit.why)?;
+    let reason = reason(transaction, why)?;
     let flags = [
         (assignment.pinned, PINNED),
         (assignment.no_redirect, NO_REDIRECT),
@@ -108,7 +115,7 @@ fn put_assignment(
     let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
     let mut statement = transaction
         .prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let Revision { epoch, counter } = commit.revision;
+    let Revision { epoch, counter } = since;
     statement.execute(params![aor, assignment.server, flags, epoch, counter, reason])?;
     Ok(())
 }
@@ -134,8 +141,17 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
         )?
         .execute(params![epoch, counter, commit.changes.iter().any(of_slots)])?;
 
-    let record = Record::from(commit);
-    let changes = record.changes.and_then(|changes| serde_json::to_string(&changes).ok());
+    put_record(transaction, &Record::from(commit))?;
+    let last = transaction.last_insert_rowid();
+    transaction
+        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
+        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
+    Ok(())
+}
+
+pub(super) fn put_record(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    let Revision { epoch, counter } = record.revision;
+    let changes = record.changes.as_ref().and_then(|changes| serde_json::to_string(changes).ok());
     transaction
         .prepare_cached(
             "INSERT INTO history (epoch, counter, at_ms, by, why, count, changes)
@@ -149,10 +165,6 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
             record.why,
             record.count,
             changes
-        ])?;
-    let last = transaction.last_insert_rowid();
-    transaction
-        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
-        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
-    Ok(())
+        ])
+        .map(|_| ())
 }
