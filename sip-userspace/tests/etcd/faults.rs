@@ -171,3 +171,33 @@ fn a_table_that_went_back_is_not_followed() {
         _ => false,
     });
 }
+
+#[test]
+fn a_watcher_that_takes_nothing_misses_nothing_and_keeps_nobody() {
+    let mut etcd = Etcd::start(1);
+    let hosts = Hosts::new(&etcd, 64);
+    let (mut first, mut slow) = (hosts.follow("home0"), hosts.follow("home1"));
+    first.commit(vec![add(0)]);
+    let mut last = None;
+    for number in 0..100 {
+        last = Some(first.commit(vec![assign(&format!("u{number}@example.com"), Some(0))]));
+    }
+    // The session ends while the watcher has more than it has room for.
+    etcd.kill(0);
+    first.wait("health", Host::is_away);
+    etcd.restart(0);
+    first.wait("health", Host::is_well);
+    slow.wait_for(&last.unwrap());
+    assert_eq!((slow.deltas, slow.table.overrides().len()), (101, 100));
+
+    for number in 0..100 {
+        first.commit(vec![assign(&format!("v{number}@example.com"), Some(0))]);
+    }
+    etcd.kill(0);
+    first.wait("health", Host::is_away);
+    // Closing does not wait for a watcher.
+    let Host { store, .. } = slow;
+    let from = std::time::Instant::now();
+    drop(store);
+    assert!(from.elapsed().as_secs() < 3, "{:?}", from.elapsed());
+}

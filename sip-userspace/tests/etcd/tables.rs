@@ -164,3 +164,30 @@ fn a_table_goes_into_etcd_and_back_whole() {
     assert_eq!(std::fs::read(&wrong).unwrap(), before);
     refused(&format!("table migrate --from {from} --to {from}"), &["sqlite:/path"]);
 }
+
+#[test]
+fn a_host_that_runs_follows_a_table_that_was_put_back_with_a_higher_epoch() {
+    let etcd = Etcd::start(1);
+    let hosts = Hosts::new(&etcd, 64);
+    let mut host = hosts.follow("home0");
+    host.commit(vec![add(0), add(1), assign("a@example.com", Some(1))]);
+    let backup = hosts.directory.path().join("backup.db");
+    let url = format!("etcd://{}", etcd.members[0].address);
+    let secret = hosts.settings.secret_file.display();
+    let backup = backup.display();
+    homeward(&format!("table migrate --from {url} --to sqlite:{backup} --secret-file {secret}"))
+        .unwrap();
+    let unassign = Change::Unassign { aor: "a@example.com".into() };
+    let commit = host.commit(vec![unassign]);
+    host.wait_for(&commit);
+    host.wait("health", |host| host.is_well());
+    etcd.clear();
+    host.wait("health", |host| host.is_away());
+    homeward(&format!("table migrate --from sqlite:{backup} --to {url} --secret-file {secret}"))
+        .unwrap();
+    host.wait("the table", |host| host.table.revision().epoch == 2 && host.is_well());
+    assert_eq!((host.table.overrides().len(), host.wholes), (1, 1));
+    let commit = host.commit(vec![assign("b@example.com", Some(0))]);
+    host.wait_for(&commit);
+    assert_eq!(host.table, host.store.load("home0").unwrap());
+}

@@ -103,6 +103,8 @@ impl Runner {
 
     /// Watches from where the watcher stands; ends well when all has to be read anew.
     async fn follow(&self, session: &mut Session) -> Result<(), Fault> {
+        // A session may have ended while a delta was being told; it is told again.
+        self.position.borrow_mut().telling = false;
         let position = *self.position.borrow();
         // Another etcd, or this one put back to an earlier state: its revisions tell nothing.
         let seat = position
