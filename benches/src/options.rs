@@ -35,7 +35,7 @@ pub struct Options {
     #[arg(long, global = true, default_value_os_t = kamailio().join("usr/sbin/kamailio"))]
     pub kamailio: PathBuf,
     /// etcd's program
-    #[arg(long, global = true, default_value_os_t = tools().join("peers/etcd-server/usr/bin/etcd"))]
+    #[arg(long, global = true, default_value_os_t = tools().join("peers/etcd/usr/bin/etcd"))]
     pub etcd: PathBuf,
     /// Folder of Kamailio's modules; beside the program if not given
     #[arg(long, global = true)]

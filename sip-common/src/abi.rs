@@ -273,7 +273,7 @@ pub const TIME_SAMPLE: u32 = 64;
 
 /// What the program must know beside the table.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// [`ABI_VERSION`]; anything else, and the program passes everything.
     pub abi: u32,

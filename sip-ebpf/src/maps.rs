@@ -43,8 +43,12 @@ static DOMAINS: Array<Domain> = Array::with_max_entries(DOMAINS_MAX, 0);
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
 static LEASE: Array<u64> = Array::with_max_entries(note::WORDS, BPF_F_MMAPABLE);
+#[cfg(not(feature = "other-layout"))]
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 0);
+#[cfg(feature = "other-layout")]
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX + 1, 0);
 #[map]
 static REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SERVERS_MAX, 0);
 #[map]

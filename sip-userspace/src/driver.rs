@@ -31,7 +31,7 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Flow, Output, Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
     datapath::KernelPath,
@@ -117,7 +117,7 @@ impl Host {
             log.abort();
         }
         if let Some(kernel) = self.kernel.take() {
-            kernel.close(&self.config);
+            kernel.close();
         }
         Ok(())
     }
@@ -144,7 +144,13 @@ impl Host {
     /// Goes on with what the kernel's maps are behind, a piece at a time.
     fn publish(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
-        self.publishing = kernel.work(self.core.table(), clock::now().mono);
+        let now = clock::now().mono;
+        self.publishing = kernel.work(self.core.table(), now);
+        for (key, lesson) in kernel.take_lessons() {
+            for gone in self.core.table_mut().learned_mut().learn(key, lesson, now.as_secs()) {
+                kernel.learned(self.core.table(), gone);
+            }
+        }
         self.tell_applied();
     }
 
@@ -196,26 +202,9 @@ impl Host {
 
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
+        let Some(call) = self.of_hosts(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
-        }
-        match &call.command {
-            Command::EdgeList => {
-                let revision = self.core.table().revision();
-                let answer = Answer::Edges { revision, edges: self.shared.views() };
-                return reply(call, Ok(answer));
-            }
-            Command::EdgeWait { revision, wait_s } => {
-                let revision = revision.unwrap_or(self.core.table().revision());
-                let patience =
-                    wait_s.map_or(BARRIER_MAX, |seconds| Duration::from_secs(seconds.into()));
-                return self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
-            }
-            Command::EdgeForget { host } => {
-                let host = host.clone();
-                return self.forget_edge(host, call);
-            }
-            _ => {}
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
@@ -353,7 +342,7 @@ fn on(kind: SignalKind) -> Result<Signal, RunError> {
 /// A debug build of the program logs the reason for each packet.
 #[expect(deprecated, reason = "its successor is unsafe, and the logger owns its descriptor")]
 fn drain_log(kernel: &mut KernelPath) -> Option<JoinHandle<()>> {
-    let logger = aya_log::EbpfLogger::init(kernel.ebpf()).ok()?;
+    let logger = aya_log::EbpfLogger::init(kernel.ebpf()?).ok()?;
     let mut logger = tokio::io::unix::AsyncFd::new(logger).ok()?;
     Some(tokio::spawn(async move {
         while let Ok(mut guard) = logger.readable_mut().await {

@@ -6,11 +6,26 @@
 #![allow(missing_docs)] // a test target
 
 #[cfg(test)]
+#[path = "etcd/access.rs"]
+mod access;
+#[cfg(test)]
 #[path = "etcd/commits.rs"]
 mod commits;
 #[cfg(test)]
 #[path = "etcd/conformance.rs"]
 mod conformance;
 #[cfg(test)]
+#[path = "etcd/edges.rs"]
+mod edges;
+#[cfg(test)]
+#[path = "etcd/faults.rs"]
+mod faults;
+#[cfg(test)]
 #[path = "etcd/harness.rs"]
 mod harness;
+#[cfg(test)]
+#[path = "etcd/members.rs"]
+mod members;
+#[cfg(test)]
+#[path = "etcd/wire.rs"]
+mod wire;

@@ -7,6 +7,7 @@
 
 mod assign;
 mod client;
+mod detach;
 mod documents;
 mod edge;
 mod explain;
@@ -70,6 +71,8 @@ pub enum Subcommands {
     /// Write man pages and shell completions below a folder
     #[command(hide = true)]
     Documents(documents::Args),
+    /// Remove the kernel program and its maps that a daemon has left attached
+    Detach(detach::Args),
 }
 
 /// Why a command did not succeed: one line, and the exit code.
@@ -142,6 +145,7 @@ impl Cli {
                 return args.run(self.json, out, &mut std::io::stderr().lock());
             }
             Subcommands::Documents(args) => return args.run(),
+            Subcommands::Detach(args) => return args.run(self, out),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),

@@ -10,15 +10,17 @@
 pub mod attach;
 pub mod desired;
 pub mod kernel;
+pub mod layout;
 pub mod maps;
 pub mod memory;
 pub mod path;
+pub mod pins;
 pub mod publish;
 pub mod times;
 
 pub use attach::Attached;
 pub use kernel::{Kernel, Sizes};
-pub use path::KernelPath;
+pub use path::{Head, KernelPath, Origin};
 
 use sip_common::verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS};
 
@@ -65,6 +67,16 @@ pub enum DatapathError {
     #[error("the kernel's maps are behind: {reason}")]
     Publish {
         /// What failed.
+        reason: String,
+    },
+    /// A directory of pins can't be used.
+    #[error(
+        "{path}: {reason}; correct xdp.bpffs, or remove what is there (`homeward detach`), or set xdp.keep_attached = false"
+    )]
+    Pins {
+        /// The directory, or what is wrong in it.
+        path: std::path::PathBuf,
+        /// What is wrong.
         reason: String,
     },
     /// A system call failed.

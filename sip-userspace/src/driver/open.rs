@@ -23,7 +23,7 @@ use crate::{
         route::{Memory, Own, Strict},
         settings::Source,
     },
-    datapath::{DatapathError, KernelPath, desired},
+    datapath::{DatapathError, Head, KernelPath, desired},
     net::{
         clock,
         udp::{OpenError, Options, Udp},
@@ -100,9 +100,6 @@ impl Host {
         let control = Listener::bind(&config.control.socket, config.control.mode)?;
         make_directory(&config.node.state_dir)?;
         let store = store::open(&config)?;
-        let table = store.load(&config.node.name)?;
-        let (events_in, events) = mpsc::channel(EVENTS_MAX);
-        store.watch(table.revision(), events_in);
         let receive = &config.receive;
         let udp = Udp::open(
             &config.sip.listen,
@@ -116,14 +113,28 @@ impl Host {
 
         let api = config.api.listen.map(|listen| Api::bind(listen, config.api.token_file.clone()));
         let api = api.transpose()?;
-        let told = desired::config(&config, table.meta(), secret()?);
-        let domains = desired::domains(&config);
-        let mut kernel = KernelPath::open(&config, &told, &domains, &table, clock::now().mono)?;
-        if let Some(path) = &mut kernel
-            && !path.attach(&config, clock::now().mono)?
-        {
-            kernel = None;
+        let (meta, revision) = store.head()?;
+        let head = Head { meta: &meta, revision };
+        let secret_of_sources = secret()?;
+        let mut kernel = KernelPath::open(&config, head, secret_of_sources, clock::now().mono)?;
+        let load = || store.load(&config.node.name);
+        let table = match &mut kernel {
+            Some(kernel) => kernel.meanwhile(load)?,
+            None => load()?,
+        };
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        store.watch(table.revision(), events_in);
+        let told = match &kernel {
+            Some(kernel) => kernel.told(),
+            None => desired::config(&config, &meta, secret_of_sources),
+        };
+        if let Some(path) = &mut kernel {
+            path.start(&table, clock::now().mono)?;
+            if !path.attach(&config, clock::now().mono)? {
+                kernel = None;
+            }
         }
+        let domains = desired::domains(&config);
         let recent: Box<dyn Memory> = match &kernel {
             Some(kernel) => Box::new(kernel.recent()),
             None => Box::new(Own::default()),

@@ -33,9 +33,8 @@ impl Service {
     /// The manager that the environment names: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
     pub(super) fn from_environment() -> Self {
         let Some(name) = env::var_os("NOTIFY_SOCKET") else { return Self::new(None, None) };
-        let mut limit_us = 0;
-        let watched = sd_notify::watchdog_enabled(false, &mut limit_us);
-        let limit = watched.then(|| Duration::from_micros(limit_us));
+        let number = |name| env::var(name).ok().map(|text| text.parse().ok());
+        let limit = limit(number("WATCHDOG_USEC"), number("WATCHDOG_PID"), std::process::id());
         match connect(&name) {
             Ok(socket) => Self::new(Some(socket), limit),
             Err(error) => {
@@ -101,6 +100,13 @@ impl Service {
     }
 }
 
+/// How long the manager waits for a sign of life, by sd_watchdog_enabled(3): of every process if
+/// none is named, which sd-notify's own function does not know. The inner none is no number.
+fn limit(limit_us: Option<Option<u64>>, of: Option<Option<u64>>, own: u32) -> Option<Duration> {
+    let wanted = of.is_none_or(|of| of == Some(own.into()));
+    limit_us.flatten().filter(|_| wanted).map(Duration::from_micros)
+}
+
 /// A path, or with `@` a name in Linux' abstract namespace.
 fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
@@ -156,6 +162,21 @@ mod tests {
             assert_eq!(heard(&manager).as_deref(), Some("WATCHDOG=1\n"));
         }
         assert_eq!(heard(&manager), None);
+    }
+
+    #[test]
+    fn a_limit_is_for_the_process_that_is_named_or_for_any() {
+        let second = Some(Duration::from_secs(1));
+        for (limit_us, of, expected) in [
+            (Some(Some(1_000_000)), None, second),
+            (Some(Some(1_000_000)), Some(Some(7)), second),
+            (Some(Some(1_000_000)), Some(Some(8)), None),
+            (Some(Some(1_000_000)), Some(None), None),
+            (Some(None), None, None),
+            (None, Some(Some(7)), None),
+        ] {
+            assert_eq!(limit(limit_us, of, 7), expected, "{limit_us:?} {of:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Host, reply};
 use crate::{
     control::Call,
     core::{
-        admin::{Answer, EdgeView, Refused},
+        admin::{Answer, Command, EdgeView, Refused},
         table::{Applied, Delta, Proposal, Revision},
     },
     net::clock,
@@ -160,6 +160,29 @@ impl Host {
         if !self.publishing {
             self.store.applied(self.core.table().revision());
         }
+    }
+
+    /// Answers what is asked about the hosts, or gives the call back.
+    pub(super) fn of_hosts(&mut self, call: Call) -> Option<Call> {
+        let current = self.core.table().revision();
+        match &call.command {
+            Command::EdgeList => {
+                let answer = Answer::Edges { revision: current, edges: self.shared.views() };
+                reply(call, Ok(answer));
+            }
+            Command::EdgeWait { revision, wait_s } => {
+                let revision = revision.unwrap_or(current);
+                let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+                let patience = wait_s.map_or(BARRIER_MAX, seconds);
+                self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
+            }
+            Command::EdgeForget { host } => {
+                let host = host.clone();
+                self.forget_edge(host, call);
+            }
+            _ => return Some(call),
+        }
+        None
     }
 
     /// Lets a call wait until the hosts have applied `revision`, for at most `patience`.

@@ -52,6 +52,16 @@ pub trait AssignmentStore: Send + Sync {
     /// If the store can't be read, or contradicts itself.
     fn load(&self, this: &str) -> Result<Table, StoreError>;
 
+    /// The table's constants and its revision, which is all that is needed to see whether the
+    /// kernel's maps still hold it. A store that can tells them without reading the table.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    fn head(&self) -> Result<(Meta, Revision), StoreError> {
+        let table = self.load("")?;
+        Ok((table.meta().clone(), table.revision()))
+    }
+
     /// Commits a proposal and then calls `done`.
     fn submit(&self, proposal: Proposal, done: Done);
 

@@ -20,13 +20,14 @@ use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{AssignmentStore, Done, Record, StoreError, new_meta};
-use crate::core::table::{Proposal, Revision, Table};
+use crate::core::table::{Meta, Proposal, Revision, Table};
 
 /// Requests that wait for the writer, at most; beyond them a caller waits.
 const QUEUE_MAX: usize = 1024;
 
 enum Request {
     Load(String, Sender<Result<Table, StoreError>>),
+    Head(Sender<Result<(Meta, Revision), StoreError>>),
     Commit(Proposal, Done),
     History(Option<Revision>, usize, Sender<Result<Vec<Record>, StoreError>>),
 }
@@ -132,6 +133,9 @@ fn serve(connection: &mut Connection, path: &Path, requests: &Receiver<Request>)
             Request::Load(this, answer) => {
                 let _ = answer.send(read::table(connection, path, &this));
             }
+            Request::Head(answer) => {
+                let _ = answer.send(read::head(connection, path));
+            }
             Request::Commit(proposal, done) => done(write::commit(connection, path, proposal)),
             Request::History(before, limit, answer) => {
                 let _ = answer.send(read::history(connection, path, before, limit));
@@ -144,6 +148,12 @@ impl AssignmentStore for SqliteStore {
     fn load(&self, this: &str) -> Result<Table, StoreError> {
         let (answer, receiver) = channel::bounded(1);
         self.send(Request::Load(this.to_owned(), answer));
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn head(&self) -> Result<(Meta, Revision), StoreError> {
+        let (answer, receiver) = channel::bounded(1);
+        self.send(Request::Head(answer));
         receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 

@@ -1,7 +1,7 @@
 //! etcd as the tests start it, and the hosts that share a table in it.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -26,7 +26,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Etcd {
     pub members: Vec<Member>,
     pub runtime: tokio::runtime::Runtime,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// One member.
@@ -105,7 +105,7 @@ impl Etcd {
             members.push(Member { address, arguments, child: None });
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut etcd = Self { members, runtime, directory };
+        let mut etcd = Self { members, runtime, _directory: directory };
         for index in 0..count {
             etcd.members[index].run();
         }
@@ -113,10 +113,6 @@ impl Etcd {
             etcd.wait();
         }
         etcd
-    }
-
-    pub fn path(&self) -> &Path {
-        self.directory.path()
     }
 
     pub fn addresses(&self) -> Vec<String> {
@@ -340,9 +336,4 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(from.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Whether something listens there.
-pub fn listens(address: &str) -> bool {
-    TcpStream::connect(address).is_ok()
 }

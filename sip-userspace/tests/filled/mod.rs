@@ -67,7 +67,10 @@ pub fn server(index: u16) -> Change {
     let address = std::net::SocketAddr::from(([198, 51, 100, 20 + index as u8], 5060));
     let name = format!("home{index}");
     let (state, standby, contact) = (State::Up, None, address.into());
-    Change::Server { index, server: Server { name, address, contact, weight: 100, state, standby } }
+    Change::Server {
+        index,
+        server: Server { contact, state, standby, ..Server::new(name, address) },
+    }
 }
 
 /// A client's assignment.

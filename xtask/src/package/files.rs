@@ -9,15 +9,18 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::configuration;
+use super::{configuration, licences};
 use crate::{process, workspace};
 
 /// The list of files, which also lies in the package.
 const LIST: &str = "share/homeward/files";
 
+/// The service.
+pub(super) const UNIT: &str = "lib/systemd/system/homeward.service";
+
 /// Files that are taken as they are: from the workspace, into the package, with permissions.
 const COPIED: [(&str, &str, u32); 8] = [
-    ("packaging/homeward.service", "lib/systemd/system/homeward.service", 0o644),
+    ("packaging/homeward.service", UNIT, 0o644),
     ("packaging/homeward.sysusers", "lib/sysusers.d/homeward.conf", 0o644),
     ("packaging/homeward.tmpfiles", "lib/tmpfiles.d/homeward.conf", 0o644),
     ("packaging/install", "share/homeward/install", 0o755),
@@ -42,6 +45,9 @@ pub(super) fn stage(folder: &Path, daemon: &Path) -> Result<()> {
         .with_context(|| format!("cannot read {}", example.display()))?;
     let configuration = configuration::of_service(&example)?;
     write(&folder.join("etc/homeward/homeward.toml"), configuration.as_bytes(), 0o644)?;
+
+    let licences = licences::texts().context("the licences of the crates can't be collected")?;
+    write(&folder.join("share/doc/homeward/LICENSES-CRATES"), licences.as_bytes(), 0o644)?;
 
     let binary = folder.join("bin/homeward");
     write(&binary, &[], 0o755)?;

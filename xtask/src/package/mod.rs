@@ -8,17 +8,18 @@
 mod archive;
 mod configuration;
 mod files;
+mod licences;
 
 use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::{build, setup, workspace};
+use crate::{build, process, setup, workspace};
 
 /// Arguments of `cargo xtask package`.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -41,7 +42,20 @@ pub fn command(_: &Options) -> Result<ExitCode> {
     let packed = pack(&build::daemon(&object)?)?;
     println!("packed  {}", packed.archive.display());
     println!("sums    {}", packed.sums.display());
+    println!("unit    {}", exposure(&packed)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What systemd says of the unit's sandbox.
+fn exposure(packed: &Packed) -> Result<String> {
+    if process::on_path("systemd-analyze").is_none() {
+        return Ok("not looked at: systemd-analyze is not on PATH".to_owned());
+    }
+    let folder = packed.archive.with_file_name(&packed.name);
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=true", "--no-pager"]);
+    let said = process::capture(analyze.arg(folder.join(files::UNIT)))?;
+    Ok(said.lines().last().unwrap_or_default().trim_start_matches(['-', '>', '→', ' ']).to_owned())
 }
 
 /// Packs the daemon at `daemon` with all that belongs to it.

@@ -31,8 +31,15 @@ pub(super) const LINKER: [Package; 2] = [
     Package { name: "gcc", why: "Rust links what runs on this machine with it" },
 ];
 
-/// For the lab, each with the program that tells that it is there.
-pub(super) const LAB: [(&str, Package); 6] = [
+/// For building and for the lab, each with the program that tells that it is there.
+pub(super) const PROGRAMS: [(&str, Package); 7] = [
+    (
+        "protoc",
+        Package {
+            name: "protobuf-compiler",
+            why: "the client of etcd is generated from etcd's own description when it is built",
+        },
+    ),
     ("ip", Package { name: "iproute2", why: "the lab's hosts are network namespaces" }),
     (
         "ethtool",

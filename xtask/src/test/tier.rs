@@ -4,7 +4,7 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, process, workspace};
+use crate::{build::Built, group, process, setup, workspace};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
@@ -14,6 +14,8 @@ const MUTANTS: u32 = 50_000;
 pub enum Tier {
     /// Units, properties and tables: neither root nor the kernel's toolchain
     Host,
+    /// The shared table in real etcds that are killed, paused and cut off
+    Store,
     /// The loaded program, frame by frame
     Kernel,
     /// Program, host and a third parser on generated messages
@@ -26,13 +28,14 @@ pub enum Tier {
 
 impl Tier {
     /// All tiers, in the order in which they run.
-    pub const ALL: [Self; 5] =
-        [Self::Host, Self::Kernel, Self::Differential, Self::Hosts, Self::Package];
+    pub const ALL: [Self; 6] =
+        [Self::Host, Self::Store, Self::Kernel, Self::Differential, Self::Hosts, Self::Package];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Store => "store",
             Self::Kernel => "kernel",
             Self::Differential => "differential",
             Self::Hosts => "hosts",
@@ -44,6 +47,7 @@ impl Tier {
     pub(super) fn about(self) -> &'static str {
         match self {
             Self::Host => "units, properties and tables, on this machine alone",
+            Self::Store => "the shared table in etcd, with members killed, paused and cut off",
             Self::Kernel => "the kernel program, frame by frame",
             Self::Differential => "kernel program, host and a third parser on generated messages",
             Self::Hosts => "the claim's clauses between hosts",
@@ -60,7 +64,16 @@ impl Tier {
     pub(super) fn run(self, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
-            Self::Kernel => with_object(&["kernel", "publish", "explain_kernel", "verify"], built?),
+            Self::Store => {
+                built?;
+                let mut command = cargo_test(&["-p", "homeward", "--features", "etcd-tests"]);
+                command.args(["--test", "etcd", "--", "--test-threads=4"]);
+                command.env("HOMEWARD_ETCD", setup::find_etcd()?.binary);
+                command
+            }
+            Self::Kernel => {
+                with_object(&["kernel", "publish", "adopt", "explain_kernel", "verify"], built?)
+            }
             Self::Differential => {
                 let mut command = with_object(&["differential"], built?);
                 command.env("HOMEWARD_MUTANTS", MUTANTS.to_string());

@@ -14,7 +14,7 @@ use sip_common::abi::ClientKey;
 use super::call;
 
 /// Elements of one call: large enough to hide its cost, small enough for about a millisecond.
-pub(in crate::datapath) const BATCH_MAX: usize = 4096;
+pub const BATCH_MAX: usize = 4096;
 
 /// Commands of include/uapi/linux/bpf.h.
 const MAP_LOOKUP_BATCH: libc::c_int = 24;

@@ -5,13 +5,16 @@
 #![allow(unsafe_code)] // layouts shared with the kernel, mmap, bpf(2)
 
 mod batch;
+mod object;
 mod words;
 
 use std::io;
 
 use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
-pub(super) use batch::{BATCH_MAX, Batch, Cursor, delete_batch, lookup_batch, update_batch};
+pub use batch::BATCH_MAX;
+pub(super) use batch::{Batch, Cursor, delete_batch, lookup_batch, update_batch};
+pub(super) use object::{link_info, object_get, object_pin, update_link};
 pub use words::Words;
 
 /// A layout of `sip_common::abi` as a map key or value.

@@ -178,9 +178,13 @@ impl Publisher {
     }
 
     /// Takes slots out of service, before a table is there: what the maps hold is another
-    /// revision's.
-    pub fn distrust(&mut self, maps: &mut impl Maps) {
+    /// revision's. Unless they are of the `same_basis` (the same cluster, seen by the same host),
+    /// nothing is answered at all.
+    pub fn distrust(&mut self, maps: &mut impl Maps, same_basis: bool) {
         self.unsettle(maps);
+        if !same_basis {
+            self.hold(maps);
+        }
         for slot in 0..SLOTS_MAX {
             let word = maps.slot(slot);
             if word.complete() {
@@ -196,6 +200,9 @@ impl Publisher {
     pub fn adopt(&mut self, maps: &mut impl Maps, table: &Table) -> Result<(), DatapathError> {
         self.contacts.adopt(maps)?;
         self.settled = maps.revision() == Some(table.revision());
+        if !self.settled {
+            self.distrust(maps, true);
+        }
         self.reconcile(maps, table);
         Ok(())
     }

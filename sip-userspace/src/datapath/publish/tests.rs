@@ -245,7 +245,7 @@ fn maps_of_another_daemon_are_compared_and_made_good() {
     for changes in history().into_iter().skip(5) {
         world.commit(changes);
         world.publisher = Publisher::new(EXPIRES_S);
-        world.publisher.distrust(&mut world.maps);
+        world.publisher.distrust(&mut world.maps, true);
         let complete = |maps: &Faulty| maps.slots.values().filter(|word| word.complete()).count();
         assert_eq!(complete(&world.maps), 0);
         world.publisher.adopt(&mut world.maps, &world.table).unwrap();
@@ -316,7 +316,7 @@ proptest! {
                 // It dies before the commit is in the maps; the next one finds another revision.
                 world.commit(changes);
                 world.publisher = Publisher::new(EXPIRES_S);
-                world.publisher.distrust(&mut world.maps);
+                world.publisher.distrust(&mut world.maps, true);
                 world.publisher.adopt(&mut world.maps, &world.table).unwrap();
                 world.work();
             } else {

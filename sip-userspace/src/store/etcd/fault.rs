@@ -35,12 +35,16 @@ const CURES: &[(&str, &str)] = &[
     ("authentication is not enabled", "take store.user away, or enable authentication in etcd"),
     ("permission denied", "grant the user of store.user read and write on /homeward/v1/"),
     ("UnknownIssuer", "correct store.ca: etcd's certificate is of another authority"),
+    ("BadSignature", "correct store.ca: etcd's certificate is of another authority"),
     ("NotValidForName", "name the members in store.url as their certificates do"),
     ("Expired", "renew etcd's certificate"),
     ("NotValidYet", "correct this host's clock, or etcd's certificate"),
     ("CertificateRequired", "etcd wants a certificate: set store.certificate and store.key"),
     ("UnknownCA", "etcd does not know this host's authority: correct store.certificate"),
-    ("BadCertificate", "etcd refuses this host's certificate: correct store.certificate"),
+    (
+        "BadCertificate",
+        "etcd wants another certificate: set or correct store.certificate and store.key",
+    ),
     ("certificate", "correct store.ca, store.certificate and store.key"),
     ("InvalidContentType", "the member speaks no TLS: use etcd:// instead of etcds://"),
     ("corrupt message", "the member speaks no TLS: use etcd:// instead of etcds://"),
@@ -54,7 +58,8 @@ const CURES: &[(&str, &str)] = &[
     ("too many requests", "etcd is behind: look at its disks"),
 ];
 /// For what is not recognised.
-const CURE: &str = "look at etcd's members with `etcdctl endpoint status`, and at the way to them";
+pub(super) const CURE: &str =
+    "look at etcd's members with `etcdctl endpoint status`, and at the way to them";
 
 /// gRPC's codes for what was refused before anything was done.
 const REFUSING: [i32; 6] = [

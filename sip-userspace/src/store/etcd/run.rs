@@ -37,8 +37,8 @@ const LOAD_WAIT: Duration = Duration::from_secs(3);
 /// Longest pause between two rounds of the members.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// A session that lasted so long was a good one: the next failure begins with a short pause.
-const GOOD: Duration = Duration::from_secs(5);
+/// A session that lasted so long was a good one, and its end is no failure to begin one.
+const GOOD: Duration = Duration::from_secs(1);
 
 /// What is asked of the store's thread.
 pub(super) enum Request {
@@ -178,23 +178,26 @@ impl Runner {
         let (mut member, mut pause, begun) = (0, PAUSE_MIN, Instant::now());
         let mut failed_in_a_row = 0;
         loop {
-            let from = Instant::now();
+            let mut good = false;
             let over = match self.begin(member, requests).await {
                 Ok(session) => {
                     tracing::info!(member = session.member, "etcd answers");
-                    self.session(session, requests).await
+                    let from = Instant::now();
+                    let over = self.session(session, requests).await;
+                    good = from.elapsed() > GOOD;
+                    over
                 }
                 Err(over) => over,
             };
             let Over::Failed(fault) = over else { break };
-            failed_in_a_row = if from.elapsed() > GOOD { 1 } else { failed_in_a_row + 1 };
             tracing::debug!(cause = fault.cause, "the session with etcd has ended");
+            failed_in_a_row = if good { 0 } else { failed_in_a_row + 1 };
             if fault.elsewhere {
                 member += 1;
-            }
-            // One member's trouble is nobody's, as long as the next one answers.
-            if fault.elsewhere && failed_in_a_row < self.access.members() {
-                continue;
+                // One member's trouble is nobody's, as long as one answers.
+                if failed_in_a_row < self.access.members() {
+                    continue;
+                }
             }
             if failed_in_a_row <= self.access.members() {
                 pause = PAUSE_MIN;

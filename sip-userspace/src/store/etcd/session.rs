@@ -12,13 +12,22 @@ use etcd_client::{
     TlsOptions, Txn, TxnResponse, WatchClient,
 };
 
-use super::{Settings, fault::Fault, keys};
+use super::{
+    Settings,
+    fault::{self, Fault},
+    keys,
+};
 use crate::store::StoreError;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_millis(1000);
 /// Longest wait for an answer.
 pub(super) const ANSWER: Duration = Duration::from_millis(2000);
+/// For a member that ends a TLS connection without a word.
+const HUNG_UP: &str = "if etcd wants certificates of its clients, set or correct store.certificate \
+                       and store.key; else look at etcd's members with `etcdctl endpoint status`";
+const HUNG_UP_PLAIN: &str = "if etcd speaks TLS, use etcds:// and store.ca; else look at its \
+                             members with `etcdctl endpoint status`";
 /// Bytes of one answer; a page of slots is far smaller, a burst of changes may not be.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Bytes that a page of a range aims at.
@@ -70,8 +79,15 @@ impl Access {
         if let Some(tls) = &self.tls {
             options = options.with_tls(tls.clone());
         }
-        let at_member =
-            |fault: Fault| Fault { cause: format!("{member}: {}", fault.cause), ..fault };
+        let at_member = |fault: Fault| {
+            // With TLS 1.3 the refusal comes after the handshake, and its reason is lost here.
+            let cure = match self.tls {
+                _ if fault.cure != fault::CURE => fault.cure,
+                Some(_) => HUNG_UP.to_owned(),
+                None => HUNG_UP_PLAIN.to_owned(),
+            };
+            Fault { cause: format!("{member}: {}", fault.cause), cure, ..fault }
+        };
         let connect = Client::connect([format!("{scheme}://{member}")], Some(options));
         let client = within(ANSWER, connect).await.map_err(at_member)?;
         let mut session = Session {

@@ -88,7 +88,13 @@ impl Runner {
                 result = self.follow(&mut session) => match result {
                     Ok(()) => {}
                     Err(fault) if fault.compacted => self.unseat(),
-                    Err(fault) => return fault,
+                    Err(fault) => {
+                        if !fault.elsewhere {
+                            // What was wrong may be mended by a later write: begin with that.
+                            self.unseat();
+                        }
+                        return fault;
+                    }
                 },
                 _ = watchers.changed() => {}
             }

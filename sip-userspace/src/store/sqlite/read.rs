@@ -50,6 +50,12 @@ pub(super) fn table(connection: &Connection, path: &Path, this: &str) -> Result<
     Ok(table)
 }
 
+/// What is there without the assignments.
+pub(super) fn head(connection: &Connection, path: &Path) -> Result<(Meta, Revision), StoreError> {
+    let parts = parts(connection).map_err(|error| unreadable(path, error))?;
+    Ok((parts.meta, parts.revision))
+}
+
 pub(super) fn history(
     connection: &Connection,
     path: &Path,
