@@ -70,7 +70,10 @@ impl Host {
         let mut interrupt = on(SignalKind::interrupt())?;
         let (calls_in, mut calls) = mpsc::channel(64);
         let mut control: JoinHandle<Result<(), ControlError>> =
-            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in));
+            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in.clone()));
+        if let Some(api) = &mut self.api {
+            api.start(calls_in)?;
+        }
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -106,6 +109,7 @@ impl Host {
         }
         tracing::info!("leaving");
         service.stopping();
+        drop(self.api.take());
         control.abort();
         // The task owns the socket's file; it is gone when the task is.
         let _ = control.await;
@@ -199,9 +203,8 @@ impl Host {
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
-        let current = self.core.table().revision();
-        if let Some(expected) = call.base.filter(|expected| *expected != current) {
-            return reply(call, Err(Refused::conflict(expected, current)));
+        if let Some(refused) = call.outdated(self.core.table().revision()) {
+            return reply(call, Err(refused));
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
@@ -313,6 +316,9 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("store".to_owned(), self.shared.status());
+                if let Some(api) = &self.api {
+                    view.more.insert("api".to_owned(), api.status());
+                }
                 view.more.insert(
                     "clients".to_owned(),
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),

@@ -13,7 +13,7 @@ mod server;
 use serde::{Deserialize, Serialize};
 
 pub use client::{CallError, Client};
-pub use server::{Call, ControlError, Listener};
+pub use server::{Call, ControlError, Listener, ask};
 
 use crate::core::admin::{Answer, Refused};
 

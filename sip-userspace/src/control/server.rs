@@ -43,6 +43,14 @@ pub struct Call {
     pub reply: oneshot::Sender<Result<Answer, Refused>>,
 }
 
+impl Call {
+    /// The refusal, if the table is not at the revision that the caller expects.
+    pub fn outdated(&self, current: Revision) -> Option<Refused> {
+        let expected = self.base.filter(|expected| *expected != current)?;
+        Some(Refused::conflict(expected, current))
+    }
+}
+
 /// Why the control socket can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -210,8 +218,21 @@ async fn answer(line: &[u8], by: &str, calls: &mpsc::Sender<Call>) -> Result<Ans
         let reason = format!("not a command of this version: {error}");
         Refused::argument(reason, "use the homeward of the same version as the daemon")
     })?;
+    ask(calls, command, by.to_owned(), None).await
+}
+
+/// Gives a command to the driver and waits for its answer, whatever way it came in.
+///
+/// # Errors
+/// If the driver refuses, has too much to do, or is gone.
+pub async fn ask(
+    calls: &mpsc::Sender<Call>,
+    command: Command,
+    by: String,
+    base: Option<Revision>,
+) -> Result<Answer, Refused> {
     let (reply, answered) = oneshot::channel();
-    let call = Call { command, by: by.to_owned(), base: None, reply };
+    let call = Call { command, by, base, reply };
     calls.try_send(call).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => {
             Refused::daemon("the daemon has too many commands waiting", "try again in a moment")

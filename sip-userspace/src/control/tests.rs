@@ -64,11 +64,20 @@ impl Drop for Daemon {
     }
 }
 
-fn drive(mut calls: mpsc::Receiver<Call>) {
+pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
     let store = MemoryStore::create(64).unwrap();
     let mut table = store.load("home0").unwrap();
     let domains = ["example.com".to_owned()];
     while let Some(call) = calls.blocking_recv() {
+        if let Some(refused) = call.outdated(table.revision()) {
+            let _ = call.reply.send(Err(refused));
+            continue;
+        }
+        if call.command == Command::EdgeList {
+            let answer = Answer::Edges { revision: table.revision(), edges: Vec::new() };
+            let _ = call.reply.send(Ok(answer));
+            continue;
+        }
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {
             Err(refused) => Err(refused),
             Ok(Planned::Answer(answer)) => Ok(answer),

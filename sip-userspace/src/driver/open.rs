@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
 use crate::{
+    api::{Api, ApiError},
     config::{Config, SourceFlags},
     control::{ControlError, Listener},
     core::{
@@ -50,6 +51,9 @@ pub enum RunError {
     /// The control socket ended.
     #[error("control socket: {0}")]
     Control(String),
+    /// The HTTP API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// The served addresses.
     #[error(transparent)]
     Udp(#[from] OpenError),
@@ -84,6 +88,7 @@ pub struct Host {
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
     pub(super) asks: Asks,
+    pub(super) api: Option<Api>,
 }
 
 impl Host {
@@ -106,6 +111,8 @@ impl Host {
             },
         )?;
 
+        let api = config.api.listen.map(|listen| Api::bind(listen, config.api.token_file.clone()));
+        let api = api.transpose()?;
         let (meta, revision) = store.head()?;
         let head = Head { meta: &meta, revision };
         let secret_of_sources = secret()?;
@@ -150,6 +157,7 @@ impl Host {
             out: Vec::new(),
             publishing: true,
             asks: Asks::default(),
+            api,
         })
     }
 }

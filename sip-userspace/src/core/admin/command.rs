@@ -221,13 +221,14 @@ pub enum Answer {
 }
 
 /// A server as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServerView {
     /// Its index.
     pub index: u16,
     /// Its name.
     pub name: String,
     /// Where requests are forwarded to.
+    #[schema(value_type = String, example = "192.0.2.1:5060")]
     pub address: SocketAddr,
     /// `host:port` that a 302 names.
     pub contact: String,
@@ -242,8 +243,10 @@ pub struct ServerView {
     /// What answers there.
     pub kind: Kind,
     /// Where it takes requests over TCP.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub tcp: Option<SocketAddr>,
     /// Where it takes requests over TLS.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub tls: Option<SocketAddr>,
     /// Slots whose home it is.
     pub slots: u32,
@@ -254,7 +257,7 @@ pub struct ServerView {
 }
 
 /// A host that shares the table, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EdgeView {
     /// Its node name.
     pub host: String,
@@ -265,7 +268,7 @@ pub struct EdgeView {
 }
 
 /// A client as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClientView {
     /// Its canonical AoR.
     pub aor: String,
@@ -274,6 +277,7 @@ pub struct ClientView {
     /// The name of its home; none if no server takes requests.
     pub home: Option<String>,
     /// Where requests for it are forwarded to.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub address: Option<SocketAddr>,
     /// Its home is the host that answers.
     pub here: bool,
@@ -302,7 +306,7 @@ pub struct ClientView {
 }
 
 /// A binding as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BindingView {
     /// The Contact's URI.
     pub contact: String,
@@ -313,7 +317,7 @@ pub struct BindingView {
 }
 
 /// The daemon's state as it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StatusView {
     /// The name of this host among the servers.
     pub node: String,

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::core::table::{ContactHost, Kind, State};
 
 /// What is said about a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerFields {
     /// Where requests are forwarded to over UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub address: Option<SocketAddr>,
     /// What a 302 names; the address if it was never said.
     #[serde(skip_serializing_if = "Option::is_none")]

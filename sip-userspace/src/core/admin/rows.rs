@@ -15,7 +15,7 @@ pub const HISTORY_PAGE_MAX: usize = 200;
 pub const NAMED_MAX: usize = 20;
 
 /// A client in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClientRow {
     /// Its canonical AoR.
     pub aor: String,
@@ -34,7 +34,7 @@ pub struct ClientRow {
 }
 
 /// An assignment as it is exported and imported.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableRow {
     /// The client, `user@domain`.
@@ -55,7 +55,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// What an import did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ImportView {
     /// The table's revision with it.
     pub revision: Revision,
@@ -80,7 +80,7 @@ pub struct ImportView {
 }
 
 /// A row that can't be taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BadRow {
     /// Its number in the request, from 1.
     pub row: u64,
@@ -89,7 +89,7 @@ pub struct BadRow {
 }
 
 /// A change that an import would make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Difference {
     /// The client.
     pub aor: String,
@@ -100,7 +100,7 @@ pub struct Difference {
 }
 
 /// A change of the table in the past.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RecordView {
     /// The table's revision with it.
     pub revision: Revision,

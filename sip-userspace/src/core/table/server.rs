@@ -14,7 +14,7 @@ pub const WEIGHT_DEFAULT: u32 = 100;
 pub const WEIGHT_MAX: u32 = 100_000;
 
 /// What a server may be asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Takes its share of the slots and all that is assigned to it.
@@ -69,7 +69,7 @@ impl FromStr for State {
 }
 
 /// What answers at a server's address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A Homeward host: it can be asked about its clients, and tells of its load.
@@ -110,7 +110,7 @@ impl FromStr for Kind {
 }
 
 /// Host and port that a 302's Contact names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ContactHost {
     /// Lower-case name or address; an IPv6 address stands in brackets.
     pub host: String,
@@ -135,11 +135,12 @@ impl fmt::Display for ContactHost {
 }
 
 /// A server that can be a home.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Server {
     /// Its name, by which operators and hosts know it.
     pub name: String,
     /// Where requests are forwarded to over UDP.
+    #[schema(value_type = String, example = "192.0.2.1:5060")]
     pub address: SocketAddr,
     /// What a 302 names.
     pub contact: ContactHost,
@@ -157,9 +158,11 @@ pub struct Server {
     pub kind: Kind,
     /// Where it takes requests over TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub tcp: Option<SocketAddr>,
     /// Where it takes requests over TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub tls: Option<SocketAddr>,
 }
 
