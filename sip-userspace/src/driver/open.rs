@@ -17,9 +17,10 @@ use tokio::sync::mpsc;
 use super::{COMMITS_MAX, Settled, Store, gate::Gate};
 use crate::{
     config::{Config, SourceFlags},
-    control::{ControlError, Listener},
+    control::{Call, ControlError, Listener},
     core::{
         Core, Output, Settings,
+        admin::Answer,
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -82,6 +83,8 @@ pub struct Host {
     pub(super) out: Vec<Output>,
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
+    /// Commands whose change is not yet in the kernel's maps, with their answers.
+    pub(super) unanswered: Vec<(Call, Answer)>,
 }
 
 impl Host {
@@ -143,6 +146,7 @@ impl Host {
             settled_in,
             out: Vec::new(),
             publishing: true,
+            unanswered: Vec::new(),
         })
     }
 }
