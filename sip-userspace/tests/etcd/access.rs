@@ -136,6 +136,13 @@ fn with_a_user_and_a_password() {
         assert!(error.contains(word), "{word}: {error}");
         assert!(!error.contains("something else"));
     }
+    // A password that is put right is taken while the host runs.
+    let later = user("edge", file("later", "something else"));
+    let store = EtcdStore::start(later).unwrap();
+    assert!(store.load("home0").is_err());
+    file("later", "edge's password");
+    until("the new password", || store.load("home0").ok());
+
     let missing = user("edge", directory.path().join("none"));
     let error = EtcdStore::start(missing).unwrap_err().to_string();
     assert!(error.contains("none") && error.contains("store.password_file"), "{error}");

@@ -1,6 +1,10 @@
 //! Three members: one is killed, one is paused, and the network between them is cut.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use homeward::store::{
     AssignmentStore as _, StoreError,
@@ -42,6 +46,70 @@ fn the_table_lives_on_while_most_members_do() {
     let commit = first.commit(vec![add(2)]);
     second.wait_for(&commit);
     second.wait("health", Host::is_well);
+}
+
+#[test]
+fn what_is_reported_is_what_is_in_the_history_whatever_the_members_suffer() {
+    let mut etcd = Etcd::start(3);
+    let hosts = Hosts::new(&etcd, 64);
+    let start = hosts.follow("start").commit(vec![add(0), add(1)]);
+    let over = AtomicBool::new(false);
+    let write = |node: &str| {
+        let mut host = hosts.follow(node);
+        let (mut made, mut refused, mut number) = (Vec::new(), 0, 0);
+        while !over.load(Ordering::SeqCst) {
+            host.drain();
+            number += 1;
+            let change = assign(&format!("{node}-{number}@example.com"), Some(number % 2));
+            match host.store.commit(proposal(host.table.revision(), vec![change])) {
+                Ok(commit) => made.push((commit.revision, commit.at_ms, commit.changes)),
+                Err(StoreError::Conflict { .. } | StoreError::Away { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        (host, made, refused)
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let writers = ["home0", "home1"].map(|node| scope.spawn(move || write(node)));
+        let mut random = u64::from(std::process::id());
+        for round in 0..16 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let victim = (random >> 33) as usize % 3;
+            let pause = Duration::from_millis(200 + (random >> 40) % 400);
+            if round % 2 == 0 {
+                etcd.kill(victim);
+                std::thread::sleep(pause);
+                etcd.restart(victim);
+            } else {
+                etcd.pause(victim);
+                std::thread::sleep(pause * 4);
+                etcd.resume(victim);
+            }
+            std::thread::sleep(pause);
+        }
+        etcd.wait();
+        over.store(true, Ordering::SeqCst);
+        writers.map(|writer| writer.join().unwrap()).into()
+    });
+    let mut all: Vec<_> = results.iter().flat_map(|(_, made, _)| made.clone()).collect();
+    all.push((start.revision, start.at_ms, start.changes));
+    all.sort_by_key(|(revision, ..)| *revision);
+    let store = hosts.open("reader");
+    let history = store.history(None, usize::MAX).unwrap();
+    let mut history: Vec<_> = history
+        .into_iter()
+        .map(|record| (record.revision, record.at_ms, record.changes.unwrap()))
+        .collect();
+    history.reverse();
+    let refused: usize = results.iter().map(|(.., refused)| refused).sum();
+    println!("{} commits were made, {refused} refused", all.len());
+    assert!(all == history, "{} were reported, {} are in the history", all.len(), history.len());
+    let table = store.load("").unwrap();
+    for (mut host, ..) in results {
+        host.wait("the last", |host| host.table.revision() == table.revision());
+        assert_eq!(host.table.as_delta(), table.as_delta());
+        assert_eq!(host.wholes, 0);
+    }
 }
 
 /// Three network namespaces on a bridge, on which the hosts of the test are too.

@@ -35,7 +35,9 @@ fn refused(line: &str, words: &[&str]) -> Failure {
 fn filled(path: &Path) -> Table {
     let store = SqliteStore::create(path, 256).unwrap();
     let mut table = store.load("").unwrap();
-    let many = |n: u16| assign(&format!("user{n}@example.com"), (n % 3 != 0).then_some(n % 3));
+    let many = |n: u16| {
+        assign(&format!("user{n}@example.com"), [None, Some(1), Some(2)][usize::from(n % 3)])
+    };
     for changes in [
         vec![add(0), add(1), add(2)],
         (0..200).map(|slot| Change::Place { slot, server: Some(2) }).collect(),
@@ -190,4 +192,44 @@ fn a_host_that_runs_follows_a_table_that_was_put_back_with_a_higher_epoch() {
     let commit = host.commit(vec![assign("b@example.com", Some(0))]);
     host.wait_for(&commit);
     assert_eq!(host.table, host.store.load("home0").unwrap());
+}
+
+#[test]
+#[ignore = "a measurement: run it by name, in release"]
+fn a_table_of_a_million_clients() {
+    let etcd = Etcd::start(1);
+    let directory = tempfile::tempdir().unwrap();
+    let store = MemoryStore::create(16_384).unwrap();
+    let mut base = store.commit(proposal(Revision::default(), vec![add(0), add(1)])).unwrap();
+    let clients: Vec<_> = (0..1_000_000)
+        .map(|n| assign(&format!("user{n}@example.com"), Some(n as u16 % 2)))
+        .collect();
+    for part in clients.chunks(100_000) {
+        base = store.commit(proposal(base.revision, part.to_vec())).unwrap();
+    }
+    let table = store.load("").unwrap();
+    let settings = Hosts::settings(etcd.addresses(), directory.path());
+    homeward::store::etcd::Secret::of(table.meta()).write(&settings.secret_file).unwrap();
+    let from = std::time::Instant::now();
+    homeward::store::etcd::import(&settings, &table, base.revision, &[]).unwrap();
+    println!("written in {:?}", from.elapsed());
+    let from = std::time::Instant::now();
+    let shared = EtcdStore::start(settings.clone()).unwrap();
+    assert!(same(&shared.load("").unwrap(), &table));
+    println!("loaded, with its snapshot, in {:?}", from.elapsed());
+    let mut times = Vec::new();
+    let mut revision = base.revision;
+    for n in 0..500 {
+        let changes = vec![assign(&format!("user{n}@example.com"), Some(1))];
+        let from = std::time::Instant::now();
+        revision = shared.commit(proposal(revision, changes)).unwrap().revision;
+        times.push(from.elapsed());
+    }
+    times.sort();
+    println!("a commit p50 {:?} p99 {:?}", times[250], times[494]);
+    drop(shared);
+    let away = Settings { members: vec!["127.0.0.1:1".to_owned()], ..settings };
+    let from = std::time::Instant::now();
+    assert!(!EtcdStore::start(away).unwrap().load("").unwrap().overrides().is_empty());
+    println!("loaded from the snapshot, 3 s of waiting included, in {:?}", from.elapsed());
 }

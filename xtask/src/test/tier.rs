@@ -4,7 +4,7 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, process, setup, workspace};
+use crate::{build::Built, group, process, setup::Tools, workspace};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
@@ -56,19 +56,24 @@ impl Tier {
     }
 
     /// Whether it needs root and what set-up provides.
-    pub(super) fn needs_kernel(self) -> bool {
+    pub(super) fn needs_root(self) -> bool {
         self != Self::Host
     }
 
-    /// Runs it; `built` is asked only if it needs the kernel.
-    pub(super) fn run(self, built: Result<&Built>) -> Result<()> {
+    /// Whether it needs the kernel program and the daemon.
+    pub(super) fn needs_kernel(self) -> bool {
+        !matches!(self, Self::Host | Self::Store)
+    }
+
+    /// Runs it; `tools` and `built` are asked only if it needs them.
+    pub(super) fn run(self, tools: Result<&Tools>, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
             Self::Store => {
-                built?;
+                let etcd = &tools?.etcd;
                 let mut command = cargo_test(&["-p", "homeward", "--features", "etcd-tests"]);
                 command.args(["--test", "etcd", "--", "--test-threads=4"]);
-                command.env("HOMEWARD_ETCD", setup::find_etcd()?.binary);
+                command.env("HOMEWARD_ETCD", &etcd.binary);
                 command
             }
             Self::Kernel => {

@@ -114,10 +114,13 @@ impl Runner {
             let _ = watchers.changed().await;
         }
         loop {
-            match self.follow_edges(&mut session).await {
-                Err(fault) if fault.compacted => {}
-                Err(fault) => return fault,
-                Ok(()) => {}
+            tokio::select! {
+                result = self.follow_edges(&mut session) => match result {
+                    Err(fault) if !fault.compacted => return fault,
+                    _ => {}
+                },
+                // Who begins to watch is told all of them.
+                _ = watchers.changed() => {}
             }
         }
     }

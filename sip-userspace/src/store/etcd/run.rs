@@ -217,7 +217,12 @@ impl Runner {
         member: usize,
         requests: &mut mpsc::UnboundedReceiver<Request>,
     ) -> Result<Session, Over> {
-        let session = self.access.session(member);
+        // Certificates and passwords are renewed while a daemon runs.
+        let access = Access::read(&self.settings).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what etcd wants to know of this host can't be read anew");
+            self.access.clone()
+        });
+        let session = access.session(member);
         tokio::pin!(session);
         loop {
             tokio::select! {
