@@ -5,6 +5,7 @@
 //! generator over the same kind of interface with native XDP, one worker each.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::layout::DOMAIN;
+use crate::layout::{CLIENT, DOMAIN};
 use crate::{
     interrupt,
     kernel::Kernel,
@@ -69,6 +70,15 @@ pub fn bare(
     Ok(System { name: program, pair, server: None, object: None })
 }
 
+/// What Kamailio is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// The least that a 302 takes.
+    Least,
+    /// What Homeward does: its checks, and so many clients in a table.
+    Table(u64),
+}
+
 /// Kamailio's stateless 302: one worker, the memory managers of its own default (`fm`).
 ///
 /// # Errors
@@ -79,21 +89,45 @@ pub fn kamailio(
     program: &Path,
     modules: &Path,
     folder: &Path,
+    job: Job,
 ) -> Result<System> {
-    let pair = lab.pair("kamailio")?;
+    let (name, text) = match job {
+        Job::Least => ("kamailio", include_str!("../peers/kamailio-redirect.cfg")),
+        Job::Table(_) => ("kamailiotable", include_str!("../peers/kamailio-table.cfg")),
+    };
+    let pair = lab.pair(name)?;
     kernel.sink(lab, &pair)?;
     kernel.attach("pass", &pair)?;
     let configuration = folder.join("kamailio.cfg");
     fs::create_dir_all(folder)?;
-    fs::write(&configuration, include_str!("../peers/kamailio-redirect.cfg"))?;
+    fs::write(&configuration, text)?;
     let mut command = pair.command(program);
+    if let Job::Table(clients) = job {
+        write_homes(folder, clients)?;
+        // The package is only unpacked; its libraries stand beside the folder of its modules.
+        command.env("LD_LIBRARY_PATH", modules.parent().unwrap_or(modules));
+        command.arg("-A").arg(format!("HOMES=\"text://{}\"", folder.display()));
+    }
     command.arg("-f").arg(&configuration).arg("-L").arg(modules).arg("-Y").arg(folder);
     command.arg("-P").arg(folder.join("pid")).arg("-w").arg(folder);
     command.args(["-l", &format!("udp:{}:{PORT}", pair.server), "-n", "1", "-DD", "-E"]);
     command.args(["-X", "fm", "-x", "fm", "-m", "64", "-M", "16"]);
     command.args(["-b", &RECEIVE_BUFFER.to_string()]);
     let server = Server::start(command, folder)?;
-    Ok(System { name: "kamailio", pair, server: Some(server), object: None })
+    Ok(System { name, pair, server: Some(server), object: None })
+}
+
+/// Writes the table of homes in the form of Kamailio's `db_text`: a folder of two files.
+fn write_homes(folder: &Path, clients: u64) -> Result<()> {
+    fs::write(folder.join("version"), "table_name(string) table_version(int)\nhomes:2\n")?;
+    let mut homes = String::from(
+        "key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n",
+    );
+    for client in 0..clients {
+        writeln!(homes, "{CLIENT}{client:08x}@{DOMAIN}:0:0:home-1.example.com\\:5060:0")?;
+    }
+    fs::write(folder.join("homes"), homes)?;
+    Ok(())
 }
 
 /// Homeward's kernel program with a table of `clients` overrides, without the daemon.

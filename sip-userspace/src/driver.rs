@@ -146,6 +146,11 @@ impl Host {
         let Some(kernel) = &mut self.kernel else { return };
         let now = clock::now().mono;
         self.publishing = kernel.work(self.core.table(), now);
+        if !self.publishing {
+            for (call, answer) in self.unanswered.drain(..) {
+                reply(call, Ok(answer));
+            }
+        }
         for (key, lesson) in kernel.take_lessons() {
             for gone in self.core.table_mut().learned_mut().learn(key, lesson, now.as_secs()) {
                 kernel.learned(self.core.table(), gone);
@@ -264,7 +269,11 @@ impl Host {
             Ok(applied) => {
                 self.take_in(applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
-                reply(call, Ok(answer));
+                if self.publishing {
+                    self.unanswered.push((call, answer));
+                } else {
+                    reply(call, Ok(answer));
+                }
             }
             Err(error) => {
                 tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");

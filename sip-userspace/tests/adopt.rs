@@ -31,3 +31,6 @@ mod maps;
 #[cfg(test)]
 #[path = "adopt/stage.rs"]
 mod stage;
+#[cfg(test)]
+#[path = "adopt/verify.rs"]
+mod verify;

@@ -27,5 +27,8 @@ mod harness;
 #[path = "etcd/members.rs"]
 mod members;
 #[cfg(test)]
+#[path = "etcd/tables.rs"]
+mod tables;
+#[cfg(test)]
 #[path = "etcd/wire.rs"]
 mod wire;

@@ -98,6 +98,12 @@ impl From<CallError> for Failure {
     }
 }
 
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self { message: error.to_string(), code: 1 }
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self { message: format!("output: {error}; check where it goes"), code: 1 }

@@ -16,7 +16,7 @@ use crate::{
     config::{Config, PATH_DEFAULT},
     control::{CallError, Client},
     core::admin::{Answer, Command, rows::VerifyView},
-    store::{StoreError, StoreUrl, copy},
+    store::{StoreUrl, copy},
 };
 
 /// Arguments of `homeward store`.
@@ -50,12 +50,6 @@ enum Action {
         #[arg(long)]
         repair: bool,
     },
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self { message: error.to_string(), code: 1 }
-    }
 }
 
 impl Args {

@@ -1,9 +1,14 @@
 //! `homeward table`: the assignment table as a whole.
+//!
+//! `create` and `migrate` work on stores and need no daemon; the others ask one.
 
+mod access;
+mod create;
 mod export;
 mod format;
 mod history;
 mod import;
+mod migrate;
 
 use std::io::Write;
 
@@ -26,6 +31,10 @@ enum Action {
     Export(export::Args),
     /// Assign the clients of a file
     Import(import::Args),
+    /// Make an empty table in etcd, and the file of its secrets
+    Create(create::Args),
+    /// Bring a table from one store into another
+    Migrate(migrate::Args),
 }
 
 impl Args {
@@ -34,6 +43,8 @@ impl Args {
             Action::History(args) => args.run(cli, out),
             Action::Export(args) => args.run(cli, out),
             Action::Import(args) => args.run(cli, out, &mut std::io::stderr().lock()),
+            Action::Create(args) => args.run(cli.json, out),
+            Action::Migrate(args) => args.run(cli.json, out),
         }
     }
 }

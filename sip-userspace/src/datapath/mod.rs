@@ -20,7 +20,7 @@ pub mod times;
 
 pub use attach::Attached;
 pub use kernel::{Kernel, Sizes};
-pub use path::{Head, KernelPath, Origin};
+pub use path::{Compared, Difference, Head, KernelPath, Origin, Verified};
 
 use sip_common::verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS};
 

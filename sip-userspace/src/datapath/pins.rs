@@ -70,6 +70,10 @@ impl Pins {
     /// # Errors
     /// If it is somebody else's, open to others, or holds something else.
     pub fn check(&self) -> Result<bool, DatapathError> {
+        self.check_for(nix::unistd::geteuid().as_raw())
+    }
+
+    fn check_for(&self, user: u32) -> Result<bool, DatapathError> {
         let meta = match fs::symlink_metadata(&self.root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.map_err(|error| failed(&self.root, &error))?,
@@ -78,7 +82,7 @@ impl Pins {
         if !meta.is_dir() {
             return Err(wrong("it is no directory".to_owned()));
         }
-        if meta.uid() != nix::unistd::geteuid().as_raw() {
+        if meta.uid() != user {
             return Err(wrong(format!("it belongs to user {}, not to this one", meta.uid())));
         }
         if meta.mode() & 0o077 != 0 {
@@ -224,12 +228,16 @@ impl Pins {
         self.root.join(format!("{LINK}{mode}-{}", interface.replace('.', ":")))
     }
 
-    /// Removes everything, links first; what was removed.
+    /// Removes everything, links first; what was removed. Root may remove what another user's
+    /// daemon has left; its directory stays, since it could not make it again.
     ///
     /// # Errors
     /// If the directory is not ours, or the system refuses.
     pub fn remove_all(&self) -> Result<Vec<String>, DatapathError> {
-        if !self.check()? {
+        let own = nix::unistd::geteuid();
+        let owner = fs::symlink_metadata(&self.root).map(|meta| meta.uid());
+        let user = if own.is_root() { owner.unwrap_or(0) } else { own.as_raw() };
+        if !self.check_for(user)? {
             return Ok(Vec::new());
         }
         let mut removed = Vec::new();
@@ -250,8 +258,14 @@ impl Pins {
                 removed.push(format!("{program}{maps} maps in {}", generation.display()));
             }
         }
-        fs::remove_dir(&self.root).map_err(|error| failed(&self.root, &error))?;
-        removed.push(format!("{}", self.root.display()));
+        if user != own.as_raw() {
+            return Ok(removed);
+        }
+        match fs::remove_dir(&self.root) {
+            Ok(()) => removed.push(self.root.display().to_string()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(failed(&self.root, &error)),
+        }
         Ok(removed)
     }
 }

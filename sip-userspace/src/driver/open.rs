@@ -17,9 +17,10 @@ use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, sha
 use crate::{
     api::{Api, ApiError},
     config::{Config, SourceFlags},
-    control::{ControlError, Listener},
+    control::{Call, ControlError, Listener},
     core::{
         Core, Output, Settings,
+        admin::Answer,
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -89,6 +90,8 @@ pub struct Host {
     pub(super) publishing: bool,
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
+    /// Commands whose change is not yet in the kernel's maps, with their answers.
+    pub(super) unanswered: Vec<(Call, Answer)>,
 }
 
 impl Host {
@@ -158,6 +161,7 @@ impl Host {
             publishing: true,
             asks: Asks::default(),
             api,
+            unanswered: Vec::new(),
         })
     }
 }

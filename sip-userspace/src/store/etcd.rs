@@ -43,7 +43,7 @@ use std::{
 use crossbeam::channel as answers;
 use tokio::sync::{mpsc, watch as latest};
 
-pub use create::create;
+pub use create::{create, export, import, is_free, revision, transactions};
 pub use secret::Secret;
 
 use self::run::{Request, Runner};
@@ -83,8 +83,8 @@ pub struct Settings {
     pub edge_lease_s: u32,
     /// This host's name among the edges.
     pub node: String,
-    /// Where the last table is kept for a start without etcd.
-    pub snapshot: PathBuf,
+    /// Where the last table is kept for a start without etcd, if anywhere.
+    pub snapshot: Option<PathBuf>,
 }
 
 impl Settings {
@@ -113,12 +113,12 @@ impl Settings {
             secret_file: store.secret_file.clone(),
             edge_lease_s: store.edge_lease_s,
             node: node.to_owned(),
-            snapshot: state_dir.join("snapshot.db"),
+            snapshot: Some(state_dir.join("snapshot.db")),
         })
     }
 
     /// The store's URL.
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         StoreUrl::Etcd { members: self.members.clone(), tls: self.tls }.to_string()
     }
 }

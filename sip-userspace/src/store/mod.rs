@@ -9,6 +9,7 @@
 
 pub mod etcd;
 mod memory;
+pub mod migrate;
 mod shared;
 mod sqlite;
 mod url;

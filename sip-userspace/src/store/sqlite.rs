@@ -5,6 +5,7 @@
 //! read it. The file holds the cluster's secrets and is its owner's alone (0600).
 
 pub mod copy;
+mod fill;
 mod read;
 mod schema;
 mod write;
@@ -46,6 +47,30 @@ impl SqliteStore {
     /// # Errors
     /// If there is something at the path already, or it can't be written.
     pub fn create(path: &Path, slots: u32) -> Result<Self, StoreError> {
+        let meta = new_meta(slots)?;
+        Self::make(path, |connection| schema::create(connection, &meta))
+    }
+
+    /// Creates a store with a table from elsewhere, as of `revision`, and its history.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::create`].
+    pub fn create_with(
+        path: &Path,
+        table: &Table,
+        revision: Revision,
+        history: &[Record],
+    ) -> Result<Self, StoreError> {
+        Self::make(path, |connection| {
+            schema::create(connection, table.meta())?;
+            fill::fill(connection, table, revision, history)
+        })
+    }
+
+    fn make(
+        path: &Path,
+        fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         if path.exists() {
             return Err(StoreError::Exists { path: path.to_owned() });
@@ -58,7 +83,7 @@ impl SqliteStore {
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
         made.map_err(|source| io(&new, source))?;
         let connection = Connection::open(&new).map_err(|error| failed(&new, error))?;
-        schema::create(&connection, &new_meta(slots)?).map_err(|error| failed(&new, error))?;
+        fill(&connection).map_err(|error| failed(&new, error))?;
         connection.close().map_err(|(_, error)| failed(&new, error))?;
         File::open(&new).and_then(|file| file.sync_all()).map_err(|source| io(&new, source))?;
         std::fs::rename(&new, path).map_err(|source| io(path, source))?;
@@ -90,14 +115,15 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub fn peek(path: &Path, this: &str) -> Result<Table, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_owned() });
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags);
-        let connection = connection.map_err(|error| failed(path, error))?;
-        schema::check(&connection, path)?;
-        read::table(&connection, path, this)
+        read::table(&beside_others(path)?, path, this)
+    }
+
+    /// The last commits of a store that another process may have open, newest first.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn peek_history(path: &Path, limit: usize) -> Result<Vec<Record>, StoreError> {
+        read::history(&beside_others(path)?, path, None, limit)
     }
 
     fn start(path: &Path, lock: File) -> Result<Self, StoreError> {
@@ -196,6 +222,18 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
     let directory = directory.unwrap_or(Path::new("."));
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(|source| io(directory, source))
+}
+
+/// A connection that only reads, and takes no lock.
+fn beside_others(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags);
+    let connection = connection.map_err(|error| failed(path, error))?;
+    schema::check(&connection, path)?;
+    Ok(connection)
 }
 
 /// The path with `.suffix` after its file name.

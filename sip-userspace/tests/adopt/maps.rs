@@ -56,6 +56,31 @@ fn maps_of_the_same_revision_answer_before_the_table_is_read() {
 }
 
 #[test]
+fn maps_of_many_clients_are_taken_over_at_once() {
+    let clients: u32 =
+        std::env::var("HOMEWARD_CLIENTS").map_or(100_000, |clients| clients.parse().unwrap());
+    let stage = Stage::new();
+    let config = stage.config(&[("xdp.overrides_max", &(clients + 1024).to_string())]);
+    let (object, table) = (filled::object(), filled::table(clients));
+    let from = Instant::now();
+    drop(stage.run(&object, &config, &table));
+    println!("{clients} clients, new maps: filled after {:.2?}", from.elapsed());
+    let from = Instant::now();
+    let mut path = stage.open(&object, &config, &table).unwrap();
+    assert!(ask(&mut path, &table, clients / 2).is_some());
+    println!("taken over: first answer after {:.2?}, without the table", from.elapsed());
+    path.start(&table, now()).unwrap();
+    assert!(path.attach(&config, now()).unwrap());
+    println!("attached after {:.2?}", from.elapsed());
+    finish(&mut path, &table);
+    println!("compared after {:.2?}", from.elapsed());
+    assert_eq!(path.publisher().counts().repaired, 0);
+    let from = Instant::now();
+    assert_eq!(path.verify(&table, false, now()).wrong(), 0);
+    println!("verified in {:.2?}", from.elapsed());
+}
+
+#[test]
 fn maps_of_another_revision_are_out_of_service_until_they_were_compared() {
     let stage = Stage::new();
     let (config, object) = (stage.config(&[]), filled::object());

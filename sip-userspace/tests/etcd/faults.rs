@@ -106,10 +106,13 @@ fn a_host_begins_with_its_last_table_when_etcd_is_away() {
         let copy = hosts.directory.path().join("copy.db");
         for suffix in ["", "-wal"] {
             let name = |path: &std::path::Path| format!("{}{suffix}", path.display());
-            let _ = std::fs::copy(name(&hosts.host("home0").snapshot), name(&copy));
+            let _ = std::fs::copy(name(&hosts.host("home0").snapshot.unwrap()), name(&copy));
         }
-        let settings =
-            Settings { members: vec!["127.0.0.1:1".into()], snapshot: copy, ..hosts.host("home0") };
+        let settings = Settings {
+            members: vec!["127.0.0.1:1".into()],
+            snapshot: Some(copy),
+            ..hosts.host("home0")
+        };
         let table = EtcdStore::start(settings).unwrap().load("home0").ok()?;
         (table == last).then_some(())
     });
@@ -167,4 +170,34 @@ fn a_table_that_went_back_is_not_followed() {
         }
         _ => false,
     });
+}
+
+#[test]
+fn a_watcher_that_takes_nothing_misses_nothing_and_keeps_nobody() {
+    let mut etcd = Etcd::start(1);
+    let hosts = Hosts::new(&etcd, 64);
+    let (mut first, mut slow) = (hosts.follow("home0"), hosts.follow("home1"));
+    first.commit(vec![add(0)]);
+    let mut last = None;
+    for number in 0..100 {
+        last = Some(first.commit(vec![assign(&format!("u{number}@example.com"), Some(0))]));
+    }
+    // The session ends while the watcher has more than it has room for.
+    etcd.kill(0);
+    first.wait("health", Host::is_away);
+    etcd.restart(0);
+    first.wait("health", Host::is_well);
+    slow.wait_for(&last.unwrap());
+    assert_eq!((slow.deltas, slow.table.overrides().len()), (101, 100));
+
+    for number in 0..100 {
+        first.commit(vec![assign(&format!("v{number}@example.com"), Some(0))]);
+    }
+    etcd.kill(0);
+    first.wait("health", Host::is_away);
+    // Closing does not wait for a watcher.
+    let Host { store, .. } = slow;
+    let from = std::time::Instant::now();
+    drop(store);
+    assert!(from.elapsed().as_secs() < 3, "{:?}", from.elapsed());
 }

@@ -214,7 +214,7 @@ impl Hosts {
             secret_file: directory.join("cluster.secret"),
             edge_lease_s: 2,
             node: String::new(),
-            snapshot: directory.join("snapshot.db"),
+            snapshot: Some(directory.join("snapshot.db")),
         }
     }
 
@@ -229,7 +229,7 @@ impl Hosts {
     /// The settings of one of the hosts.
     pub fn host(&self, node: &str) -> Settings {
         let snapshot = self.directory.path().join(format!("{node}.db"));
-        Settings { node: node.to_owned(), snapshot, ..self.settings.clone() }
+        Settings { node: node.to_owned(), snapshot: Some(snapshot), ..self.settings.clone() }
     }
 
     pub fn open(&self, node: &str) -> EtcdStore {
@@ -334,6 +334,6 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(from.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }

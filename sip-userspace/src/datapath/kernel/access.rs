@@ -150,6 +150,18 @@ impl Kernel {
         }
     }
 
+    /// A client's word in the map.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn override_of(&self, key: &ClientKey) -> Result<Option<u64>, DatapathError> {
+        match self.overrides.get(&Plain(*key), 0) {
+            Ok(word) => Ok(Some(word)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(map_error(map::OVERRIDES, &error)),
+        }
+    }
+
     /// Switches a slot's word. False beyond the map's end.
     pub fn set_slot(&self, slot: u32, word: SlotWord) -> bool {
         self.slots.set(slot, word.0)

@@ -5,6 +5,7 @@
 mod open;
 mod sources;
 mod status;
+mod verify;
 
 use std::{
     fmt,
@@ -13,8 +14,11 @@ use std::{
 
 use sip_common::abi::{self, ClientKey, note};
 
-pub use self::open::Head;
 use self::sources::Sources;
+pub use self::{
+    open::Head,
+    verify::{Compared, Difference, Verified},
+};
 use super::{
     Attached, DatapathError, Kernel,
     attach::{adopt, attach, detach},
@@ -25,7 +29,7 @@ use super::{
 };
 use crate::{
     config::{Config, Mode},
-    core::table::{Applied, Lesson, Table},
+    core::table::{Applied, Lesson, Revision, Table, domains::Domains},
 };
 
 /// The longest piece of the driver's time that is taken at once, but for one batch.
@@ -37,6 +41,7 @@ pub struct KernelPath {
     publisher: Publisher,
     attached: Vec<Attached>,
     told: abi::Config,
+    domains: Domains,
     sources: Sources,
     servers_stale: bool,
     sources_failed: Option<String>,
@@ -138,6 +143,11 @@ impl KernelPath {
     /// The program and its maps.
     pub fn kernel(&mut self) -> &mut Kernel {
         &mut self.kernel
+    }
+
+    /// The revision that the maps hold; `None` while they are between two.
+    pub fn revision(&self) -> Option<Revision> {
+        Maps::revision(&self.kernel)
     }
 
     /// The keeper of the table in the maps.

@@ -103,6 +103,7 @@ impl KernelPath {
             publisher: Publisher::new(config.sip.redirect_expires_s),
             attached: Vec::new(),
             told,
+            domains: desired::domains(config),
             sources: Sources::new(SourceFlags::new(&config.sources)),
             servers_stale: true,
             sources_failed: None,
@@ -113,7 +114,7 @@ impl KernelPath {
             object: object.hash,
             trusted: false,
         };
-        path.tell(&found, &desired::domains(config), basis(config, head.meta), head.revision)?;
+        path.tell(&found, basis(config, head.meta), head.revision)?;
         if path.trusted {
             path.renew(now);
         }
@@ -122,13 +123,7 @@ impl KernelPath {
     }
 
     /// Brings everything but the table up to date, and sees whether the maps hold the revision.
-    fn tell(
-        &mut self,
-        found: &Told,
-        domains: &crate::core::table::domains::Domains,
-        basis: u64,
-        revision: Revision,
-    ) -> Result<(), DatapathError> {
+    fn tell(&mut self, found: &Told, basis: u64, revision: Revision) -> Result<(), DatapathError> {
         if matches!(self.origin, Origin::Adopted | Origin::NewProgram) {
             let same_basis = self.kernel.note(note::BASIS) == basis;
             self.trusted = same_basis && Maps::revision(&self.kernel) == Some(revision);
@@ -137,7 +132,7 @@ impl KernelPath {
             }
         }
         self.kernel.set_note(note::BASIS, basis);
-        self.kernel.set_domains(domains)?;
+        self.kernel.set_domains(&self.domains)?;
         self.sources.adopt(&mut self.kernel)?;
         if *found != self.told {
             let told = self.told;

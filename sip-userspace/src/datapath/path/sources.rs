@@ -64,6 +64,11 @@ impl Sources {
             return Ok(());
         }
         self.servers = servers;
+        self.rewrite(kernel)
+    }
+
+    /// Brings a map up to what is wanted now.
+    pub(super) fn rewrite(&self, kernel: &mut Kernel) -> Result<(), DatapathError> {
         let found = kernel.sources()?;
         self.write(kernel, found)
     }

@@ -5,7 +5,7 @@
 //! passed.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -59,8 +59,13 @@ impl Contacts {
         }
     }
 
-    /// Takes over what the words of another daemon name.
+    pub(super) fn expires_s(&self) -> u32 {
+        self.expires_s
+    }
+
+    /// Takes over what the words in the map name, whoever wrote them.
     pub(super) fn adopt(&mut self, maps: &impl Maps) -> Result<(), DatapathError> {
+        self.published.clear();
         for server in 0..SERVERS_MAX as u16 {
             let index = maps.server(server).contact();
             if maps.server(server) == ServerWord::default() || index >= CONTACTS_MAX {
@@ -69,8 +74,10 @@ impl Contacts {
             let text = text(&maps.contact(index)?);
             self.published.insert(server, Published { index, text, name: None });
         }
-        let used: Vec<u32> = self.published.values().map(|published| published.index).collect();
-        self.free.retain(|index| !used.contains(index));
+        let named = self.published.values().map(|published| published.index);
+        let used: BTreeSet<u32> =
+            named.chain(self.resting.iter().map(|(_, index)| *index)).collect();
+        self.free = (0..CONTACTS_MAX).rev().filter(|index| !used.contains(index)).collect();
         Ok(())
     }
 
@@ -143,7 +150,7 @@ impl Contacts {
 }
 
 /// What two Contacts are compared by.
-pub(super) fn text(contact: &Contact) -> String {
+pub(in crate::datapath) fn text(contact: &Contact) -> String {
     let text = contact.text.get(..contact.end as usize).unwrap_or_default();
     format!("{} {} {}", contact.primary, contact.standby, String::from_utf8_lossy(text))
 }

@@ -21,6 +21,7 @@ use std::{
 
 use sip_common::abi::{ClientKey, SERVERS_MAX, SLOTS_MAX, ServerWord, note};
 
+pub(super) use self::contacts::text;
 use self::{
     contacts::{Contacts, Written},
     scan::Scan,
@@ -109,6 +110,16 @@ impl Publisher {
     /// Slots whose overrides are not all in the map, for want of room or by a failure.
     pub fn incomplete(&self) -> usize {
         self.missing.len()
+    }
+
+    /// Whether the slot is one of these.
+    pub fn is_missing(&self, slot: u32) -> bool {
+        self.missing.contains_key(&slot)
+    }
+
+    /// How long the 302s are valid, in seconds.
+    pub fn expires_s(&self) -> u32 {
+        self.contacts.expires_s()
     }
 
     /// Overrides that the kernel did not take.

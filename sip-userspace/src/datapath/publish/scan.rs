@@ -75,11 +75,11 @@ impl Publisher {
         let (keys, words) = (std::mem::take(&mut scan.keys), std::mem::take(&mut scan.words));
         for (key, word) in keys.iter().copied().zip(words.iter().copied()) {
             let slot = table.slot(key);
-            let assigned = table.overrides().get(&key).is_some();
+            let (assigned, wanted) = table.assigned_word(&key);
             if assigned {
                 scan.count(slot);
             }
-            match table.override_word(&key) {
+            match wanted {
                 Some(wanted) if wanted.0 == word => {}
                 None if self.learn(key, Override(word)) => {}
                 _ => {

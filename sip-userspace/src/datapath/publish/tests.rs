@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use sip_common::abi::{ClientKey, Override, note};
 
 use super::{
-    contacts::text,
     faulty::{Fault, Faulty},
     *,
 };

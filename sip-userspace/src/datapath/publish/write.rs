@@ -28,6 +28,16 @@ impl Piece {
         self.keys.len() + self.gone.len()
     }
 
+    fn push(&mut self, key: ClientKey, word: Option<Override>) {
+        match word {
+            Some(word) => {
+                self.keys.push(key);
+                self.words.push(word.0);
+            }
+            None => self.gone.push(key),
+        }
+    }
+
     /// Takes a slot in; what of a large one is left for the next piece.
     fn take(&mut self, table: &Table, slot: u32, mut stale: Stale) -> Option<Stale> {
         self.slots.push(slot);
@@ -37,21 +47,25 @@ impl Piece {
         }
         if stale.whole {
             for (key, word) in table.slot_override_words(slot) {
-                self.keys.push(key);
-                self.words.push(word.0);
+                self.push(key, Some(word));
             }
             // What is written above is not written twice.
             stale.keys.retain(|key| table.overrides().get(key).is_none());
         }
         let rest = stale.keys.split_off(stale.keys.len().min(BATCH_MAX));
-        for key in stale.keys {
-            match table.override_word(&key) {
-                Some(word) => {
-                    self.keys.push(key);
-                    self.words.push(word.0);
+        // Where most of a slot is stale, it is gone through once instead of searched for each.
+        if stale.keys.len().saturating_mul(16) > table.overrides().len_in_slot(slot) {
+            stale.keys.sort_unstable();
+            let mut words = table.slot_override_words(slot).peekable();
+            for key in stale.keys {
+                while words.next_if(|(before, _)| *before < key).is_some() {}
+                match words.peek() {
+                    Some((found, word)) if *found == key => self.push(key, Some(*word)),
+                    _ => self.push(key, table.override_word(&key)),
                 }
-                None => self.gone.push(key),
             }
+        } else {
+            stale.keys.into_iter().for_each(|key| self.push(key, table.override_word(&key)));
         }
         (!rest.is_empty()).then_some(Stale { whole: false, keys: rest })
     }

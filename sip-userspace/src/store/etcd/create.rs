@@ -8,7 +8,7 @@
 use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp};
 
 use super::{
-    Secret, Settings,
+    EtcdStore, HISTORY_KEPT, Secret, Settings,
     contents::Place,
     docs::{self, LAYOUT},
     fault::Fault,
@@ -16,8 +16,8 @@ use super::{
     session::{Access, Session},
 };
 use crate::{
-    core::table::{Delta, Revision},
-    store::{Record, StoreError, new_meta, now_ms},
+    core::table::{Delta, Revision, Table},
+    store::{AssignmentStore as _, Record, StoreError, new_meta, now_ms},
 };
 
 /// Who makes a table, while it is being made; a later attempt takes it over.
@@ -33,7 +33,7 @@ const BYTES_MAX: usize = 1_000_000;
 /// If there is a table or a secret file already, or etcd can't be used; then nothing is left.
 pub fn create(settings: &Settings, slots: u32) -> Result<Secret, StoreError> {
     let mut meta = new_meta(slots)?;
-    meta.slots = crate::core::table::Table::new(meta.clone(), "").meta().slots;
+    meta.slots = Table::new(meta.clone(), "").meta().slots;
     let secret = Secret::of(&meta);
     secret.write(&settings.secret_file)?;
     let empty = Delta { whole: true, ..Delta::default() };
@@ -45,21 +45,82 @@ pub fn create(settings: &Settings, slots: u32) -> Result<Secret, StoreError> {
     made.map(|()| secret)
 }
 
+/// The table, and the newest commits of its history, read once.
+///
+/// # Errors
+/// If etcd can't be used, or holds no table of the cluster of the secret file.
+pub fn export(settings: &Settings) -> Result<(Table, Vec<Record>), StoreError> {
+    // A snapshot would do for serving, but not for bringing the table elsewhere.
+    let store = EtcdStore::start(Settings { snapshot: None, ..settings.clone() })?;
+    let table = store.load("")?;
+    let history = store.history(None, HISTORY_KEPT as usize)?;
+    Ok((table, history))
+}
+
+/// The table's revision.
+///
+/// # Errors
+/// If etcd can't be used, or holds no table.
+pub fn revision(settings: &Settings) -> Result<Revision, StoreError> {
+    let store = settings.url();
+    let found = with_session(settings, async |session| session.get(keys::REV).await)?;
+    let Some(rev) = found.value else { return Err(StoreError::NoTable { store }) };
+    let rev: Result<docs::Rev, _> = docs::read(&rev);
+    rev.map(|rev| rev.revision()).map_err(|cause| StoreError::Damaged { path: store.into(), cause })
+}
+
+/// Writes a table from elsewhere, as of `revision`.
+///
+/// # Errors
+/// If there is a table already, or etcd can't be used.
+pub fn import(
+    settings: &Settings,
+    table: &Table,
+    revision: Revision,
+    history: &[Record],
+) -> Result<(), StoreError> {
+    let (secret, delta) = (Secret::of(table.meta()), Delta { revision, ..table.as_delta() });
+    let slots = table.meta().slots;
+    write(settings, &New { secret: &secret, slots, table: &delta, history })
+}
+
+/// Transactions that [`import`] takes.
+pub fn transactions(table: &Table, revision: Revision, history: &[Record]) -> usize {
+    let (secret, delta) = (Secret::of(table.meta()), Delta { revision, ..table.as_delta() });
+    let new = New { secret: &secret, slots: table.meta().slots, table: &delta, history };
+    // Beside the documents': one that says who writes, one that clears, and the last.
+    batches(&new).count() + 3
+}
+
+/// Whether a table could be made.
+///
+/// # Errors
+/// If there is one, or etcd can't be used.
+pub fn is_free(settings: &Settings) -> Result<(), StoreError> {
+    let store = settings.url();
+    with_session(settings, async |session| {
+        Ok(match session.has_table().await? {
+            true => Err(StoreError::TableExists { store }),
+            false => Ok(()),
+        })
+    })?
+}
+
 /// A table that is to be written.
-pub(super) struct New<'a> {
-    pub(super) secret: &'a Secret,
-    pub(super) slots: u32,
-    pub(super) table: &'a Delta,
-    pub(super) history: &'a [Record],
+struct New<'a> {
+    secret: &'a Secret,
+    slots: u32,
+    table: &'a Delta,
+    history: &'a [Record],
 }
 
 /// Writes a table where there is none.
-pub(super) fn write(settings: &Settings, new: &New<'_>) -> Result<(), StoreError> {
+fn write(settings: &Settings, new: &New<'_>) -> Result<(), StoreError> {
     with_session(settings, async |session| fill(session, new).await)?
 }
 
 /// Does something with a member that answers.
-pub(super) fn with_session<T>(
+fn with_session<T>(
     settings: &Settings,
     act: impl AsyncFnOnce(&mut Session) -> Result<T, Fault>,
 ) -> Result<T, StoreError> {
@@ -90,44 +151,24 @@ pub(super) fn with_session<T>(
 
 async fn fill(session: &mut Session, new: &New<'_>) -> Result<Result<(), StoreError>, Fault> {
     let store = session.member.clone();
-    for key in [keys::META, keys::REV] {
-        if session.get(key).await?.value.is_some() {
-            return Ok(Err(StoreError::TableExists { store }));
-        }
+    if session.has_table().await? {
+        return Ok(Err(StoreError::TableExists { store }));
     }
     let id = match getrandom::u64() {
         Ok(id) => format!("{id:016x}"),
         Err(error) => return Ok(Err(StoreError::Random(error.to_string()))),
     };
     session.put(MAKING, &id).await?;
-    let mut writes: Vec<(usize, TxnOp)> = Vec::new();
-    for prefix in [keys::SERVERS, keys::SLOTS, keys::HISTORY] {
-        let all = Some(DeleteOptions::new().with_prefix());
-        writes.push((prefix.len(), TxnOp::delete(prefix, all)));
-    }
-    if let Some(made) = session.batch(&id, std::mem::take(&mut writes)).await? {
-        return Ok(Err(made.error(store)));
-    }
-    let mut bytes = 0;
-    for (key, value) in documents(new) {
-        let length = key.len() + value.len();
-        if writes.len() >= PUTS_MAX || bytes + length > BYTES_MAX {
-            bytes = 0;
-            if let Some(made) = session.batch(&id, std::mem::take(&mut writes)).await? {
-                return Ok(Err(made.error(store)));
-            }
+    for writes in std::iter::once(clearing()).chain(batches(new)) {
+        if let Some(other) = session.batch(&id, writes).await? {
+            return Ok(Err(other.error(store)));
         }
-        bytes += length;
-        writes.push((length, TxnOp::put(key, value, None)));
     }
     let (meta, rev) = heads(new);
-    if let Some(made) = session.batch(&id, writes).await? {
-        return Ok(Err(made.error(store)));
-    }
     let last = vec![
-        (0, TxnOp::delete(MAKING, None)),
-        (0, TxnOp::put(keys::META, meta.clone(), None)),
-        (0, TxnOp::put(keys::REV, rev, None)),
+        TxnOp::delete(MAKING, None),
+        TxnOp::put(keys::META, meta.clone(), None),
+        TxnOp::put(keys::REV, rev, None),
     ];
     match session.batch(&id, last).await {
         Ok(None) => Ok(Ok(())),
@@ -154,26 +195,48 @@ impl Other {
 }
 
 impl Session {
+    async fn has_table(&mut self) -> Result<bool, Fault> {
+        let (meta, rev) = (self.get(keys::META).await?, self.get(keys::REV).await?);
+        Ok(meta.value.is_some() || rev.value.is_some())
+    }
+
     async fn put(&mut self, key: &str, value: &str) -> Result<(), Fault> {
         self.transact(Txn::new().and_then([TxnOp::put(key, value, None)])).await.map(|_| ())
     }
 
     /// Writes, if nobody else has begun to make a table.
-    async fn batch(
-        &mut self,
-        id: &str,
-        writes: Vec<(usize, TxnOp)>,
-    ) -> Result<Option<Other>, Fault> {
+    async fn batch(&mut self, id: &str, writes: Vec<TxnOp>) -> Result<Option<Other>, Fault> {
         let mine = Compare::value(MAKING, CompareOp::Equal, id);
         let none = Compare::create_revision(keys::REV, CompareOp::Equal, 0);
-        let writes: Vec<_> = writes.into_iter().map(|(_, write)| write).collect();
         let answer = self.transact(Txn::new().when([mine, none]).and_then(writes)).await?;
         Ok((!answer.succeeded()).then_some(Other))
     }
 }
 
+/// Takes away what an earlier attempt may have left.
+fn clearing() -> Vec<TxnOp> {
+    let all = || Some(DeleteOptions::new().with_prefix());
+    [keys::SERVERS, keys::SLOTS, keys::HISTORY].map(|prefix| TxnOp::delete(prefix, all())).to_vec()
+}
+
+/// The writes of all documents but the last two, transaction by transaction.
+fn batches(new: &New<'_>) -> impl Iterator<Item = Vec<TxnOp>> {
+    let mut documents = documents(new).peekable();
+    std::iter::from_fn(move || {
+        let (mut writes, mut bytes) = (Vec::new(), 0);
+        while let Some((key, value)) = documents.next_if(|(key, value)| {
+            let more = key.len() + value.len();
+            writes.is_empty() || writes.len() < PUTS_MAX && bytes + more <= BYTES_MAX
+        }) {
+            bytes += key.len() + value.len();
+            writes.push(TxnOp::put(key, value, None));
+        }
+        (!writes.is_empty()).then_some(writes)
+    })
+}
+
 /// All documents but the last two.
-fn documents<'a>(new: &'a New<'_>) -> impl Iterator<Item = (String, Vec<u8>)> + 'a {
+fn documents(new: &New<'_>) -> impl Iterator<Item = (String, Vec<u8>)> {
     let servers = new.table.servers.iter().filter_map(|(index, server)| {
         Some((Part::Server(*index).key(), docs::write(server.as_ref()?)))
     });

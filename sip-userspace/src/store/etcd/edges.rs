@@ -175,8 +175,9 @@ impl Runner {
         });
         let edges: Vec<_> = edges.collect();
         if self.told_edges.borrow().as_ref() != Some(&edges) {
-            *self.told_edges.borrow_mut() = Some(edges.clone());
-            self.tell(Event::Edges(edges)).await;
+            // Only what has been taken was told: a session may end while a watcher is slow.
+            self.tell(Event::Edges(edges.clone())).await;
+            *self.told_edges.borrow_mut() = Some(edges);
         }
     }
 

@@ -73,8 +73,9 @@ impl Runner {
 
     async fn tell_leads(&self) {
         let leads = self.leadership.borrow().created().is_some();
-        if self.told_leads.replace(leads) != leads {
+        if self.told_leads.get() != leads {
             self.tell(Event::Leads(leads)).await;
+            self.told_leads.set(leads);
         }
     }
 

@@ -135,7 +135,7 @@ impl Runner {
     ) -> Result<Self, StoreError> {
         let secret = Secret::read(&settings.secret_file)?;
         let access = Access::read(&settings)?;
-        let snapshot = Snapshot::new(&settings.snapshot);
+        let snapshot = Snapshot::new(settings.snapshot.as_deref());
         let place = Place { store: settings.url(), secret_file: settings.secret_file.clone() };
         Ok(Self {
             settings,
@@ -203,7 +203,6 @@ impl Runner {
                 pause = PAUSE_MIN;
             }
             self.give_up_waiting(&fault, begun.elapsed() >= LOAD_WAIT);
-            self.tell_health(away(&fault, pause)).await;
             if !self.sit_out(pause, begun, &fault, requests).await {
                 break;
             }
@@ -322,19 +321,19 @@ impl Runner {
         fault: &Fault,
         requests: &mut mpsc::UnboundedReceiver<Request>,
     ) -> bool {
-        let until = tokio::time::sleep(pause);
-        tokio::pin!(until);
+        let until = tokio::time::Instant::now() + pause;
         loop {
+            // In here, so that a watcher who takes nothing does not keep the store from closing.
+            let told_and_over = async {
+                self.tell_health(away(fault, pause)).await;
+                tokio::time::sleep_until(until).await;
+            };
             tokio::select! {
-                () = &mut until => return true,
+                () = told_and_over => return true,
                 request = requests.recv() => {
                     let Some(request) = request else { return false };
-                    let watches = matches!(request, Request::Watch(..));
                     self.keep(request);
                     self.give_up_waiting(fault, begun.elapsed() >= LOAD_WAIT);
-                    if watches {
-                        self.tell_health(away(fault, pause)).await;
-                    }
                 }
             }
         }
@@ -415,8 +414,8 @@ impl Runner {
             (old, new) => old.as_ref() == Some(new),
         };
         if !same && self.events.borrow().is_some() {
-            *self.told_health.borrow_mut() = Some(health.clone());
-            self.tell(Event::Health(health)).await;
+            self.tell(Event::Health(health.clone())).await;
+            *self.told_health.borrow_mut() = Some(health);
         }
     }
 }

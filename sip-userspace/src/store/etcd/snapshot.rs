@@ -34,7 +34,8 @@ const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// The file.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    path: PathBuf,
+    /// Where it is; there is none for who only looks at a table.
+    path: Option<PathBuf>,
     connection: Option<Connection>,
     /// Its table's, once that is known to be whole.
     revision: Option<Revision>,
@@ -43,8 +44,8 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), connection: None, revision: None, filling: false }
+    pub(super) fn new(path: Option<&Path>) -> Self {
+        Self { path: path.map(Path::to_owned), connection: None, revision: None, filling: false }
     }
 
     /// The table in the file; `None` if there is no file.
@@ -54,10 +55,9 @@ impl Snapshot {
         secret_file: &Path,
         this: &str,
     ) -> Result<Option<Table>, StoreError> {
-        let path = &self.path;
-        if !path.exists() {
+        let Some(path) = self.path.as_ref().filter(|path| path.exists()) else {
             return Ok(None);
-        }
+        };
         let connection = open(path)?;
         let store = path.display().to_string();
         let place = Place { store, secret_file: secret_file.to_owned() };
@@ -135,8 +135,9 @@ impl Snapshot {
 
     /// A snapshot that can't be written costs a start without etcd, and nothing else.
     fn trying(&mut self, what: &str, act: impl FnOnce(&mut Self) -> rusqlite::Result<()>) {
+        let Some(path) = self.path.clone() else { return };
         if let Err(error) = act(self) {
-            let path = self.path.display();
+            let path = path.display();
             tracing::warn!(%path, %error, what, "the snapshot of the table can't be written; check the disk's space and permissions");
             (self.connection, self.filling) = (None, false);
         }
@@ -144,21 +145,21 @@ impl Snapshot {
 
     /// The file, made anew if it can't be used.
     fn writable(&mut self) -> rusqlite::Result<&mut Connection> {
-        if self.connection.is_none() {
-            let opened = self.path.exists().then(|| open(&self.path));
+        if let (None, Some(path)) = (&self.connection, &self.path) {
+            let opened = path.exists().then(|| open(path));
             let connection = match opened {
                 Some(Ok(connection)) => connection,
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the snapshot can't be used and is made anew from etcd");
-                    create(&self.path)?
+                    create(path)?
                 }
-                None => create(&self.path)?,
+                None => create(path)?,
             };
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             self.connection = Some(connection);
         }
-        // It was put there above.
+        // It was put there above, or nobody calls this.
         self.connection.as_mut().ok_or(rusqlite::Error::InvalidQuery)
     }
 }

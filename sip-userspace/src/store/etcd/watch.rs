@@ -103,6 +103,8 @@ impl Runner {
 
     /// Watches from where the watcher stands; ends well when all has to be read anew.
     async fn follow(&self, session: &mut Session) -> Result<(), Fault> {
+        // A session may have ended while a delta was being told; it is told again.
+        self.position.borrow_mut().telling = false;
         let position = *self.position.borrow();
         // Another etcd, or this one put back to an earlier state: its revisions tell nothing.
         let seat = position
@@ -213,8 +215,8 @@ impl Runner {
         }
         Err(Fault::unusable(
             format!("etcd holds the table of revision {found}, and this host has {told}"),
-            "etcd was put back to an earlier state: raise the epoch with `homeward table migrate` \
-             from this host's table, or restore a newer copy of etcd",
+            "etcd was put back to an earlier state: restore a newer copy of it, or bring a backup \
+             of the table into an empty one with `homeward table migrate`, which raises the epoch",
         ))
     }
 

@@ -82,7 +82,11 @@ fn write(
     })
 }
 
-fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rusqlite::Result<()> {
+pub(super) fn put_server(
+    transaction: &Transaction<'_>,
+    index: u16,
+    server: &Server,
+) -> rusqlite::Result<()> {
     transaction
         .execute(
             "INSERT INTO server (id, name, address, contact_host, contact_port, weight, state,
@@ -109,7 +113,7 @@ fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rus
         .map(|_| ())
 }
 
-fn put_assignment(
+pub(super) fn put_assignment(
     transaction: &Transaction<'_>,
     aor: &str,
     assignment: Assignment,
@@ -128,7 +132,7 @@ fn put_assignment(
     Ok(())
 }
 
-fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
+pub(super) fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
     let mut find = transaction.prepare_cached("SELECT id FROM reason WHERE why = ?1")?;
     if let Some(id) = find.query_row([why], |row| row.get(0)).optional()? {
         return Ok(id);
@@ -149,8 +153,17 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
         )?
         .execute(params![epoch, counter, commit.changes.iter().any(of_slots)])?;
 
-    let record = Record::from(commit);
-    let changes = record.changes.and_then(|changes| serde_json::to_string(&changes).ok());
+    put_record(transaction, &Record::from(commit))?;
+    let last = transaction.last_insert_rowid();
+    transaction
+        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
+        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
+    Ok(())
+}
+
+pub(super) fn put_record(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    let Revision { epoch, counter } = record.revision;
+    let changes = record.changes.as_ref().and_then(|changes| serde_json::to_string(changes).ok());
     transaction
         .prepare_cached(
             "INSERT INTO history (epoch, counter, at_ms, by, why, count, changes)
@@ -164,10 +177,6 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
             record.why,
             record.count,
             changes
-        ])?;
-    let last = transaction.last_insert_rowid();
-    transaction
-        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
-        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
-    Ok(())
+        ])
+        .map(|_| ())
 }

@@ -22,7 +22,7 @@ impl Scene {
     }
 
     fn read(&self) -> Result<Option<Table>, StoreError> {
-        Snapshot::new(&self.path()).read(&self.secret, Path::new("/the.secret"), "home0")
+        Snapshot::new(Some(&self.path())).read(&self.secret, Path::new("/the.secret"), "home0")
     }
 
     fn documents(&self, counter: u64) -> Vec<(Part, Vec<u8>)> {
@@ -67,7 +67,7 @@ fn rev(counter: u64) -> Vec<u8> {
 fn a_snapshot_is_the_last_table_that_was_whole() {
     let scene = Scene::new();
     assert!(scene.read().unwrap().is_none());
-    let mut snapshot = Snapshot::new(&scene.path());
+    let mut snapshot = Snapshot::new(Some(&scene.path()));
     scene.fill(&mut snapshot, 3);
     let table = scene.read().unwrap().unwrap();
     assert_eq!((table.revision(), table.placed().count()), (revision(3), 1));
@@ -92,7 +92,7 @@ fn one_that_cannot_be_right_is_named_and_made_anew_when_etcd_answers() {
         for suffix in SUFFIXES {
             let _ = std::fs::remove_file(format!("{}{suffix}", scene.path().display()));
         }
-        let mut snapshot = Snapshot::new(&scene.path());
+        let mut snapshot = Snapshot::new(Some(&scene.path()));
         scene.fill(&mut snapshot, 3);
     };
     let sql = |sql: &str| {
@@ -124,7 +124,7 @@ fn one_that_cannot_be_right_is_named_and_made_anew_when_etcd_answers() {
         spoil();
         let error = scene.read().unwrap_err().to_string();
         assert!(error.contains(word) && error.contains("snapshot.db"), "{word}: {error}");
-        scene.fill(&mut Snapshot::new(&scene.path()), 8);
+        scene.fill(&mut Snapshot::new(Some(&scene.path())), 8);
         assert_eq!(scene.read().unwrap().unwrap().revision(), revision(8), "{word}");
     }
     let other = Scene::new();
