@@ -330,7 +330,7 @@ impl Host {
                 }
                 view.more.insert(
                     "clients".to_owned(),
-                    json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
+                    json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied(), "assignments_bytes": table.overrides().memory_bytes()}),
                 );
             }
             _ => {}

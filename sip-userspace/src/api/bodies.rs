@@ -79,7 +79,7 @@ pub(super) struct History {
     /// Newest first.
     pub(super) records: Vec<RecordView>,
     /// Names of the servers that are in the table now, by index.
-    pub(super) servers: BTreeMap<u16, String>,
+    pub(super) servers: BTreeMap<String, String>,
 }
 
 /// What a client is assigned to.

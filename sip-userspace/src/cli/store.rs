@@ -137,17 +137,32 @@ impl Args {
         } else if let Some(view) = &view {
             print(view, out)?;
         }
-        match view {
-            Some(view) if view.different > 0 && !view.repaired => Err(Failure {
-                message: format!(
-                    "{} entries in memory are not what the store says; repair them with --repair",
-                    view.different
-                ),
-                code: 1,
-            }),
-            _ => Ok(()),
+        let Some(view) = view else { return Ok(()) };
+        let memory = if view.repaired { 0 } else { view.different };
+        let kernel = wrong_in_kernel(&view.kernel);
+        if memory == 0 && kernel == 0 {
+            return Ok(());
         }
+        let message = format!(
+            "{memory} entries in memory and {kernel} in the kernel are not what the store says; \
+             repair them with --repair, and see the daemon's log"
+        );
+        Err(Failure { message, code: 1 })
     }
+}
+
+/// Elements of the kernel's maps that are wrong still; one if not all could be read.
+fn wrong_in_kernel(kernel: &serde_json::Value) -> u64 {
+    let unread = u64::from(kernel.get("failed").is_some_and(|failed| !failed.is_null()));
+    let count = |kind: &serde_json::Value, name| kind.get(name).and_then(serde_json::Value::as_u64);
+    if let Some(left) = count(kernel, "left") {
+        return left.saturating_add(unread);
+    }
+    let kinds = kernel.as_object().into_iter().flat_map(|kinds| kinds.values());
+    let wrong = kinds.flat_map(|kind| {
+        ["missing", "unwanted", "different"].map(|name| count(kind, name).unwrap_or(0))
+    });
+    wrong.fold(unread, u64::saturating_add)
 }
 
 fn print(view: &VerifyView, out: &mut dyn Write) -> io::Result<()> {
@@ -168,4 +183,25 @@ fn print(view: &VerifyView, out: &mut dyn Write) -> io::Result<()> {
         output::table(&rows, out)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_in_the_kernel_is_counted() {
+        let one = json!({"checked": 9, "missing": 1, "unwanted": 2, "different": 3});
+        let none = json!({"checked": 9, "missing": 0, "unwanted": 0, "different": 0});
+        for (kernel, wrong) in [
+            (json!(null), 0),
+            (json!({"slots": none, "failed": null, "left": null, "differences": []}), 0),
+            (json!({"slots": one, "overrides": one, "left": null}), 12),
+            (json!({"slots": one, "left": 0}), 0),
+            (json!({"slots": one, "left": 4}), 4),
+            (json!({"slots": none, "failed": "no map"}), 1),
+        ] {
+            assert_eq!(wrong_in_kernel(&kernel), wrong, "{kernel}");
+        }
+    }
 }

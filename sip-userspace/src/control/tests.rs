@@ -29,6 +29,11 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start() -> Self {
+        Self::with(drive)
+    }
+
+    /// A daemon whose driver is this.
+    pub(crate) fn with(drive: impl FnOnce(mpsc::Receiver<Call>) + Send + 'static) -> Self {
         let (calls, receiver) = mpsc::channel(8);
         let mut daemon = Self::listen(calls);
         daemon.threads.push(thread::spawn(move || drive(receiver)));
@@ -94,7 +99,8 @@ pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
             }
             Ok(Planned::History { before, limit }) => {
                 let records = store.history(before, limit).unwrap();
-                let servers = table.servers().map(|(index, server)| (index, server.name.clone()));
+                let servers =
+                    table.servers().map(|(index, server)| (index.to_string(), server.name.clone()));
                 let records = records.into_iter().map(Into::into).collect();
                 Ok(Answer::History { records, servers: servers.collect() })
             }

@@ -74,7 +74,8 @@ impl Host {
     pub(super) fn history(&self, before: Option<Revision>, limit: usize, call: Call) {
         let store = self.store.clone();
         let servers = self.core.table().servers();
-        let servers = servers.map(|(index, server)| (index, server.name.clone())).collect();
+        let servers =
+            servers.map(|(index, server)| (index.to_string(), server.name.clone())).collect();
         tokio::task::spawn_blocking(move || {
             let records = store.history(before, limit);
             let answer = records.map(|records| {

@@ -198,3 +198,70 @@ impl Host {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{
+        admin::Command,
+        table::{
+            Assignment, Change, State,
+            tests::{commit, two_homes},
+        },
+    };
+
+    fn assigned(changes: Vec<Change>) -> Table {
+        let mut table = two_homes();
+        let names = ["alice", "bob", "carol"];
+        let all = names.map(|name| assign(name, 1)).into_iter().chain(changes).collect();
+        table.apply(&commit(&table, all)).unwrap();
+        table
+    }
+
+    fn assign(name: &str, server: u16) -> Change {
+        let assignment = Assignment { server: Some(server), ..Assignment::default() };
+        Change::Assign { aor: format!("{name}@example.com"), assignment }
+    }
+
+    fn compare(store: Table, memory: &Table) -> VerifyView {
+        let (reply, _) = tokio::sync::oneshot::channel();
+        let command = Command::StoreVerify { repair: false };
+        let call = Call { command, by: String::new(), base: None, reply };
+        let view = VerifyView::default();
+        let mut verify =
+            Verify { repair: false, call, tries: 0, store: Some(store), slot: 0, view };
+        verify.compare_layout(memory);
+        while !verify.compare_slots(memory) {}
+        verify.view
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let same = compare(assigned(vec![]), &assigned(vec![]));
+        assert_eq!((same.different, same.compared), (0, 2 + 64 + 3));
+        let gone = Change::Unassign { aor: "carol@example.com".into() };
+        let other = assigned(vec![assign("bob", 0), assign("dave", 0), gone]);
+        let found = compare(assigned(vec![]), &other);
+        let mut first = found.first.clone();
+        first.sort();
+        assert_eq!(
+            first,
+            [
+                "bob@example.com is assigned otherwise in memory",
+                "carol@example.com is missing in memory",
+                "dave@example.com is in memory only",
+            ]
+        );
+        let down = crate::core::table::Server {
+            state: State::Down,
+            ..two_homes().server(1).unwrap().clone()
+        };
+        let down = Change::Server { index: 1, server: down };
+        let place = Change::Place { slot: 3, server: Some(0) };
+        let found = compare(assigned(vec![]), &assigned(vec![down, place]));
+        assert_eq!(found.first[0], "server home1 (index 1)");
+        assert_eq!(found.first[1], "slots that are placed by name");
+        assert!(found.first[2].starts_with("the home of slot "), "{:?}", found.first);
+        assert!(found.different > 20 && found.first.len() == NAMED_MAX);
+    }
+}

@@ -16,7 +16,7 @@ use anyhow::{Result, anyhow};
 pub use self::tier::Tier;
 pub(crate) use self::tier::{kernel_test, succeed};
 use crate::{
-    build,
+    build::{self, Built},
     setup::{self, Tools},
 };
 

@@ -56,7 +56,7 @@ impl Args {
 
 fn print(
     record: &RecordView,
-    servers: &BTreeMap<u16, String>,
+    servers: &BTreeMap<String, String>,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     let RecordView { revision, at_ms, by, why, count, changes } = record;
@@ -72,9 +72,10 @@ fn print(
 }
 
 /// A change in words; a server that is gone has only its number left.
-fn words(change: &Change, servers: &BTreeMap<u16, String>) -> String {
-    let name =
-        |index: &u16| servers.get(index).cloned().unwrap_or_else(|| format!("server {index}"));
+fn words(change: &Change, servers: &BTreeMap<String, String>) -> String {
+    let name = |index: &u16| {
+        servers.get(&index.to_string()).cloned().unwrap_or_else(|| format!("server {index}"))
+    };
     match change {
         Change::Server { server, .. } => {
             format!(

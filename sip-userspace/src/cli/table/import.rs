@@ -77,18 +77,20 @@ impl Args {
             let more = found.bad_count.saturating_sub(found.bad.len() as u64);
             writeln!(progress, "and {more} more")?;
         }
-        if found.bad_count > 0 && !self.skip_bad && !self.dry_run {
-            return Err(Failure {
-                message: format!(
-                    "{}: {} of {} rows are wrong, and nothing was changed; correct them, or \
-                     leave them out with --skip-bad",
-                    self.file.display(),
-                    found.bad_count,
-                    found.rows.len() as u64 + found.bad_count
-                ),
-                code: 2,
-            });
-        }
+        let refused = (found.bad_count > 0 && !self.skip_bad).then(|| Failure {
+            message: format!(
+                "{}: {} of {} rows are wrong, and nothing was changed; correct them, or leave \
+                 them out with --skip-bad",
+                self.file.display(),
+                found.bad_count,
+                found.rows.len() as u64 + found.bad_count
+            ),
+            code: 2,
+        });
+        let refused = match refused {
+            Some(refused) if !self.dry_run => return Err(refused),
+            refused => refused,
+        };
         let how = send::How { why: self.why.clone(), dry_run: self.dry_run };
         let mut view = send::all(&mut client, found.rows, &servers, &how, progress)?;
         view.bad = view.bad.saturating_add(found.bad_count);
@@ -97,7 +99,7 @@ impl Args {
         } else {
             print(&view, out)?;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 }
 

@@ -211,8 +211,9 @@ pub enum Answer {
     History {
         /// Newest first.
         records: Vec<RecordView>,
-        /// Names of the servers that are in the table now, by index.
-        servers: BTreeMap<u16, String>,
+        /// Names of the servers that are in the table now, by index. A tagged enum reads the keys
+        /// of a map as text alone.
+        servers: BTreeMap<String, String>,
     },
     /// What a comparison found.
     Verified(Box<VerifyView>),

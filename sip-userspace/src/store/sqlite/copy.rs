@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -66,6 +66,7 @@ pub fn restore(from: &Path, path: &Path) -> Result<Restored, StoreError> {
         counter: from_revision.counter,
     };
     raise(&new, from, from_revision, revision)?;
+    give_away(path, &[&new, &beside(path, "lock")])?;
     let aside = before.is_some().then(|| set_aside(path)).transpose()?;
     fs::rename(&new, path).map_err(|source| io(path, source))?;
     sync_directory(path)?;
@@ -160,6 +161,21 @@ fn raise(
     };
     work().map_err(|error| failed(new, error))?;
     fs::File::open(new).and_then(|file| file.sync_all()).map_err(|source| io(new, source))
+}
+
+/// What root puts into a daemon's directory belongs to the daemon's user, who owns it.
+fn give_away(path: &Path, files: &[&Path]) -> Result<(), StoreError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let owner = fs::metadata(directory).map_err(|source| io(directory, source))?;
+    for file in files {
+        let given = std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()));
+        given.map_err(|source| io(file, source))?;
+    }
+    Ok(())
 }
 
 /// Keeps the store that is there under another name, beside its own: should the next step fail,
