@@ -30,6 +30,7 @@ pub(super) enum Fault {
 pub(super) struct Faulty {
     pub(super) overrides: BTreeMap<ClientKey, u64>,
     pub(super) max: usize,
+    pub(super) slot_mask: u32,
     pub(super) slots: BTreeMap<u32, SlotWord>,
     pub(super) servers: BTreeMap<u16, ServerWord>,
     pub(super) contacts: BTreeMap<u32, Contact>,
@@ -44,9 +45,9 @@ pub(super) struct Faulty {
 }
 
 impl Faulty {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, slots: u32) -> Self {
         let notes = BTreeMap::from([(note::LEASE, u64::MAX)]);
-        Self { max, notes, code: libc::EFAULT, ..Self::default() }
+        Self { max, slot_mask: slots - 1, notes, code: libc::EFAULT, ..Self::default() }
     }
 
     fn refuse(&mut self) -> Option<io::Error> {
@@ -58,6 +59,12 @@ impl Faulty {
             Fault::From(at) => at <= number,
         };
         refuse.then(|| io::Error::from_raw_os_error(self.code))
+    }
+
+    /// While a slot's overrides are touched it must not answer for those that are not there (I3).
+    fn touch(&self, key: &ClientKey) {
+        let slot = key.slot(self.slot_mask);
+        assert!(!Maps::slot(self, slot).complete(), "slot {slot} is in service");
     }
 
     fn batch(&self, done: usize, refused: io::Error) -> Batch {
@@ -87,6 +94,7 @@ impl Maps for Faulty {
             if self.overrides.len() >= self.max && !self.overrides.contains_key(key) {
                 return self.batch(done, io::Error::from_raw_os_error(libc::E2BIG));
             }
+            self.touch(key);
             self.overrides.insert(*key, *word);
         }
         Batch { done: keys.len(), refused: None }
@@ -98,6 +106,7 @@ impl Maps for Faulty {
             if let Some(error) = self.refuse() {
                 return self.batch(done, error);
             }
+            self.touch(key);
             if self.overrides.remove(key).is_none() {
                 return self.batch(done, io::Error::from_raw_os_error(libc::ENOENT));
             }

@@ -56,7 +56,8 @@ struct World {
 
 impl World {
     fn new(max: usize) -> Self {
-        let (table, maps) = (empty(), Faulty::new(max));
+        let table = empty();
+        let maps = Faulty::new(max, table.meta().slots);
         let mut world = Self { table, maps, publisher: Publisher::new(EXPIRES_S) };
         world.publisher.fill(&mut world.maps, &world.table);
         world.work();
@@ -293,7 +294,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn faults_restarts_and_changes_in_any_order_never_give_a_wrong_home(
