@@ -159,6 +159,14 @@ impl Pins {
         Ok(self.maps())
     }
 
+    /// Removes a directory of program and maps again.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn abandon(&self, directory: &Path) -> Result<(), DatapathError> {
+        remove_generation(directory)
+    }
+
     /// Has the next program and maps take the place of those that the links ran on.
     ///
     /// # Errors

@@ -78,10 +78,10 @@ fn another_program_on_the_interface_is_left_alone() {
     let error = second.attach(&config, now()).unwrap_err().to_string();
     assert!(error.contains("another XDP program is attached"), "{error}");
     assert_eq!(program_on("veth0"), id);
+    assert!(!config.xdp.bpffs.exists(), "nothing stays behind");
     drop(second);
     drop(first);
     assert_eq!(program_on("veth0"), None, "what is not kept goes with its process");
-    Pins::at(&config.xdp.bpffs).remove_all().unwrap();
 }
 
 #[test]

@@ -26,7 +26,7 @@ use sip_common::abi::{
     ClientKey, Config, Contact, OVERRIDES_DEFAULT, SERVERS_MAX, SLOTS_MAX, map, note,
 };
 
-use self::refused::{load_error, refused};
+use self::refused::{is_interrupted, load_error, refused};
 use super::{
     DatapathError,
     memory::{Plain, Words, object_pin},
@@ -35,6 +35,9 @@ use crate::core::route::Memory;
 
 /// The program's name in the object, and among pins.
 pub(super) const PROGRAM: &str = "homeward";
+
+/// The verifier gives up when a signal comes, so that it is asked again; so often at most.
+const LOADS_MAX: u32 = 20;
 
 /// The maps that outlive a program; the others are its own.
 pub(super) const PINNED: [&str; 13] = [
@@ -148,7 +151,13 @@ impl Kernel {
     fn of(loader: &mut EbpfLoader<'_>, object: &[u8]) -> Result<Self, DatapathError> {
         let ebpf = loader.load(object).map_err(|error| refused(&error, error.to_string()))?;
         let mut ebpf = Box::new(ebpf);
-        program(&mut ebpf)?.load().map_err(|error| load_error(&error))?;
+        let mut tries = 0;
+        while let Err(error) = program(&mut ebpf)?.load() {
+            tries += 1;
+            if !is_interrupted(&error) || tries == LOADS_MAX {
+                return Err(load_error(&error));
+            }
+        }
         let mut maps = Vec::new();
         for name in PINNED {
             let missing = || DatapathError::Map { map: name, reason: "it is missing".to_owned() };

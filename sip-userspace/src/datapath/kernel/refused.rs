@@ -4,6 +4,12 @@ use aya::programs::ProgramError;
 
 use crate::datapath::DatapathError;
 
+/// Whether a signal kept the verifier from coming to an end (kernel/bpf/verifier.c, `do_check`).
+pub(super) fn is_interrupted(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::LoadError { io_error, .. }
+        if io_error.raw_os_error() == Some(libc::EAGAIN))
+}
+
 /// The last line of the verifier's log says what is wrong; the whole log goes to the debug log.
 pub(super) fn load_error(error: &ProgramError) -> DatapathError {
     let ProgramError::LoadError { io_error, verifier_log } = error else {

@@ -87,6 +87,17 @@ impl KernelPath {
     /// If a demanded mode can't be had, or a link can't be pinned.
     pub fn attach(&mut self, config: &Config, now: Duration) -> Result<bool, DatapathError> {
         self.renew(now);
+        let attached = self.attach_all(config);
+        // What was made just now and runs nowhere does not stay.
+        let useless = self.attached.is_empty() || attached.is_err() && self.origin == Origin::New;
+        if useless && let Some(pins) = &self.pins {
+            pins.remove_all()?;
+        }
+        attached?;
+        Ok(!self.attached.is_empty())
+    }
+
+    fn attach_all(&mut self, config: &Config) -> Result<(), DatapathError> {
         let pins = self.pins.clone();
         let links = pins.as_ref().map_or(Ok(Vec::new()), Pins::links)?;
         for link in links {
@@ -122,12 +133,7 @@ impl KernelPath {
             pins.replace_program(&mut self.kernel)?;
             self.kernel.set_note(note::OBJECT, self.object);
         }
-        if self.attached.is_empty()
-            && let Some(pins) = &pins
-        {
-            pins.remove_all()?;
-        }
-        Ok(!self.attached.is_empty())
+        Ok(())
     }
 
     /// What the program was told beside the table.

@@ -6,7 +6,7 @@
 //! their slots are out of service until the two were compared. Maps of another layout go on
 //! answering until the new ones are filled.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use sip_common::{
     abi::{ABI_VERSION, Config as Told, note},
@@ -199,7 +199,7 @@ impl Object<'_> {
                 super::super::attach::detach(link)?;
             }
             let directory = pins.begin()?;
-            return Ok((self.pinned(&directory)?, Origin::New));
+            return Ok((self.pinned(pins, &directory)?, Origin::New));
         };
         let mut why = layout::difference(&found, &wanted);
         if why.is_none() {
@@ -221,13 +221,20 @@ impl Object<'_> {
         }
         tracing::info!(why, "another layout: new maps are filled, then they take over");
         let directory = pins.begin_next()?;
-        Ok((self.pinned(&directory)?, Origin::NewMaps))
+        Ok((self.pinned(pins, &directory)?, Origin::NewMaps))
     }
 
-    fn pinned(&self, directory: &std::path::Path) -> Result<Kernel, DatapathError> {
-        let mut kernel = Kernel::load_onto(self.bytes, self.sizes, directory)?;
-        kernel.pin_program(&directory.join(PROGRAM))?;
-        Ok(kernel)
+    /// Loads the program onto new maps; if that fails, none of them stays.
+    fn pinned(&self, pins: &Pins, directory: &Path) -> Result<Kernel, DatapathError> {
+        let kernel = Kernel::load_onto(self.bytes, self.sizes, directory);
+        let kernel = kernel.and_then(|mut kernel| {
+            kernel.pin_program(&directory.join(PROGRAM))?;
+            Ok(kernel)
+        });
+        if kernel.is_err() {
+            pins.abandon(directory)?;
+        }
+        kernel
     }
 }
 
