@@ -22,9 +22,11 @@ mod fault;
 mod keys;
 mod lead;
 mod lease;
+mod outcome;
 mod plan;
 mod pulse;
 mod read;
+mod requests;
 mod run;
 mod secret;
 mod session;
@@ -46,7 +48,7 @@ use tokio::sync::{mpsc, watch as latest};
 pub use create::{create, export, import, is_free, revision, transactions};
 pub use secret::Secret;
 
-use self::run::{Request, Runner};
+use self::{requests::Request, run::Runner};
 use super::{AssignmentStore, Done, Events, Record, StoreError, StoreUrl};
 use crate::{
     config,

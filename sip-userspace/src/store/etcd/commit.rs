@@ -1,11 +1,9 @@
 //! A proposal becomes a commit: one transaction that compares `rev` and raises it.
 //!
 //! What the transaction is built on is read first; since every write of the table raises `rev`,
-//! comparing that one key's revision vouches for all that was read. A transaction whose answer is
-//! lost may have been made, or may still be on its way through a member that is slow. So its
-//! outcome is looked up in the history, where each commit has an id of its own; and if it is not
-//! there, `rev` is first written anew as it is, after which the old transaction can't be made any
-//! more. Invariant: a proposal is reported as made if and only if it was.
+//! comparing that one key's revision vouches for all that was read. Of a transaction whose answer
+//! is lost, `outcome` finds out what became of it. Invariant: a proposal is reported as made if and
+//! only if it was.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +17,7 @@ use super::{
     docs,
     fault::Fault,
     keys::{self, Part},
+    outcome::Sent,
     plan::{self, Plan},
     run::Runner,
     session::Session,
@@ -30,17 +29,6 @@ use crate::{
 
 /// Bytes of one transaction; etcd's own limit is 1.5 MiB by default.
 const BYTES_MAX: usize = 1_400_000;
-
-/// A transaction that etcd may have made.
-#[derive(Clone, Debug)]
-pub(super) struct Sent {
-    commit: Commit,
-    base: Revision,
-    /// etcd's revision of `rev` that it compares.
-    modified: i64,
-    /// What its record in the history has.
-    id: String,
-}
 
 /// What was read for a proposal, at one revision of etcd.
 struct Read {
@@ -236,48 +224,6 @@ impl Runner {
         Ok(used)
     }
 
-    /// What became of a transaction whose answer was lost; `None` if it never was made and never
-    /// will be.
-    async fn resolve(
-        &self,
-        session: &mut Session,
-        sent: &Sent,
-    ) -> Result<Option<Result<Commit, StoreError>>, Fault> {
-        loop {
-            let record = TxnOp::get(keys::history(sent.commit.revision), None);
-            let look = Txn::new().and_then([record, TxnOp::get(keys::REV, None)]);
-            let answers = session.transact(look).await?.op_responses();
-            let past = first(answers.first());
-            if let Some(past) = past {
-                let past: Result<docs::Past, _> = docs::read(past.value());
-                let ours = past.is_ok_and(|past| past.commit == sent.id);
-                if ours {
-                    return Ok(Some(Ok(sent.commit.clone())));
-                }
-            }
-            let rev = first(answers.get(1)).ok_or_else(|| self.problem(Problem::NoTable))?;
-            let doc: docs::Rev =
-                docs::read(rev.value()).map_err(|cause| self.odd(Part::Rev, cause))?;
-            let current = doc.revision();
-            let forgotten = sent.commit.revision.counter.saturating_add(HISTORY_KEPT);
-            if current.epoch == sent.base.epoch && current.counter >= forgotten {
-                let cause = "so much was changed meanwhile that it can't be told any more whether \
-                             the change was made; look at the table";
-                let store = self.place.store.clone();
-                return Ok(Some(Err(StoreError::Away { store, cause: cause.to_owned() })));
-            }
-            if current != sent.base {
-                return Ok(Some(Err(StoreError::Conflict { current })));
-            }
-            if rev.mod_revision() != sent.modified {
-                return Ok(None);
-            }
-            // The same value, but a revision of etcd's that the old transaction does not expect.
-            let fence = TxnOp::put(keys::REV, rev.value(), None);
-            session.transact(Txn::new().when([rev_is(sent.modified)]).and_then([fence])).await?;
-        }
-    }
-
     pub(super) fn odd(&self, part: Part, cause: String) -> Fault {
         self.problem(Problem::odd(part, cause))
     }
@@ -287,11 +233,11 @@ fn of_server(change: &Change) -> bool {
     matches!(change, Change::Server { .. } | Change::RemoveServer { .. })
 }
 
-fn rev_is(modified: i64) -> Compare {
+pub(super) fn rev_is(modified: i64) -> Compare {
     Compare::mod_revision(keys::REV, CompareOp::Equal, modified)
 }
 
-fn first(response: Option<&TxnOpResponse>) -> Option<&KeyValue> {
+pub(super) fn first(response: Option<&TxnOpResponse>) -> Option<&KeyValue> {
     match response {
         Some(TxnOpResponse::Get(found)) => found.kvs().first(),
         _ => None,

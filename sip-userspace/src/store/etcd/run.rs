@@ -13,23 +13,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam::channel::Sender as Answer;
 use tokio::sync::{mpsc, watch as latest};
 
 use super::{
     Secret, Settings,
-    commit::Sent,
     contents::{Place, Problem},
     edges::Standing,
     fault::Fault,
     lead::Leadership,
+    outcome::Sent,
+    requests::Request,
     session::{Access, Session},
     snapshot::Snapshot,
     watch::Position,
 };
 use crate::{
-    core::table::{Commit, Proposal, Revision, Table},
-    store::{Done, Edge, Event, Events, Health, Record, StoreError},
+    core::table::Revision,
+    store::{Edge, Event, Events, Health, StoreError},
 };
 
 /// How long a start waits for etcd before it takes the snapshot.
@@ -39,43 +39,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// A session that lasted so long was a good one, and its end is no failure to begin one.
 const GOOD: Duration = Duration::from_secs(1);
-
-/// What is asked of the store's thread.
-pub(super) enum Request {
-    Load(String, Answer<Result<Table, StoreError>>),
-    Commit(Proposal, Done),
-    History(Option<Revision>, usize, Answer<Result<Vec<Record>, StoreError>>),
-    Watch(Revision, Events),
-    Forget(String, Box<dyn FnOnce(Result<(), StoreError>) + Send>),
-}
-
-/// What a request wants, without its answer.
-enum Work {
-    Load(String),
-    Commit(Proposal),
-    History(Option<Revision>, usize),
-    Forget(String),
-}
-
-/// What it got.
-enum Answered {
-    Load(Box<Result<Table, StoreError>>),
-    Commit(Result<Commit, StoreError>),
-    History(Vec<Record>),
-    Forget(Result<(), StoreError>),
-}
-
-impl Work {
-    fn of(request: &Request) -> Option<Self> {
-        match request {
-            Request::Load(this, _) => Some(Self::Load(this.clone())),
-            Request::Commit(proposal, _) => Some(Self::Commit(proposal.clone())),
-            Request::History(before, limit, _) => Some(Self::History(*before, *limit)),
-            Request::Forget(host, _) => Some(Self::Forget(host.clone())),
-            Request::Watch(..) => None,
-        }
-    }
-}
 
 /// Everything that outlives a session.
 pub(super) struct Runner {
@@ -102,7 +65,8 @@ pub(super) struct Runner {
     pub(super) told_health: RefCell<Option<Health>>,
     pub(super) told_edges: RefCell<Option<Vec<Edge>>>,
     pub(super) told_leads: Cell<bool>,
-    backlog: RefCell<VecDeque<Request>>,
+    /// Requests that are not answered yet, the oldest first.
+    pub(super) backlog: RefCell<VecDeque<Request>>,
 }
 
 /// A revision of etcd, in the etcd that gave it.
@@ -251,73 +215,6 @@ impl Runner {
         over.await
     }
 
-    /// Answers requests, one after the other. A request stays in the backlog until it is answered,
-    /// so that one that a failing session interrupts is taken up again in the next.
-    async fn requests(
-        &self,
-        mut session: Session,
-        requests: &mut mpsc::UnboundedReceiver<Request>,
-    ) -> Over {
-        loop {
-            let work = self.backlog.borrow().front().and_then(Work::of);
-            let answered = match work {
-                None => match requests.recv().await {
-                    Some(request) => {
-                        self.keep(request);
-                        continue;
-                    }
-                    None => return Over::Closed,
-                },
-                Some(work) => self.work(&mut session, work).await,
-            };
-            let answered = match answered {
-                Ok(answered) => answered,
-                Err(fault) => return fault.into(),
-            };
-            let request = self.backlog.borrow_mut().pop_front();
-            match (request, answered) {
-                (Some(Request::Load(_, answer)), Answered::Load(table)) => {
-                    let _ = answer.send(*table);
-                }
-                (Some(Request::Commit(_, done)), Answered::Commit(result)) => {
-                    self.settle(done, result);
-                }
-                (Some(Request::History(_, _, answer)), Answered::History(records)) => {
-                    let _ = answer.send(Ok(records));
-                }
-                (Some(Request::Forget(_, done)), Answered::Forget(result)) => done(result),
-                // The front is what was worked on.
-                _ => {}
-            }
-        }
-    }
-
-    async fn work(&self, session: &mut Session, work: Work) -> Result<Answered, Fault> {
-        Ok(match work {
-            Work::Load(this) => Answered::Load(Box::new(self.load(session, &this).await?)),
-            Work::Commit(proposal) => Answered::Commit(self.commit(session, proposal).await?),
-            Work::History(before, limit) => {
-                Answered::History(self.history(session, before, limit).await?)
-            }
-            Work::Forget(host) => Answered::Forget(self.forget(session, &host).await?),
-        })
-    }
-
-    /// Keeps a request until etcd answers; a watcher is known at once.
-    fn keep(&self, request: Request) {
-        match request {
-            Request::Watch(from, events) => {
-                let loaded = self.loaded.get().filter(|(revision, _)| *revision == from);
-                let at = loaded.and_then(|(_, seat)| seat);
-                *self.position.borrow_mut() = Position::new(from, at);
-                *self.told_edges.borrow_mut() = None;
-                *self.told_health.borrow_mut() = None;
-                self.events.send_replace(Some(events));
-            }
-            other => self.backlog.borrow_mut().push_back(other),
-        }
-    }
-
     /// Waits until it is time to try again, while requests are answered from what is here.
     async fn sit_out(
         &self,
@@ -342,58 +239,6 @@ impl Runner {
                 }
             }
         }
-    }
-
-    /// Answers what waits as well as it can be without etcd.
-    fn give_up_waiting(&self, fault: &Fault, waited: bool) {
-        let kept = std::mem::take(&mut *self.backlog.borrow_mut());
-        let mut unknown = self.sent.borrow().is_some();
-        for request in kept {
-            match request {
-                // It may have been made: only etcd can tell.
-                Request::Commit(..) if std::mem::take(&mut unknown) => {
-                    self.backlog.borrow_mut().push_back(request);
-                }
-                // A host that starts gives etcd a moment, unless that would change nothing.
-                Request::Load(..) if !waited && fault.elsewhere => {
-                    self.backlog.borrow_mut().push_back(request);
-                }
-                Request::Load(this, answer) => {
-                    let _ = answer.send(self.load_snapshot(&this, fault));
-                }
-                Request::Commit(_, done) => self.settle(done, Err(self.away(fault))),
-                Request::History(_, _, answer) => {
-                    let _ = answer.send(Err(self.away(fault)));
-                }
-                Request::Forget(_, done) => done(Err(self.away(fault))),
-                Request::Watch(..) => {}
-            }
-        }
-    }
-
-    /// The store is closed: what waits is told so.
-    fn close(&self) {
-        let mut unknown = self.sent.borrow().is_some();
-        for request in std::mem::take(&mut *self.backlog.borrow_mut()) {
-            match request {
-                Request::Commit(_, done) if std::mem::take(&mut unknown) => {
-                    let cause = "the daemon stops before it is known whether the change was \
-                                 made; look at the history";
-                    let store = self.place.store.clone();
-                    self.settle(done, Err(StoreError::Away { store, cause: cause.to_owned() }));
-                }
-                Request::Commit(_, done) => self.settle(done, Err(StoreError::Closed)),
-                Request::Forget(_, done) => done(Err(StoreError::Closed)),
-                // Whoever waits sees that the thread is gone.
-                Request::Load(..) | Request::History(..) | Request::Watch(..) => {}
-            }
-        }
-    }
-
-    /// Reports what became of a proposal.
-    fn settle(&self, done: Done, result: Result<Commit, StoreError>) {
-        self.waiting.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-        done(result);
     }
 
     pub(super) fn away(&self, fault: &Fault) -> StoreError {
