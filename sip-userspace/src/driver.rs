@@ -45,8 +45,6 @@ const TICK: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(3600);
 /// Batches that are taken before commands and timers get their turn.
 const TURN: usize = 64;
-/// Commits on their way from the store.
-pub(crate) const COMMITS_MAX: usize = 1024;
 /// News on their way from a shared store.
 pub(crate) const EVENTS_MAX: usize = 64;
 
@@ -233,10 +231,11 @@ impl Host {
     }
 
     fn submit(&mut self, proposal: Proposal, call: Call, answer: Answer) {
+        // Unbounded, but a store takes no more than so many proposals at a time.
         let settled = self.settled_in.clone();
         let done = move |result| {
             // The driver is gone when it has stopped; then nobody waits for the answer either.
-            let _ = settled.blocking_send(Settled { result, call, answer });
+            let _ = settled.send(Settled { result, call, answer });
         };
         self.store.submit(proposal, Box::new(done));
     }

@@ -13,7 +13,7 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
+use super::{EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
 use crate::{
     api::{Api, ApiError},
     config::{Config, SourceFlags},
@@ -83,8 +83,8 @@ pub struct Host {
     pub(super) shared: Shared,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) control: Option<Listener>,
-    pub(super) settled: mpsc::Receiver<Settled>,
-    pub(super) settled_in: mpsc::Sender<Settled>,
+    pub(super) settled: mpsc::UnboundedReceiver<Settled>,
+    pub(super) settled_in: mpsc::UnboundedSender<Settled>,
     pub(super) out: Vec<Output>,
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
@@ -144,7 +144,7 @@ impl Host {
         };
         let strict = Strict::new(told, domains, recent);
         let core = Core::new(settings(&config, secret()?), table, Some(strict));
-        let (settled_in, settled) = mpsc::channel(COMMITS_MAX);
+        let (settled_in, settled) = mpsc::unbounded_channel();
         Ok(Self {
             gate: Gate::new(told, SourceFlags::new(&config.sources)),
             config,
