@@ -35,7 +35,7 @@ pub fn fill(path: &Path, this: &str, clients: u64) -> Result<()> {
             contact: ContactHost { host: format!("home-{index}.{DOMAIN}"), port: PORT },
             weight: 1,
             ..Server::new(
-                &format!("home-{index}"),
+                format!("home-{index}"),
                 SocketAddr::from((Ipv4Addr::new(192, 0, 2, index as u8), PORT)),
             )
         },

@@ -141,7 +141,10 @@ impl Host {
 
     /// Goes on with what the kernel's maps are behind, a piece at a time.
     fn publish(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return };
+        let Some(kernel) = &mut self.kernel else {
+            self.publishing = false;
+            return self.tell_applied();
+        };
         let now = clock::now().mono;
         self.publishing = kernel.work(self.core.table(), now);
         if !self.publishing {

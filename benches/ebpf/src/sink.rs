@@ -68,7 +68,7 @@ fn names_its_home(ctx: &XdpContext, clients: u64) -> bool {
     // A whole word, of which the digit is the first byte: a single byte's check is optimised into
     // a comparison that the verifier does not follow.
     let digit = read::<u64>(ctx, (len - HOME_FROM_END) & (FRAME_MAX - 1)).unwrap_or_default() as u8;
-    let client = (u64::from(unhex(digits)) * clients >> 32) as u32;
+    let client = ((u64::from(unhex(digits)) * clients) >> 32) as u32;
     u32::from(digit) == u32::from(b'0') + home(client)
 }
 

@@ -72,8 +72,8 @@ enum Fault {
 impl Fault {
     /// The fault of a round: every kind and every place in turn.
     fn of(round: u32) -> Self {
-        let store = STORES[(round / 7) as usize % STORES.len()];
-        let host = HOSTS[(round / 7) as usize % HOSTS.len()];
+        let store = turn(STORES, round / 7);
+        let host = turn(HOSTS, round / 7);
         match round % 7 {
             0 => Self::MemberCutOff(store),
             1 => Self::HostCutOff(host),
@@ -103,8 +103,8 @@ impl Fault {
             Self::MemberPaused(member) => cluster.member(member, Member::Signal(Signal::SIGSTOP)),
             Self::MemberCutOff(host) | Self::HostCutOff(host) => cluster.lab().cut(host),
             Self::MajorityPaused => {
-                cluster.member(STORES[0], Member::Signal(Signal::SIGSTOP))?;
-                cluster.member(STORES[1], Member::Signal(Signal::SIGSTOP))
+                cluster.member(HostName::S1, Member::Signal(Signal::SIGSTOP))?;
+                cluster.member(HostName::S2, Member::Signal(Signal::SIGSTOP))
             }
             Self::DaemonKilled(host) => cluster.kill(host),
             Self::DaemonRestarted(host) => cluster.stop(host),
@@ -117,11 +117,21 @@ impl Fault {
             Self::MemberPaused(member) => cluster.member(member, Member::Signal(Signal::SIGCONT)),
             Self::MemberCutOff(host) | Self::HostCutOff(host) => cluster.lab().heal(host),
             Self::MajorityPaused => {
-                cluster.member(STORES[0], Member::Signal(Signal::SIGCONT))?;
-                cluster.member(STORES[1], Member::Signal(Signal::SIGCONT))
+                cluster.member(HostName::S1, Member::Signal(Signal::SIGCONT))?;
+                cluster.member(HostName::S2, Member::Signal(Signal::SIGCONT))
             }
             Self::DaemonKilled(host) | Self::DaemonRestarted(host) => cluster.start(host),
         }
+    }
+}
+
+/// One of three, in turn.
+fn turn(of: [HostName; 3], number: u32) -> HostName {
+    let [first, second, third] = of;
+    match number % 3 {
+        0 => first,
+        1 => second,
+        _ => third,
     }
 }
 
@@ -144,10 +154,10 @@ pub fn run(cluster: &mut Cluster, rounds: u32, told: impl Fn(&str)) -> Result<Ou
     let (homes, revisions) = (BTreeMap::new(), BTreeMap::new());
     let mut soak = Soak { cluster, outcome, homes, revisions, changes: 0, asks: 0 };
     for number in 0..STEADY {
-        let home = HOSTS[number as usize % HOSTS.len()];
-        soak.cluster.homeward(HOSTS[0]).assign(&aor(&steady(number)), home.as_str())?;
+        let home = turn(HOSTS, number);
+        soak.cluster.homeward(HostName::A).assign(&aor(&steady(number)), home.as_str())?;
     }
-    soak.cluster.homeward(HOSTS[0]).run(&["edge", "wait"])?;
+    soak.cluster.homeward(HostName::A).run(&["edge", "wait"])?;
     for round in 0..rounds {
         let fault = Fault::of(round);
         *soak.outcome.faults.entry(fault.name()).or_default() += 1;
@@ -173,8 +183,8 @@ impl Soak<'_> {
     fn step(&mut self) -> Result<()> {
         interrupt::check()?;
         self.changes += 1;
-        let (user, home) = (format!("changed-{}", self.changes), HOSTS[self.changes as usize % 3]);
-        let at = HOSTS[self.changes as usize / 3 % 3];
+        let (user, home) = (format!("changed-{}", self.changes), turn(HOSTS, self.changes));
+        let at = turn(HOSTS, self.changes / 3);
         match self.cluster.homeward(at).assign(&aor(&user), home.as_str()) {
             Ok(()) => {
                 self.outcome.confirmed += 1;
@@ -190,8 +200,8 @@ impl Soak<'_> {
     fn ask(&mut self) -> Result<()> {
         let number = self.asks % STEADY;
         self.asks += 1;
-        let (host, home) = (HOSTS[self.asks as usize % 3], HOSTS[number as usize % HOSTS.len()]);
-        let model = &MODELS[number as usize % MODELS.len()];
+        let (host, home) = (turn(HOSTS, self.asks), turn(HOSTS, number));
+        let Some(model) = MODELS.iter().cycle().nth(number as usize) else { return Ok(()) };
         let mut phone = self.cluster.phone(model, &steady(number))?;
         let request = phone.request();
         let (here, there) =
@@ -238,8 +248,8 @@ impl Soak<'_> {
             for host in HOSTS {
                 self.look(host)?;
             }
-            let same = revisions.windows(2).all(|pair| pair[0] == pair[1]);
-            if changed && same && revisions[0].is_some() {
+            let same = revisions.iter().all(|revision| Some(revision) == revisions.first());
+            if changed && same && revisions.first().is_some_and(Option::is_some) {
                 let took = from.elapsed();
                 let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
                 self.outcome.converged_ms_max = self.outcome.converged_ms_max.max(ms);
