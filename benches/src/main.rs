@@ -7,6 +7,7 @@ use benches::{
     bench::{program, redirect, scan, table, tune},
     interrupt,
     options::Options,
+    report::Target,
     show,
     soak::restart,
 };
@@ -47,9 +48,9 @@ enum Bench {
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+        Ok((text, well)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) if well => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
         },
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
@@ -58,7 +59,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> Result<String> {
+/// What is to be printed, and whether what must not happen did not: a floor that a bench misses is
+/// a figure, a soak that loses something has failed.
+fn run(cli: &Cli) -> Result<(String, bool)> {
     interrupt::watch()?;
     let report = match &cli.bench {
         Bench::Redirect(arguments) => redirect::run(&cli.options, arguments)?,
@@ -67,7 +70,9 @@ fn run(cli: &Cli) -> Result<String> {
         Bench::Scan => scan::run(&cli.options)?,
         Bench::Tune => tune::run(&cli.options)?,
         Bench::SoakRestart(arguments) => restart::run(&cli.options, arguments)?,
-        Bench::Show { first, second } => return show::show(first, second.as_deref()),
+        Bench::Show { first, second } => return Ok((show::show(first, second.as_deref())?, true)),
     };
-    Ok(report.summary())
+    let soak = matches!(cli.bench, Bench::SoakRestart(_));
+    let well = !soak || report.targets.iter().all(Target::kept);
+    Ok((report.summary(), well))
 }

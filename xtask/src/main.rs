@@ -30,7 +30,7 @@ enum Command {
     Bench(bench::Options),
     /// The claim, clause by clause, between hosts on this machine
     Demo(demo::Options),
-    /// Every test, tier by tier: host, store, kernel, differential, hosts, package
+    /// Every test, tier by tier: host, store, kernel, differential, hosts, restarts, package
     Test(test::Options),
     /// Long runs of generated input
     Fuzz(fuzz::Options),

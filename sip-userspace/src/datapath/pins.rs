@@ -1,9 +1,11 @@
 //! The directory of pins in a bpffs: what outlives the daemon.
 //!
-//!     DIR/link-MODE-INTERFACE   links; a dot in a name stands as a colon, bpffs refuses dots
-//!     DIR/maps/                 the program and the maps that the links run on
-//!     DIR/next/                 those of another layout, while they are being filled
-//!     DIR/old/                  for the moment of the change from one to the other
+//! ```text
+//! DIR/link-MODE-INTERFACE   links; a dot in a name stands as a colon, bpffs refuses dots
+//! DIR/maps/                 the program and the maps that the links run on
+//! DIR/next/                 those of another layout, while they are being filled
+//! DIR/old/                  for the moment of the change from one to the other
+//! ```
 //!
 //! Invariants: the directory is the user's own with mode 0700, on a bpffs, and holds nothing else
 //! (T14); whatever moment a daemon dies at, the next one knows which maps the links run on.

@@ -59,6 +59,7 @@ fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
     if let Some(object) = built.bench_object {
         bench.arg("--bench-object").arg(object);
     }
+    bench.arg("--etcd").arg(&tools.etcd.binary);
     bench.arg("--kamailio").arg(&tools.kamailio.binary);
     bench.arg("--kamailio-modules").arg(&tools.kamailio.modules);
     bench.arg("--out").arg(workspace::target().join("bench"));
@@ -68,7 +69,7 @@ fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
 /// Whether the bench loads kernel programs: those that read files or only parse do not.
 fn needs_kernel(words: &[OsString]) -> bool {
     let help = words.iter().any(|word| word == "--help" || word == "-h");
-    let loading = ["redirect", "program", "tune", "soak-restart"];
+    let loading = ["redirect", "program", "table", "tune", "soak-restart"];
     !help && words.iter().any(|word| loading.iter().any(|name| word == name))
 }
 

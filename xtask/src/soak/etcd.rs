@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::{
@@ -20,8 +20,9 @@ use crate::{
     scene::{Cluster, EDGE_LEASE_S, HOSTS, MODELS, Member, STORES, aor},
 };
 
-/// Clients whose homes nobody changes.
-const STEADY: u32 = 12;
+/// Clients of a round whose homes nobody changes, each to be asked for once: one that comes back
+/// after a redirect is proxied.
+const STEADY: u32 = 100;
 /// How long a fault lasts.
 const FAULT: Duration = Duration::from_millis(EDGE_LEASE_S as u64 * 1_500);
 /// How long the hosts may take to agree when it is over.
@@ -137,6 +138,8 @@ fn turn(of: [HostName; 3], number: u32) -> HostName {
 
 struct Soak<'a> {
     cluster: &'a mut Cluster,
+    /// Clients whose homes nobody changes.
+    steady: u32,
     outcome: Outcome,
     /// The home of every client that was assigned.
     homes: BTreeMap<String, HostName>,
@@ -152,11 +155,8 @@ struct Soak<'a> {
 pub fn run(cluster: &mut Cluster, rounds: u32, told: impl Fn(&str)) -> Result<Outcome> {
     let outcome = Outcome::default();
     let (homes, revisions) = (BTreeMap::new(), BTreeMap::new());
-    let mut soak = Soak { cluster, outcome, homes, revisions, changes: 0, asks: 0 };
-    for number in 0..STEADY {
-        let home = turn(HOSTS, number);
-        soak.cluster.homeward(HostName::A).assign(&aor(&steady(number)), home.as_str())?;
-    }
+    let mut soak = Soak { cluster, steady: 0, outcome, homes, revisions, changes: 0, asks: 0 };
+    soak.import(rounds.saturating_mul(STEADY))?;
     soak.cluster.homeward(HostName::A).run(&["edge", "wait"])?;
     for round in 0..rounds {
         let fault = Fault::of(round);
@@ -196,11 +196,25 @@ impl Soak<'_> {
         self.look(at)
     }
 
-    /// A phone that was never seen before has its user's home; the next user each time.
+    /// Gives the clients that nobody changes their homes.
+    fn import(&mut self, steady: u32) -> Result<()> {
+        let file = self.cluster.lab().run_dir().join("steady.csv");
+        let row = |number| format!("{},{},\n", aor(&self::steady(number)), turn(HOSTS, number));
+        std::fs::write(&file, (0..steady).map(row).collect::<String>())?;
+        let path = file.to_str().context("the lab's folder is no text")?;
+        self.cluster.homeward(HostName::A).run(&["table", "import", path])?;
+        self.steady = steady;
+        Ok(())
+    }
+
+    /// The next of the clients that nobody changes, at one host after the other.
     fn ask(&mut self) -> Result<()> {
-        let number = self.asks % STEADY;
+        let number = self.asks;
+        if number >= self.steady {
+            return Ok(());
+        }
         self.asks += 1;
-        let (host, home) = (turn(HOSTS, self.asks), turn(HOSTS, number));
+        let (host, home) = (turn(HOSTS, number / 3), turn(HOSTS, number));
         let Some(model) = MODELS.iter().cycle().nth(number as usize) else { return Ok(()) };
         let mut phone = self.cluster.phone(model, &steady(number))?;
         let request = phone.request();

@@ -3,7 +3,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Subcommand;
 
 use crate::{
@@ -48,12 +48,21 @@ enum Name {
 pub fn command(options: &Options) -> Result<ExitCode> {
     match &options.name {
         Name::Restart { restarts, kills } => {
-            let words = ["soak-restart", "--restarts", &restarts.to_string(), "--kills"];
-            let words = words.iter().map(|word| (*word).to_owned()).chain([kills.to_string()]);
-            bench::run(&words.map(OsString::from).collect::<Vec<_>>())
+            restart(*restarts, *kills)?;
+            Ok(ExitCode::SUCCESS)
         }
         Name::Etcd { faults } => shared(*faults),
     }
+}
+
+/// The daemon through restarts and kills; fails if anything was lost.
+pub(crate) fn restart(restarts: u32, kills: u32) -> Result<()> {
+    let (restarts, kills) = (restarts.to_string(), kills.to_string());
+    let words = ["soak-restart", "--restarts", &restarts, "--kills", &kills].map(OsString::from);
+    if bench::run(&words)? != ExitCode::SUCCESS {
+        bail!("the soak of restarts failed; its report says what was lost");
+    }
+    Ok(())
 }
 
 /// The shared table through failures.

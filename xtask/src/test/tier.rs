@@ -4,10 +4,13 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, process, setup::Tools, workspace};
+use crate::{build::Built, group, process, setup::Tools, soak, workspace};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
+
+/// Restarts, and kills, of the daemon in a test run; `cargo xtask soak restart` makes more.
+const ENDS: u32 = 20;
 
 /// A tier of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -22,14 +25,23 @@ pub enum Tier {
     Differential,
     /// Daemons, phones and proxies in labs
     Hosts,
+    /// The daemon, restarted and killed under load
+    Restarts,
     /// The package: installed in a clean root, and as a service
     Package,
 }
 
 impl Tier {
     /// All tiers, in the order in which they run.
-    pub const ALL: [Self; 6] =
-        [Self::Host, Self::Store, Self::Kernel, Self::Differential, Self::Hosts, Self::Package];
+    pub const ALL: [Self; 7] = [
+        Self::Host,
+        Self::Store,
+        Self::Kernel,
+        Self::Differential,
+        Self::Hosts,
+        Self::Restarts,
+        Self::Package,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +51,7 @@ impl Tier {
             Self::Kernel => "kernel",
             Self::Differential => "differential",
             Self::Hosts => "hosts",
+            Self::Restarts => "restarts",
             Self::Package => "package",
         }
     }
@@ -51,6 +64,7 @@ impl Tier {
             Self::Kernel => "the kernel program, frame by frame",
             Self::Differential => "kernel program, host and a third parser on generated messages",
             Self::Hosts => "the claim's clauses between hosts",
+            Self::Restarts => "the daemon, restarted and killed under load",
             Self::Package => "the package, in a clean root and as a service",
         }
     }
@@ -85,6 +99,10 @@ impl Tier {
                 command
             }
             Self::Hosts => labs(&["lab", "claim"], built?),
+            Self::Restarts => {
+                built?;
+                return soak::restart(ENDS, ENDS);
+            }
             Self::Package => labs(&["package"], built?),
         };
         succeed(&mut command)
