@@ -55,7 +55,9 @@ impl Place<'_> {
     ) -> Result<Subject> {
         let pins = self.pins.folder(name);
         let folder = self.options.folder("table")?.join("servers").join(name);
-        let xdp = format!("keep_attached = true\nbpffs = \"{}\"\n{more}", pins.display());
+        // One phone asks for them all.
+        let exempt = "[sources]\nexempt = [\"10.1.0.0/16\"]\n";
+        let xdp = format!("keep_attached = true\nbpffs = \"{}\"\n{more}{exempt}", pins.display());
         let site = Site {
             host: name,
             folder: &folder,
@@ -130,6 +132,22 @@ impl Subject {
         match self.client()?.call(&Order::Status)? {
             Answer::Status(view) => Ok(view),
             other => bail!("`status` was answered by {other:?}"),
+        }
+    }
+
+    /// Waits until the kernel's maps hold the whole table.
+    pub(super) fn settle(&self) -> Result<()> {
+        let from = Instant::now();
+        loop {
+            interrupt::check()?;
+            let status = self.status()?;
+            let maps = status.more.get("kernel").and_then(|kernel| kernel.get("maps"));
+            let settled = maps.and_then(|maps| maps.get("settled")).and_then(|is| is.as_bool());
+            if settled.context("`status` does not say whether the maps are settled")? {
+                return Ok(());
+            }
+            ensure!(from.elapsed() < START, "the maps are not settled in {} s", START.as_secs());
+            thread::sleep(Duration::from_millis(20));
         }
     }
 

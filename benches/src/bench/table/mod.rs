@@ -57,9 +57,9 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
         (true, false) => SIZES.into(),
     };
     let mut measured = Vec::new();
-    for clients in sizes {
+    for (number, clients) in sizes.into_iter().enumerate() {
         interrupt::check()?;
-        measured.push(size::measure(&mut place, clients)?);
+        measured.push(size::measure(&mut place, number, clients)?);
     }
     size::report(&mut report, &measured, &folder)?;
 

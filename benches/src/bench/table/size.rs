@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::daemon::Place;
+use super::daemon::{Place, Subject};
 use crate::{
     interrupt,
     layout::{CLIENT, DOMAIN, home},
@@ -37,10 +37,10 @@ struct Start {
 }
 
 /// Measures one size.
-pub(super) fn measure(place: &mut Place<'_>, clients: u64) -> Result<Size> {
+pub(super) fn measure(place: &mut Place<'_>, number: usize, clients: u64) -> Result<Size> {
     eprintln!("  {clients} clients");
     let more = format!("stale_serve = {STALE_SERVE_S}\n");
-    let mut subject = place.subject("size", clients + (1 << 17), &more)?;
+    let mut subject = place.subject(&format!("size{number}"), clients + (1 << 17), &more)?;
     subject.start()?;
     let empty = subject.resident()?;
     let file = place.options.folder("table")?.join(format!("import-{clients}.csv"));
@@ -56,31 +56,25 @@ pub(super) fn measure(place: &mut Place<'_>, clients: u64) -> Result<Size> {
     subject.stop()?;
     subject.detach()?;
 
-    let mut start = |asked: u64| -> Result<Start> {
-        let from = Instant::now();
-        subject.launch()?;
-        let user = |number| client(asked + number, clients);
-        let redirect = subject.first_redirect(user)?;
-        subject.wait()?;
-        eprintln!("    first redirect after {:.3} s", redirect.as_secs_f64());
-        Ok(Start { redirect, command: from.elapsed() })
-    };
-    let cold = start(0)?;
+    let cold = start(&mut subject, 0, clients)?;
+    subject.settle()?;
     let memory = subject.resident()?.saturating_sub(empty);
     subject.stop()?;
     std::thread::sleep(Duration::from_secs(STALE_SERVE_S + 1));
-    let mut start = |asked: u64| -> Result<Start> {
-        let from = Instant::now();
-        subject.launch()?;
-        let user = |number| client(asked + number, clients);
-        let redirect = subject.first_redirect(user)?;
-        subject.wait()?;
-        Ok(Start { redirect, command: from.elapsed() })
-    };
-    let warm = start(clients / 2)?;
+    let warm = start(&mut subject, clients / 2, clients)?;
     subject.stop()?;
     subject.detach()?;
     Ok(Size { clients, import, memory, cold, warm })
+}
+
+/// Starts the daemon and asks for clients from number `asked` on.
+fn start(subject: &mut Subject, asked: u64, clients: u64) -> Result<Start> {
+    let from = Instant::now();
+    subject.launch()?;
+    let redirect = subject.first_redirect(|number| client(asked + number, clients))?;
+    subject.wait()?;
+    eprintln!("    first redirect after {:.3} s", redirect.as_secs_f64());
+    Ok(Start { redirect, command: from.elapsed() })
 }
 
 /// A client's user and the host of its home.
