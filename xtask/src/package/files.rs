@@ -20,10 +20,10 @@ pub(super) const UNIT: &str = "lib/systemd/system/homeward.service";
 
 /// Files that are taken as they are: from the workspace, into the package, with permissions.
 const COPIED: [(&str, &str, u32); 8] = [
-    ("packaging/homeward.service", UNIT, 0o644),
-    ("packaging/homeward.sysusers", "lib/sysusers.d/homeward.conf", 0o644),
-    ("packaging/homeward.tmpfiles", "lib/tmpfiles.d/homeward.conf", 0o644),
-    ("packaging/install", "share/homeward/install", 0o755),
+    ("xtask/service/homeward.service", UNIT, 0o644),
+    ("xtask/service/homeward.sysusers", "lib/sysusers.d/homeward.conf", 0o644),
+    ("xtask/service/homeward.tmpfiles", "lib/tmpfiles.d/homeward.conf", 0o644),
+    ("xtask/service/install", "share/homeward/install", 0o755),
     ("README.md", "share/doc/homeward/README.md", 0o644),
     ("LICENSE", "share/doc/homeward/LICENSE", 0o644),
     ("LICENSE-MIT", "share/doc/homeward/LICENSE-MIT", 0o644),

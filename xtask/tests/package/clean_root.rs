@@ -72,7 +72,7 @@ impl Root {
 
 /// The capabilities that the unit gives.
 fn capabilities() -> Vec<String> {
-    let unit = xtask::workspace::root().join("packaging/homeward.service");
+    let unit = xtask::workspace::root().join("xtask/service/homeward.service");
     let unit = fs::read_to_string(unit).unwrap();
     let given = |name: &str| {
         let line = unit.lines().find_map(|line| line.strip_prefix(name)).unwrap();
