@@ -265,17 +265,13 @@ impl Host {
         };
         // A shared store may have told of it already.
         if commit.revision <= self.core.table().revision() {
-            return reply(call, Ok(answer));
+            return self.answer_in_force(call, answer);
         }
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
                 self.take_in(applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
-                if self.publishing {
-                    self.unanswered.push((call, answer));
-                } else {
-                    reply(call, Ok(answer));
-                }
+                self.answer_in_force(call, answer);
             }
             Err(error) => {
                 tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
@@ -287,6 +283,15 @@ impl Host {
                     )),
                 );
             }
+        }
+    }
+
+    /// Answers a change as soon as it is in the kernel's maps too.
+    fn answer_in_force(&mut self, call: Call, answer: Answer) {
+        if self.publishing {
+            self.unanswered.push((call, answer));
+        } else {
+            reply(call, Ok(answer));
         }
     }
 

@@ -29,7 +29,7 @@ use crate::{
         clock,
         udp::{OpenError, Options, Udp},
     },
-    store::{self, Event, StoreError},
+    store::{self, Event, StoreError, StoreUrl},
 };
 
 /// Why the daemon can't run.
@@ -125,6 +125,7 @@ impl Host {
             Some(kernel) => kernel.meanwhile(load)?,
             None => load()?,
         };
+        let with_others = matches!(config.store.url, StoreUrl::Etcd { .. });
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         store.watch(table.revision(), events_in);
         let told = match &kernel {
@@ -152,7 +153,7 @@ impl Host {
             kernel,
             udp,
             store,
-            shared: Shared::default(),
+            shared: Shared::new(with_others),
             events,
             control: Some(control),
             settled,

@@ -25,6 +25,8 @@ pub(super) const BARRIER_MAX: Duration = Duration::from_secs(10);
 /// The other hosts, and who waits for them.
 #[derive(Default)]
 pub(super) struct Shared {
+    /// Others have the table too; until the store has told who, nobody can be said to have it.
+    with_others: bool,
     edges: Vec<Edge>,
     health: Option<Health>,
     leads: bool,
@@ -58,6 +60,17 @@ pub(super) enum Then {
 }
 
 impl Shared {
+    /// Nobody is known yet; `with_others` says whether there will be somebody.
+    pub(super) fn new(with_others: bool) -> Self {
+        Self { with_others, ..Self::default() }
+    }
+
+    /// Whether all of these hosts have applied `revision`.
+    fn reached(&self, revision: Revision, whom: Whom) -> bool {
+        let known = !self.with_others || !self.edges.is_empty();
+        known && self.in_the_way(revision, whom).next().is_none()
+    }
+
     /// Hosts that have not applied `revision`.
     fn in_the_way(&self, revision: Revision, whom: Whom) -> impl Iterator<Item = &Edge> {
         let counts = move |edge: &&Edge| edge.alive || whom == Whom::Known;
@@ -217,7 +230,7 @@ impl Host {
         let now = clock::now().mono;
         for waiting in std::mem::take(&mut self.shared.waiting) {
             let Waiting { revision, whom, .. } = waiting;
-            if self.shared.in_the_way(revision, whom).next().is_none() {
+            if self.shared.reached(revision, whom) {
                 match waiting.then {
                     Then::Answer => {
                         let answer = Answer::Edges { revision, edges: self.shared.views() };
@@ -239,7 +252,10 @@ impl Host {
             let silent = if edge.alive { "" } else { ", its edge lease has ended" };
             format!("{} is at {}{silent}", edge.host, edge.applied)
         });
-        let late: Vec<_> = late.collect();
+        let mut late: Vec<_> = late.collect();
+        if late.is_empty() {
+            late.push("the store has not told yet which hosts there are".to_owned());
+        }
         let cure = match whom {
             Whom::InContact => "look at those hosts, or wait longer",
             Whom::Known => {
@@ -247,5 +263,30 @@ impl Host {
             }
         };
         Refused::daemon(format!("revision {revision} is not everywhere: {}", late.join("; ")), cure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_reached_when_every_host_that_counts_has_it() {
+        let at = |counter| Revision { epoch: 0, counter };
+        let edge = |host: &str, alive, counter| Edge {
+            host: host.to_owned(),
+            alive,
+            applied: at(counter),
+        };
+        let reached = |with_others, edges: &[Edge]| {
+            let shared = Shared { edges: edges.to_vec(), ..Shared::new(with_others) };
+            [Whom::InContact, Whom::Known].map(|whom| shared.reached(at(7), whom))
+        };
+        assert_eq!(reached(false, &[]), [true, true], "a table of this host alone");
+        assert_eq!(reached(true, &[]), [false, false], "nobody is known yet");
+        let (done, late) = (edge("a", true, 7), edge("b", true, 6));
+        assert_eq!(reached(true, std::slice::from_ref(&done)), [true, true]);
+        assert_eq!(reached(true, &[done.clone(), late]), [false, false]);
+        assert_eq!(reached(true, &[done, edge("b", false, 6)]), [true, false], "out of contact");
     }
 }

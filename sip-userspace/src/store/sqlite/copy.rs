@@ -12,7 +12,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{beside, failed, io, lock, read, schema, sync_directory};
+use super::{beside, beside_others, failed, io, lock, read, schema, sync_directory};
 use crate::{
     core::table::{Revision, Table},
     store::{StoreError, now_ms},
@@ -37,7 +37,7 @@ pub struct Restored {
 /// # Errors
 /// If the store is missing or can't be right, or there is something at `to` already.
 pub fn backup(path: &Path, to: &Path) -> Result<Revision, StoreError> {
-    let connection = open_checked(path)?;
+    let connection = beside_others(path)?;
     if to.exists() {
         return Err(StoreError::Exists { path: to.to_owned() });
     }
@@ -57,7 +57,7 @@ pub fn restore(from: &Path, path: &Path) -> Result<Restored, StoreError> {
     let _lock = lock(path)?;
     let copied = verify(from)?;
     let new = beside(path, "new");
-    copy(&open_checked(from)?, from, &new)?;
+    copy(&beside_others(from)?, from, &new)?;
     let before = path.exists().then(|| meta(path));
     let (epoch, cluster) = before.clone().flatten().unwrap_or_default();
     let from_revision = copied.revision();
@@ -79,7 +79,7 @@ pub fn restore(from: &Path, path: &Path) -> Result<Restored, StoreError> {
 /// # Errors
 /// What is wrong with it.
 pub fn verify(path: &Path) -> Result<Table, StoreError> {
-    let connection = open_checked(path)?;
+    let connection = beside_others(path)?;
     let damaged = |cause: String| StoreError::Damaged { path: path.to_owned(), cause };
     let verdict: String = connection
         .pragma_query_value(None, "integrity_check", |row| row.get(0))
@@ -96,17 +96,6 @@ pub fn verify(path: &Path) -> Result<Table, StoreError> {
         return Err(damaged(format!("a row of `{table}` names what is not there")));
     }
     read::table(&connection, path, "")
-}
-
-fn open_checked(path: &Path) -> Result<Connection, StoreError> {
-    if !path.exists() {
-        return Err(StoreError::Missing { path: path.to_owned() });
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags);
-    let connection = connection.map_err(|error| failed(path, error))?;
-    schema::check(&connection, path)?;
-    Ok(connection)
 }
 
 /// A whole copy at `new`, its owner's alone and flushed; what a copy that was cut short left there
