@@ -7,4 +7,5 @@
 pub mod batch;
 pub mod clock;
 pub mod framer;
+pub mod tls;
 pub mod udp;
