@@ -7,5 +7,6 @@
 pub mod batch;
 pub mod clock;
 pub mod framer;
+pub mod streams;
 pub mod tls;
 pub mod udp;

@@ -1,0 +1,42 @@
+//! What streams bring to the core.
+
+use super::{Host, TURN};
+use crate::{
+    core::{Output, Packet},
+    net::{clock, streams::Event},
+};
+
+impl Host {
+    /// Takes an event and some that wait behind it, so that all else gets its turn.
+    pub(super) fn stream_events(&mut self, first: Event) {
+        let mut out = std::mem::take(&mut self.out);
+        self.stream_event(first, &mut out);
+        for _ in 1..TURN {
+            let Some(event) = self.streams.try_next() else { break };
+            self.stream_event(event, &mut out);
+        }
+        self.carry_out(out);
+    }
+
+    fn stream_event(&mut self, event: Event, out: &mut Vec<Output>) {
+        let now = clock::now();
+        match event {
+            Event::Opened(handle) => self.streams.opened(handle),
+            Event::Message { flow, payload } => {
+                // The kernel's limit is for datagrams.
+                if self.gate.admit(flow.peer.ip(), now.mono, self.core.table()) {
+                    let packet = Packet { flow, payload: &payload };
+                    self.core.handle_packet(now, &packet, out);
+                } else {
+                    self.streams.close(flow.connection);
+                }
+            }
+            Event::Closed { id, undelivered } => {
+                self.streams.closed(id, undelivered.len());
+                for flow in undelivered {
+                    self.core.handle_failure(now, flow, out);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One connection: what comes in is cut into messages for the driver, what the driver gives goes
+//! out, and what takes too long or too much ends it.
+//!
+//! Invariants: a connection waits for the driver rather than lose a message, and waits for its
+//! peer with its memory bounded by the framer's limits, the queue and the budget; what was given
+//! to it and did not leave is told when it ends. Reading and writing go on side by side.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    sync::mpsc,
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+
+use super::{Event, Outgoing, Shared, budget::Share, refuse};
+use crate::{
+    core::{Flow, Transport},
+    net::framer::{Framer, Item},
+    sip::fault::Fault,
+};
+
+/// Bytes that are read at once; one buffer serves all connections of the thread.
+const READ_MAX: usize = 16 * 1024;
+/// Bytes of messages that are written together.
+const WRITE_TOGETHER: usize = 16 * 1024;
+/// What a connection holds of its own, outside the budget.
+const OWN: usize = 4 * 1024;
+/// How long, and for how many bytes, a peer is listened to after a last answer, lest the answer be
+/// lost with them.
+const LINGER: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The peer closed it.
+    Peer,
+    /// It was silent.
+    Idle,
+    /// A message did not come in.
+    Slow,
+    /// A message did not go out.
+    Stuck,
+    /// A message has no known end.
+    Broken,
+    /// There is no memory for what it needs.
+    Buffered,
+    /// The driver told it to.
+    Told,
+    /// The network said so.
+    Error,
+}
+
+/// A connection whose stream is ready for messages.
+pub(super) struct Connection<S> {
+    stream: S,
+    flow: Flow,
+    shared: Arc<Shared>,
+    framer: Framer,
+    queue: mpsc::Receiver<Box<Outgoing>>,
+    events: mpsc::Sender<Event>,
+    /// What the framer holds beyond `OWN`.
+    incoming: Share,
+    /// What is being written, and how far it is.
+    writing: Vec<u8>,
+    written: usize,
+    unflushed: bool,
+    /// The share of what is being written, and the ways that were asked for.
+    leaving: Share,
+    asked: Vec<Flow>,
+    /// When the last message or keep-alive went by.
+    active: Instant,
+    /// Since when a message is expected to become whole.
+    begun: Option<Instant>,
+    /// Since when a message is being written.
+    stuck: Option<Instant>,
+    alarm: Pin<Box<Sleep>>,
+}
+
+/// What a look at the stream gives.
+enum Step {
+    /// The framer has more bytes.
+    Received,
+    /// It is over.
+    End(End),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A connection; `accepted` ones owe a message from the start.
+    pub(super) fn new(
+        stream: S,
+        flow: Flow,
+        accepted: bool,
+        shared: Arc<Shared>,
+        queue: mpsc::Receiver<Box<Outgoing>>,
+        events: mpsc::Sender<Event>,
+    ) -> Option<Self> {
+        let now = Instant::now();
+        Some(Self {
+            stream,
+            flow,
+            framer: Framer::new(shared.limits),
+            queue,
+            events,
+            incoming: shared.budget.share(0)?,
+            writing: Vec::new(),
+            written: 0,
+            unflushed: false,
+            leaving: shared.budget.share(0)?,
+            asked: Vec::new(),
+            active: now,
+            begun: accepted.then_some(now),
+            stuck: None,
+            alarm: Box::pin(sleep_until(now)),
+            shared,
+        })
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let counts = Arc::clone(&self.shared);
+        let counts = &counts.counts;
+        let there = if self.flow.transport == Transport::Tls { &counts.tls } else { &counts.tcp };
+        there.add();
+        let end = self.serve().await;
+        there.less();
+        match end {
+            End::Peer => counts.by_peer.add(),
+            End::Idle => counts.idle.add(),
+            End::Slow => counts.slow.add(),
+            End::Stuck => counts.stuck.add(),
+            End::Broken => counts.broken.add(),
+            End::Buffered => counts.buffered.add(),
+            End::Told => counts.over_rate.add(),
+            End::Error => counts.error.add(),
+        }
+        tracing::debug!(flow = ?self.flow, ?end, "connection closed");
+        finish(self.flow.connection, self.asked, self.queue, &self.events).await;
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            if let Step::End(end) = poll_fn(|context| self.poll(context)).await {
+                return end;
+            }
+            while let Some(item) = self.framer.next() {
+                match item {
+                    Item::Message(payload) => {
+                        self.shared.counts.messages.add();
+                        let event = Event::Message { flow: self.flow, payload };
+                        // A full queue makes the peer wait.
+                        if self.events.send(event).await.is_err() {
+                            return End::Told;
+                        }
+                    }
+                    Item::Ping => {
+                        self.shared.counts.keep_alives.add();
+                        self.writing.extend_from_slice(b"\r\n");
+                    }
+                    Item::Broken { fault, head } => {
+                        self.last_answer(fault, &head).await;
+                        return End::Broken;
+                    }
+                }
+                self.active = Instant::now();
+                self.begun = None;
+            }
+            if self.framer.is_inside() {
+                self.begun.get_or_insert_with(Instant::now);
+            }
+            if !self.incoming.resize(self.framer.held().saturating_sub(OWN)) {
+                return End::Buffered;
+            }
+        }
+    }
+
+    /// Moves bytes in both directions, as far as they go.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Poll::Ready(end) = self.poll_write(context) {
+            return Poll::Ready(Step::End(end));
+        }
+        let read = READ.with_borrow_mut(|space| {
+            let mut buffer = ReadBuf::new(space);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(error)) => Poll::Ready(Step::End(end_of(&error))),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    Poll::Ready(Step::End(End::Peer))
+                }
+                Poll::Ready(Ok(())) => {
+                    self.framer.push(buffer.filled());
+                    Poll::Ready(Step::Received)
+                }
+            }
+        });
+        match read {
+            Poll::Ready(step) => Poll::Ready(step),
+            Poll::Pending => self.poll_alarm(context).map(Step::End),
+        }
+    }
+
+    /// Takes messages and writes them; ready only when the connection is over.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let (mut waits, mut told) = (false, false);
+            while !waits && !told && self.writing.len() < WRITE_TOGETHER {
+                match self.queue.poll_recv(context) {
+                    Poll::Pending => waits = true,
+                    Poll::Ready(None) => told = true,
+                    Poll::Ready(Some(outgoing)) => {
+                        let Outgoing { asked, payload, share } = *outgoing;
+                        self.writing.extend_from_slice(&payload);
+                        self.leaving.absorb(share);
+                        if self.asked.last() != Some(&asked) {
+                            self.asked.push(asked);
+                        }
+                        self.active = Instant::now();
+                    }
+                }
+            }
+            let rest = self.writing.get(self.written..).unwrap_or_default();
+            if rest.is_empty() {
+                if self.unflushed {
+                    match Pin::new(&mut self.stream).poll_flush(context) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Err(error)) => return Poll::Ready(end_of(&error)),
+                        Poll::Ready(Ok(())) => self.unflushed = false,
+                    }
+                }
+                self.all_written();
+                match (told, waits) {
+                    (true, _) => return Poll::Ready(End::Told),
+                    (false, true) => return Poll::Pending,
+                    (false, false) => continue,
+                }
+            }
+            self.stuck.get_or_insert_with(Instant::now);
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(End::Peer),
+                Poll::Ready(Err(error)) => return Poll::Ready(end_of(&error)),
+                Poll::Ready(Ok(len)) => {
+                    self.written = self.written.saturating_add(len);
+                    self.unflushed = true;
+                }
+            }
+        }
+    }
+
+    fn all_written(&mut self) {
+        if self.stuck.take().is_none() {
+            return;
+        }
+        (self.writing, self.written) = (Vec::new(), 0);
+        self.asked = Vec::new();
+        self.leaving.resize(0);
+    }
+
+    /// Whether something has taken too long.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let times = [
+            (Some(self.active), self.shared.idle, End::Idle),
+            (self.begun, self.shared.message_time, End::Slow),
+            (self.stuck, self.shared.message_time, End::Stuck),
+        ];
+        let due = times.into_iter().filter_map(|(since, time, end)| Some((since? + time, end)));
+        let Some((at, end)) = due.min_by_key(|(at, _)| *at) else { return Poll::Pending };
+        loop {
+            if at <= Instant::now() {
+                return Poll::Ready(end);
+            }
+            // An alarm that is too early is only set anew when it rings.
+            if self.alarm.is_elapsed() || at < self.alarm.deadline() {
+                self.alarm.as_mut().reset(at);
+            }
+            if self.alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Says what is wrong with a message, and then no more.
+    async fn last_answer(&mut self, fault: Option<Fault>, head: &[u8]) {
+        let answer = fault.and_then(|fault| refuse::answer(head, fault, self.flow.peer));
+        let mut last = self.writing.split_off(self.written.min(self.writing.len()));
+        last.extend_from_slice(&answer.unwrap_or_default());
+        let stream = &mut self.stream;
+        let told = async {
+            stream.write_all(&last).await?;
+            stream.shutdown().await?;
+            let mut left = LINGER.1;
+            let mut space = vec![0; 4096];
+            while left > 0 {
+                match stream.read(&mut space).await? {
+                    0 => break,
+                    len => left = left.saturating_sub(len),
+                }
+            }
+            io::Result::Ok(())
+        };
+        // Whether the peer wants to know is its own affair.
+        if let Ok(Ok(())) = timeout(LINGER.0, told).await {
+            self.asked = Vec::new();
+        }
+    }
+}
+
+/// Tells that a connection is over, and which ways had messages that did not leave.
+pub(super) async fn finish(
+    id: u64,
+    mut undelivered: Vec<Flow>,
+    mut queue: mpsc::Receiver<Box<Outgoing>>,
+    events: &mpsc::Sender<Event>,
+) {
+    // Nothing is taken any more; what was taken before is there.
+    queue.close();
+    while let Some(outgoing) = queue.recv().await {
+        if !undelivered.contains(&outgoing.asked) {
+            undelivered.push(outgoing.asked);
+        }
+    }
+    // Without a driver nobody has to know.
+    let _ = events.send(Event::Closed { id, undelivered }).await;
+}
+
+fn end_of(error: &io::Error) -> End {
+    match error.kind() {
+        // TLS without close_notify, and a peer that is gone: both are its way to close.
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe => End::Peer,
+        _ => End::Error,
+    }
+}
