@@ -23,14 +23,16 @@ impl Host {
         match event {
             Event::Opened(handle) => self.streams.opened(handle),
             Event::Message { flow, payload } => {
-                // The kernel's limit is for datagrams.
+                // The kernel's limit is for datagrams. What is too much can't be left out: over a
+                // stream nothing is sent again.
                 if self.gate.admit(flow.peer.ip(), now.mono, self.core.table()) {
                     let packet = Packet { flow, payload: &payload };
                     self.core.handle_packet(now, &packet, out);
                 } else {
-                    self.streams.close(flow.connection);
+                    self.end(flow.connection, out);
                 }
             }
+            Event::Ending { id } => self.end(id, out),
             Event::Closed { id, undelivered } => {
                 self.streams.closed(id, undelivered.len());
                 for flow in undelivered {
@@ -38,5 +40,12 @@ impl Host {
                 }
             }
         }
+    }
+
+    /// Ends a connection behind the answers to what came before.
+    fn end(&mut self, id: u64, out: &mut Vec<Output>) {
+        self.carry_out(std::mem::take(out));
+        *out = std::mem::take(&mut self.out);
+        self.streams.close(id);
     }
 }

@@ -77,6 +77,11 @@ pub enum Event {
         /// Its bytes.
         payload: Vec<u8>,
     },
+    /// A connection takes what there is for it by now, and then ends: see [`Streams::close`].
+    Ending {
+        /// Which one.
+        id: u64,
+    },
     /// A connection is over.
     Closed {
         /// Which one.
@@ -208,7 +213,7 @@ impl Streams {
                         Err(error) => tracing::error!(%local, %error, "is not served"),
                     }
                 }
-                tokio::spawn(keep(keeper, contexts_in, told));
+                tokio::spawn(keep(keeper, contexts_in, told, Arc::clone(&common)));
                 open_wanted(wanted, common, events_in).await;
             });
         });
@@ -238,8 +243,7 @@ impl Streams {
         (0..undelivered).for_each(|_| self.shared.counts.undelivered.add());
     }
 
-    /// Ends a connection whose source sends too much: what it sends can't be left out, since over
-    /// a stream nothing is sent again.
+    /// Lets a connection end when it has sent what it was given.
     pub fn close(&mut self, id: u64) {
         self.table.remove(id);
     }
@@ -335,7 +339,12 @@ async fn open_wanted(
 }
 
 /// Reads the files of TLS again when they change, or when told.
-async fn keep(mut keeper: Keeper, contexts: watch::Sender<Arc<Contexts>>, told: Arc<Notify>) {
+async fn keep(
+    mut keeper: Keeper,
+    contexts: watch::Sender<Arc<Contexts>>,
+    told: Arc<Notify>,
+    shared: Arc<Shared>,
+) {
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -346,10 +355,14 @@ async fn keep(mut keeper: Keeper, contexts: watch::Sender<Arc<Contexts>>, told: 
         match keeper.look(anyway) {
             None => {}
             Some(Ok(new)) => {
+                shared.counts.read.add();
                 tracing::info!("TLS: the certificates were read again");
                 contexts.send_replace(Arc::new(new));
             }
-            Some(Err(error)) => tracing::error!(%error, "TLS: the certificates before stay in use"),
+            Some(Err(error)) => {
+                shared.counts.refused.add();
+                tracing::error!(%error, "TLS: the certificates before stay in use");
+            }
         }
     }
 }

@@ -135,6 +135,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let there = if self.flow.transport == Transport::Tls { &counts.tls } else { &counts.tcp };
         there.add();
         let end = self.serve().await;
+        if end == End::Told {
+            // Whether the peer wants to know is its own affair.
+            let _ = timeout(LINGER.0, self.farewell()).await;
+        }
         there.less();
         match end {
             End::Peer => counts.by_peer.add(),
@@ -183,6 +187,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if !self.incoming.resize(self.framer.held().saturating_sub(OWN)) {
                 return End::Buffered;
             }
+            // A peer that never stops sending keeps the alarm from being looked at.
+            if let Some((_, end)) = self.next_alarm().filter(|(at, _)| *at <= Instant::now()) {
+                return end;
+            }
         }
     }
 
@@ -219,15 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 match self.queue.poll_recv(context) {
                     Poll::Pending => waits = true,
                     Poll::Ready(None) => told = true,
-                    Poll::Ready(Some(outgoing)) => {
-                        let Outgoing { asked, payload, share } = *outgoing;
-                        self.writing.extend_from_slice(&payload);
-                        self.leaving.absorb(share);
-                        if self.asked.last() != Some(&asked) {
-                            self.asked.push(asked);
-                        }
-                        self.active = Instant::now();
-                    }
+                    Poll::Ready(Some(outgoing)) => self.take(*outgoing),
                 }
             }
             let rest = self.writing.get(self.written..).unwrap_or_default();
@@ -259,6 +259,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    fn take(&mut self, outgoing: Outgoing) {
+        let Outgoing { asked, payload, share } = outgoing;
+        self.writing.extend_from_slice(&payload);
+        self.leaving.absorb(share);
+        if self.asked.last() != Some(&asked) {
+            self.asked.push(asked);
+        }
+        self.active = Instant::now();
+    }
+
     fn all_written(&mut self) {
         if self.stuck.take().is_none() {
             return;
@@ -268,15 +278,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.leaving.resize(0);
     }
 
-    /// Whether something has taken too long.
-    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<End> {
+    /// What would have taken too long first, and when.
+    fn next_alarm(&self) -> Option<(Instant, End)> {
         let times = [
             (Some(self.active), self.shared.idle, End::Idle),
             (self.begun, self.shared.message_time, End::Slow),
             (self.stuck, self.shared.message_time, End::Stuck),
         ];
         let due = times.into_iter().filter_map(|(since, time, end)| Some((since? + time, end)));
-        let Some((at, end)) = due.min_by_key(|(at, _)| *at) else { return Poll::Pending };
+        due.min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether something has taken too long.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let Some((at, end)) = self.next_alarm() else { return Poll::Pending };
         loop {
             if at <= Instant::now() {
                 return Poll::Ready(end);
@@ -291,29 +306,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Says what is wrong with a message, and then no more.
+    /// Sends what there is for what came before, says what is wrong now, and then no more.
     async fn last_answer(&mut self, fault: Option<Fault>, head: &[u8]) {
         let answer = fault.and_then(|fault| refuse::answer(head, fault, self.flow.peer));
-        let mut last = self.writing.split_off(self.written.min(self.writing.len()));
-        last.extend_from_slice(&answer.unwrap_or_default());
-        let stream = &mut self.stream;
         let told = async {
-            stream.write_all(&last).await?;
-            stream.shutdown().await?;
-            let mut left = LINGER.1;
-            let mut space = vec![0; 4096];
-            while left > 0 {
-                match stream.read(&mut space).await? {
-                    0 => break,
-                    len => left = left.saturating_sub(len),
-                }
+            let ending = Event::Ending { id: self.flow.connection };
+            self.events.send(ending).await.map_err(io::Error::other)?;
+            while let Some(outgoing) = self.queue.recv().await {
+                self.take(*outgoing);
             }
-            io::Result::Ok(())
-        };
-        // Whether the peer wants to know is its own affair.
-        if let Ok(Ok(())) = timeout(LINGER.0, told).await {
+            self.writing.extend_from_slice(&answer.unwrap_or_default());
+            let rest = self.writing.get(self.written..).unwrap_or_default();
+            self.stream.write_all(rest).await?;
             self.asked = Vec::new();
+            self.farewell().await
+        };
+        let _ = timeout(LINGER.0, told).await;
+    }
+
+    /// Sends nothing more, and listens a little longer.
+    async fn farewell(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut left = LINGER.1;
+        let mut space = vec![0; 4096];
+        while left > 0 {
+            match self.stream.read(&mut space).await? {
+                0 => break,
+                len => left = left.saturating_sub(len),
+            }
         }
+        Ok(())
     }
 }
 

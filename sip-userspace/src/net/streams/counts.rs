@@ -57,6 +57,10 @@ counts! {
         over_rate: "a source above sources.rate",
         error: "closed for an error of the network",
     }
+    certificates {
+        read: "times that the files of TLS were read anew",
+        refused: "times that they could not be used",
+    }
     carried {
         messages: "messages received",
         keep_alives: "keep-alives answered",
