@@ -22,11 +22,12 @@ impl Host {
         let now = clock::now();
         match event {
             Event::Opened(handle) => self.streams.opened(handle),
-            Event::Message { flow, payload } => {
+            Event::Message(received) => {
+                let flow = received.flow;
                 // The kernel's limit is for datagrams. What is too much can't be left out: over a
                 // stream nothing is sent again.
                 if self.gate.admit(flow.peer.ip(), now.mono, self.core.table()) {
-                    let packet = Packet { flow, payload: &payload };
+                    let packet = Packet { flow, payload: &received.payload };
                     self.core.handle_packet(now, &packet, out);
                 } else {
                     self.end(flow.connection, out);

@@ -62,7 +62,7 @@ const EVENTS_MAX: usize = 1_024;
 const WANTED_MAX: usize = 1_024;
 /// The files of TLS are looked at so often.
 const LOOK: Duration = Duration::from_secs(2);
-/// Of connections that can't be opened one is told in so many seconds; all are counted.
+/// Of connections that fail one is told in so many seconds; all are counted.
 const WARN_S: u64 = 5;
 
 /// What happens on streams.
@@ -71,12 +71,7 @@ pub enum Event {
     /// A peer has opened a connection.
     Opened(Handle),
     /// A message has come.
-    Message {
-        /// The way it came.
-        flow: Flow,
-        /// Its bytes.
-        payload: Vec<u8>,
-    },
+    Message(Received),
     /// A connection takes what there is for it by now, and then ends: see [`Streams::close`].
     Ending {
         /// Which one.
@@ -89,6 +84,17 @@ pub enum Event {
         /// Ways that were asked for, of messages that did not leave.
         undelivered: Vec<Flow>,
     },
+}
+
+/// A message that has come.
+#[derive(Debug)]
+pub struct Received {
+    /// The way it came.
+    pub flow: Flow,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// Its part of the budget, while it waits.
+    _share: Option<Share>,
 }
 
 /// The owner's end of a connection.

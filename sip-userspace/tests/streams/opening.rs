@@ -47,7 +47,7 @@ fn next(streams: &mut Streams) -> Event {
 
 fn message(streams: &mut Streams) -> Flow {
     match next(streams) {
-        Event::Message { flow, .. } => flow,
+        Event::Message(received) => received.flow,
         other => panic!("{other:?}"),
     }
 }
@@ -188,6 +188,43 @@ fn a_home_may_be_known_by_its_address_alone() {
     message_at(&home, "a@");
 }
 
+#[test]
+fn a_client_with_a_certificate_is_reached_by_its_connection_under_its_name_alone() {
+    let authority = Authority::new();
+    let files = tempfile::tempdir().unwrap();
+    authority.sign(&["home1.example.com"]).write(files.path());
+    std::fs::write(files.path().join("ca.pem"), authority.pem()).unwrap();
+    let file = |name: &str| files.path().join(name).display().to_string();
+    let (ca, certificate, key) = (file("ca.pem"), file("sip.pem"), file("sip.key"));
+    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (mut streams, _, _directory) = streams(&[
+        ("tls.listen", &listen.to_string()),
+        ("tls.certificate", &certificate),
+        ("tls.key", &key),
+        ("tls.client_ca", &ca),
+        ("tls.server_ca", &ca),
+    ]);
+    let shown = authority.sign(&["home2.example.com"]);
+    for (shows, name, reached) in [
+        (Some(&shown), "home2.example.com", true),
+        (Some(&shown), "home3.example.com", false),
+        (None, "home2.example.com", false),
+    ] {
+        let mut client = Peer::tls(listen, authority.client(shows)).unwrap();
+        client.send(register("a", 1, "TLS"));
+        let came = message(&mut streams);
+        let asked = flow(Transport::Tls, listen, came.peer);
+        streams.send(asked, Some(name), register("b", 1, "TLS").into_bytes()).unwrap();
+        if reached {
+            assert!(client.text().contains("Call-ID: b@"), "{name}");
+        } else {
+            assert_eq!(failed(&mut streams), [asked], "{name}");
+        }
+        drop(client);
+        let _ = failed(&mut streams);
+    }
+}
+
 /// A server inside TLS, which tells what it gets.
 struct Home {
     address: SocketAddr,
@@ -213,8 +250,10 @@ impl Home {
 fn message_at(home: &Home, user: &str) {
     let mut streams = home.streams.lock().unwrap();
     match next(&mut streams) {
-        Event::Message { payload, .. } => {
-            assert!(String::from_utf8(payload).unwrap().contains(&format!("Call-ID: {user}")));
+        Event::Message(received) => {
+            assert!(
+                String::from_utf8(received.payload).unwrap().contains(&format!("Call-ID: {user}"))
+            );
         }
         other => panic!("{other:?}"),
     }

@@ -53,6 +53,15 @@ impl Peer {
         Self { stream, socket, framer }
     }
 
+    /// A client whose system takes little for it.
+    pub fn tcp_narrow(address: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::of(socket.into())
+    }
+
     pub fn of(socket: TcpStream) -> Self {
         Self::over(Box::new(socket.try_clone().unwrap()), socket)
     }

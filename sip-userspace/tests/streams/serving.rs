@@ -28,6 +28,16 @@ fn a_client_registers_and_is_answered_on_its_connection() {
 }
 
 #[test]
+fn a_client_registers_over_ipv6() {
+    let free = std::net::TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
+    let _daemon = Daemon::start(&[("tcp.listen", &free.to_string())]);
+    let mut peer = Peer::tcp(free);
+    peer.send(register("alice", 1, "TCP"));
+    let text = peer.text();
+    assert!(status(&text) == 200 && text.contains(";received=::1\r\n"), "{text}");
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_any_split() {
     let daemon = Daemon::start(&[]);
     let bodies = [register("a", 1, "TCP"), register("b", 1, "TCP"), register("a", 2, "TCP")];

@@ -60,7 +60,7 @@ fn a_client_registers_inside_tls() {
     assert_eq!(peer.status(), 200);
     daemon.expect("now", "tls", 1);
     daemon.expect("opened", "tls_from_peers", 1);
-    let older = rustls::ClientConfig::builder_with_provider(client.crypto_provider().clone())
+    let older = ClientConfig::builder_with_provider(client.crypto_provider().clone())
         .with_protocol_versions(&[&rustls::version::TLS12])
         .unwrap()
         .with_root_certificates(authority.roots())
@@ -116,6 +116,27 @@ fn a_new_certificate_is_used_without_a_restart() {
     let read = daemon.connections()["certificates"]["read"].as_u64().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGHUP).unwrap();
     daemon.expect("certificates", "read", read + 1);
+}
+
+#[test]
+fn an_idle_connection_inside_tls_takes_little() {
+    let authority = Authority::new();
+    let daemon = daemon(&authority.sign(NAMES), &[]);
+    let client = authority.client(None);
+    let mut held = Vec::new();
+    let mut before = 0;
+    for at in 0..300 {
+        let mut peer = Peer::tls(daemon.tls(), Arc::clone(&client)).unwrap();
+        peer.send(register("alice", at, "TLS"));
+        assert_eq!(peer.status(), 200);
+        held.push(peer);
+        if at == 100 {
+            before = crate::limits::resident();
+        }
+    }
+    let each = crate::limits::resident().saturating_sub(before) / 199;
+    println!("{each} bytes for a client inside TLS at both ends");
+    assert!(each < 128 * 1024, "{each} bytes each");
 }
 
 #[test]

@@ -63,7 +63,11 @@ fn a_message_without_a_known_end_is_the_last() {
         let stream = [head.as_bytes(), &message("")].concat();
         let expected = Item::Broken { fault, head: head.clone().into_bytes() };
         for pieces in [&[1][..], &[5, 2], &[stream.len()]] {
-            assert_eq!(items(&stream, pieces), [expected.clone()], "{head:?} {pieces:?}");
+            assert_eq!(
+                items(&stream, pieces),
+                std::slice::from_ref(&expected),
+                "{head:?} {pieces:?}"
+            );
         }
     }
 }

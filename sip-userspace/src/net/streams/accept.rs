@@ -35,7 +35,9 @@ pub(super) async fn accept(
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%local, %error, "accept");
+                if shared.may_warn() {
+                    tracing::warn!(%local, %error, "accept; raise LimitNOFILE, or lower tcp.connections");
+                }
                 sleep(PAUSE).await;
                 continue;
             }

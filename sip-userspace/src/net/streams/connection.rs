@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use super::{Event, Outgoing, Shared, budget::Share, refuse};
+use super::{Event, Outgoing, Received, Shared, budget::Share, refuse};
 use crate::{
     core::{Flow, Transport},
     net::framer::{Framer, Item},
@@ -32,7 +32,7 @@ use crate::{
 const READ_MAX: usize = 16 * 1024;
 /// Bytes of messages that are written together.
 const WRITE_TOGETHER: usize = 16 * 1024;
-/// What a connection holds of its own, outside the budget.
+/// What a connection, and a message that waits, holds of its own, outside the budget.
 const OWN: usize = 4 * 1024;
 /// How long, and for how many bytes, a peer is listened to after a last answer, lest the answer be
 /// lost with them.
@@ -163,9 +163,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 match item {
                     Item::Message(payload) => {
                         self.shared.counts.messages.add();
-                        let event = Event::Message { flow: self.flow, payload };
+                        let share = match payload.len() {
+                            small if small <= OWN => None,
+                            large => match self.shared.budget.share(large) {
+                                None => return End::Buffered,
+                                share => share,
+                            },
+                        };
+                        let received = Received { flow: self.flow, payload, _share: share };
                         // A full queue makes the peer wait.
-                        if self.events.send(event).await.is_err() {
+                        if self.events.send(Event::Message(received)).await.is_err() {
                             return End::Told;
                         }
                     }
