@@ -138,8 +138,9 @@ impl Core {
         }
     }
 
-    /// Learns that what was sent by a flow did not leave: its connection is gone, or could not be
-    /// opened.
+    /// Learns that what was sent by a flow did not leave: its connection is gone, could not be
+    /// opened, or does not take more. The flow is the one that was asked for, without a connection
+    /// if it had none.
     pub fn handle_failure(&mut self, _now: Now, _flow: Flow, _out: &mut Vec<Output>) {
         Counters::add(&mut self.counters.undelivered);
     }

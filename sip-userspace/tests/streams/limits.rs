@@ -69,6 +69,31 @@ fn a_source_has_so_many_connections() {
 }
 
 #[test]
+fn a_source_that_floods_leaves_the_others_alone() {
+    let daemon = Daemon::start(&[("tcp.per_source", "8"), ("tcp.connections", "64")]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut held = std::collections::VecDeque::new();
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    held.extend(Peer::tcp_from("127.0.0.9", daemon.tcp()));
+                    held.drain(..held.len().saturating_sub(50));
+                }
+            });
+        }
+        for serial in 1..100 {
+            let mut peer = Peer::tcp_from("127.0.0.8", daemon.tcp()).unwrap();
+            peer.send(register("alice", serial, "TCP"));
+            assert_eq!(peer.status(), 200);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(daemon.connections()["refused"]["per_source"].as_u64() > Some(0));
+    daemon.expect("now", "tcp", 0);
+}
+
+#[test]
 fn all_connections_have_a_limit() {
     let daemon = Daemon::start(&[("tcp.connections", "16")]);
     let mut held: Vec<_> = (0..14).map(|_| Peer::tcp(daemon.tcp())).collect();

@@ -62,6 +62,15 @@ impl Peer {
         Self::of(socket.into())
     }
 
+    /// A client at another address of this host.
+    pub fn tcp_from(source: &str, address: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        let source: SocketAddr = format!("{source}:0").parse().unwrap();
+        socket.bind(&source.into())?;
+        socket.connect(&address.into())?;
+        Ok(Self::of(socket.into()))
+    }
+
     pub fn of(socket: TcpStream) -> Self {
         Self::over(Box::new(socket.try_clone().unwrap()), socket)
     }

@@ -123,11 +123,7 @@ async fn serve<S>(
     let (queue_in, queue) = mpsc::channel(shared.queue_max);
     let trust = Trust { asked: None, certificate };
     let handle = Handle { flow, queue: queue_in, trust };
-    let Some(connection) =
-        Connection::new(stream, flow, true, Arc::clone(&shared), queue, events.clone())
-    else {
-        return;
-    };
+    let connection = Connection::new(stream, flow, true, shared, queue, events.clone());
     // Before any of its messages.
     if events.send(Event::Opened(handle)).await.is_ok() {
         connection.run().await;

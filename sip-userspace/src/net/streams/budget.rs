@@ -32,9 +32,14 @@ impl Budget {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// A share of nothing.
+    pub(super) fn empty(self: &Arc<Self>) -> Share {
+        Share { budget: Arc::clone(self), bytes: 0 }
+    }
+
     /// A share of so many bytes, if there is room.
     pub(super) fn share(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let mut share = Share { budget: Arc::clone(self), bytes: 0 };
+        let mut share = self.empty();
         share.resize(bytes).then_some(share)
     }
 }

@@ -102,8 +102,6 @@ async fn serve<S>(
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    if let Some(connection) = Connection::new(stream, flow, false, shared, queue, events) {
-        connection.run().await;
-    }
+    Connection::new(stream, flow, false, shared, queue, events).run().await;
     drop(place);
 }

@@ -106,26 +106,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         shared: Arc<Shared>,
         queue: mpsc::Receiver<Box<Outgoing>>,
         events: mpsc::Sender<Event>,
-    ) -> Option<Self> {
+    ) -> Self {
         let now = Instant::now();
-        Some(Self {
+        Self {
             stream,
             flow,
             framer: Framer::new(shared.limits),
             queue,
             events,
-            incoming: shared.budget.share(0)?,
+            incoming: shared.budget.empty(),
             writing: Vec::new(),
             written: 0,
             unflushed: false,
-            leaving: shared.budget.share(0)?,
+            leaving: shared.budget.empty(),
             asked: Vec::new(),
             active: now,
             begun: accepted.then_some(now),
             stuck: None,
             alarm: Box::pin(sleep_until(now)),
             shared,
-        })
+        }
     }
 
     /// Serves the connection to its end.
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let there = if self.flow.transport == Transport::Tls { &counts.tls } else { &counts.tcp };
         there.add();
         let end = self.serve().await;
-        if end == End::Told {
+        if matches!(end, End::Told | End::Idle) {
             // Whether the peer wants to know is its own affair.
             let _ = timeout(LINGER.0, self.farewell()).await;
         }
@@ -178,7 +178,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                     Item::Ping => {
                         self.shared.counts.keep_alives.add();
-                        self.writing.extend_from_slice(b"\r\n");
+                        // Who takes no answers need not get one for each.
+                        if self.writing.len() < WRITE_TOGETHER {
+                            self.writing.extend_from_slice(b"\r\n");
+                        }
                     }
                     Item::Broken { fault, head } => {
                         self.last_answer(fault, &head).await;
