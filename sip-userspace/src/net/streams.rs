@@ -16,41 +16,34 @@ mod budget;
 mod connect;
 mod connection;
 mod counts;
+mod event;
 mod listen;
 mod places;
 mod refuse;
+mod shared;
 mod table;
+mod work;
 
 use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
-use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{Notify, mpsc, watch},
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::{Notify, mpsc, watch};
 
 use self::{
-    budget::{Budget, Share},
     connect::Wanted,
-    counts::Counts,
-    places::Places,
+    event::{Outgoing, Trust},
+    shared::Shared,
     table::Table,
 };
-pub use self::{listen::ListenError, places::Exempt};
-use super::{
-    clock,
-    framer::Limits,
-    tls::{self, Contexts, Keeper, TlsError},
+pub use self::{
+    event::{Event, Handle, Received},
+    listen::ListenError,
+    places::Exempt,
 };
+use super::tls::{self, Keeper, TlsError};
 use crate::{
     config::{Tcp, Tls},
     core::{Flow, Transport},
@@ -60,85 +53,6 @@ use crate::{
 const EVENTS_MAX: usize = 1_024;
 /// Connections that are to be opened.
 const WANTED_MAX: usize = 1_024;
-/// The files of TLS are looked at so often.
-const LOOK: Duration = Duration::from_secs(2);
-/// Of connections that fail one is told in so many seconds; all are counted.
-const WARN_S: u64 = 5;
-
-/// What happens on streams.
-#[derive(Debug)]
-pub enum Event {
-    /// A peer has opened a connection.
-    Opened(Handle),
-    /// A message has come.
-    Message(Received),
-    /// A connection takes what there is for it by now, and then ends: see [`Streams::close`].
-    Ending {
-        /// Which one.
-        id: u64,
-    },
-    /// A connection is over.
-    Closed {
-        /// Which one.
-        id: u64,
-        /// Ways that were asked for, of messages that did not leave.
-        undelivered: Vec<Flow>,
-    },
-}
-
-/// A message that has come.
-#[derive(Debug)]
-pub struct Received {
-    /// The way it came.
-    pub flow: Flow,
-    /// Its bytes.
-    pub payload: Vec<u8>,
-    /// Its part of the budget, while it waits.
-    _share: Option<Share>,
-}
-
-/// The owner's end of a connection.
-#[derive(Debug)]
-pub struct Handle {
-    flow: Flow,
-    queue: mpsc::Sender<Box<Outgoing>>,
-    trust: Trust,
-}
-
-/// Who the peer of a connection has proved to be.
-#[derive(Debug, Default)]
-struct Trust {
-    /// The name that it was checked for when it was opened.
-    asked: Option<ServerName<'static>>,
-    /// Its certificate, if it showed a good one.
-    certificate: Option<CertificateDer<'static>>,
-}
-
-/// A message on its way out.
-#[derive(Debug)]
-struct Outgoing {
-    /// The way as the core named it.
-    asked: Flow,
-    payload: Vec<u8>,
-    share: Share,
-}
-
-/// What all connections have in common.
-struct Shared {
-    limits: Limits,
-    queue_max: usize,
-    handshakes_max: u64,
-    connect_time: Duration,
-    message_time: Duration,
-    handshake_time: Duration,
-    idle: Duration,
-    places: Arc<Places>,
-    budget: Arc<Budget>,
-    counts: Counts,
-    tls: watch::Receiver<Arc<Contexts>>,
-    last_id: AtomicU64,
-    warned_s: AtomicU64,
-}
 
 /// Why streams can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -185,44 +99,23 @@ impl Streams {
             tracing::warn!(%error, "no server can be reached by TLS");
         }
         let (contexts_in, contexts) = watch::channel(Arc::new(contexts));
-        let shared = Arc::new(Shared {
-            limits: Limits { head_max: tcp.head_max, message_max: tcp.message_max },
-            queue_max: tcp.queue_max,
-            handshakes_max: tls.handshakes_max as u64,
-            connect_time: tcp.connect_time,
-            message_time: tcp.message_time,
-            handshake_time: tls.handshake_time,
-            idle: tcp.idle,
-            places: Places::new(tcp.connections_max, tcp.per_source_max, exempt),
-            budget: Budget::new(tcp.buffered_max),
-            counts: Counts::default(),
-            tls: contexts,
-            last_id: AtomicU64::new(0),
-            warned_s: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(tcp, tls, exempt, contexts));
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let (wanted_in, wanted) = mpsc::channel(WANTED_MAX);
         let reload = Arc::new(Notify::new());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(OpenError::Thread)?;
-        let (common, told) = (Arc::clone(&shared), Arc::clone(&reload));
-        let thread = thread::Builder::new().name("streams".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                for (listener, local, transport) in listeners {
-                    match tokio::net::TcpListener::from_std(listener) {
-                        Ok(listener) => {
-                            let (common, events) = (Arc::clone(&common), events_in.clone());
-                            tokio::spawn(accept::accept(
-                                listener, local, transport, common, events,
-                            ));
-                        }
-                        Err(error) => tracing::error!(%local, %error, "is not served"),
-                    }
-                }
-                tokio::spawn(keep(keeper, contexts_in, told, Arc::clone(&common)));
-                open_wanted(wanted, common, events_in).await;
-            });
-        });
+        let work = work::Work {
+            listeners,
+            shared: Arc::clone(&shared),
+            events: events_in,
+            wanted,
+            keeper,
+            contexts: contexts_in,
+            reload: Arc::clone(&reload),
+        };
+        let thread = thread::Builder::new().name("streams".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(work.run()));
         let thread = thread.map_err(OpenError::Thread)?;
         let (table, thread) = (Table::default(), Some(thread));
         Ok(Self { shared, table, events, wanted: Some(wanted_in), reload, thread })
@@ -318,60 +211,3 @@ impl Drop for Streams {
         }
     }
 }
-
-impl Shared {
-    /// An id that no connection of this process has had; never 0.
-    fn next_id(&self) -> u64 {
-        self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
-    }
-
-    /// Whether it is time for another warning.
-    fn may_warn(&self) -> bool {
-        let now_s = clock::now().mono.as_secs();
-        let due = |last_s: u64| (last_s == 0 || now_s >= last_s + WARN_S).then_some(now_s);
-        self.warned_s.fetch_update(Ordering::Relaxed, Ordering::Relaxed, due).is_ok()
-    }
-}
-
-/// Opens connections until nobody wants any.
-async fn open_wanted(
-    mut wanted: mpsc::Receiver<Wanted>,
-    shared: Arc<Shared>,
-    events: mpsc::Sender<Event>,
-) {
-    while let Some(wanted) = wanted.recv().await {
-        tokio::spawn(connect::connect(wanted, Arc::clone(&shared), events.clone()));
-    }
-}
-
-/// Reads the files of TLS again when they change, or when told.
-async fn keep(
-    mut keeper: Keeper,
-    contexts: watch::Sender<Arc<Contexts>>,
-    told: Arc<Notify>,
-    shared: Arc<Shared>,
-) {
-    let mut tick = interval(LOOK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let anyway = tokio::select! {
-            _ = tick.tick() => false,
-            () = told.notified() => true,
-        };
-        match keeper.look(anyway) {
-            None => {}
-            Some(Ok(new)) => {
-                shared.counts.read.add();
-                tracing::info!("TLS: the certificates were read again");
-                contexts.send_replace(Arc::new(new));
-            }
-            Some(Err(error)) => {
-                shared.counts.refused.add();
-                tracing::error!(%error, "TLS: the certificates before stay in use");
-            }
-        }
-    }
-}
-
-/// Where a peer is, and how it is reached.
-type Peer = (Transport, SocketAddr);

@@ -5,27 +5,28 @@
 //! peer with its memory bounded by the framer's limits, the queue and the budget; what was given
 //! to it and did not leave is told when it ends. Reading and writing go on side by side.
 
+mod ending;
+
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Instant, Sleep, sleep_until},
 };
 
+use self::ending::End;
+pub(super) use self::ending::finish;
 use super::{Event, Outgoing, Received, Shared, budget::Share, refuse};
 use crate::{
     core::{Flow, Transport},
     net::framer::{Framer, Item},
-    sip::fault::Fault,
 };
 
 /// Bytes that are read at once; one buffer serves all connections of the thread.
@@ -34,33 +35,8 @@ const READ_MAX: usize = 16 * 1024;
 const WRITE_TOGETHER: usize = 16 * 1024;
 /// What a connection, and a message that waits, holds of its own, outside the budget.
 const OWN: usize = 4 * 1024;
-/// How long, and for how many bytes, a peer is listened to after a last answer, lest the answer be
-/// lost with them.
-const LINGER: (Duration, usize) = (Duration::from_secs(1), 256 * 1024);
-
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The peer closed it.
-    Peer,
-    /// It was silent.
-    Idle,
-    /// A message did not come in.
-    Slow,
-    /// A message did not go out.
-    Stuck,
-    /// A message has no known end.
-    Broken,
-    /// There is no memory for what it needs.
-    Buffered,
-    /// The driver told it to.
-    Told,
-    /// The network said so.
-    Error,
 }
 
 /// A connection whose stream is ready for messages.
@@ -136,20 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         there.add();
         let end = self.serve().await;
         if matches!(end, End::Told | End::Idle) {
-            // Whether the peer wants to know is its own affair.
-            let _ = timeout(LINGER.0, self.farewell()).await;
+            self.part().await;
         }
         there.less();
-        match end {
-            End::Peer => counts.by_peer.add(),
-            End::Idle => counts.idle.add(),
-            End::Slow => counts.slow.add(),
-            End::Stuck => counts.stuck.add(),
-            End::Broken => counts.broken.add(),
-            End::Buffered => counts.buffered.add(),
-            End::Told => counts.over_rate.add(),
-            End::Error => counts.error.add(),
-        }
+        end.count(counts);
         tracing::debug!(flow = ?self.flow, ?end, "connection closed");
         finish(self.flow.connection, self.asked, self.queue, &self.events).await;
     }
@@ -213,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let mut buffer = ReadBuf::new(space);
             match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(Err(error)) => Poll::Ready(Step::End(end_of(&error))),
+                Poll::Ready(Err(error)) => Poll::Ready(Step::End(End::of(&error))),
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                     Poll::Ready(Step::End(End::Peer))
                 }
@@ -245,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 if self.unflushed {
                     match Pin::new(&mut self.stream).poll_flush(context) {
                         Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Err(error)) => return Poll::Ready(end_of(&error)),
+                        Poll::Ready(Err(error)) => return Poll::Ready(End::of(&error)),
                         Poll::Ready(Ok(())) => self.unflushed = false,
                     }
                 }
@@ -260,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match Pin::new(&mut self.stream).poll_write(context, rest) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(End::Peer),
-                Poll::Ready(Err(error)) => return Poll::Ready(end_of(&error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(End::of(&error)),
                 Poll::Ready(Ok(len)) => {
                     self.written = self.written.saturating_add(len);
                     self.unflushed = true;
@@ -314,65 +280,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Pending;
             }
         }
-    }
-
-    /// Sends what there is for what came before, says what is wrong now, and then no more.
-    async fn last_answer(&mut self, fault: Option<Fault>, head: &[u8]) {
-        let answer = fault.and_then(|fault| refuse::answer(head, fault, self.flow.peer));
-        let told = async {
-            let ending = Event::Ending { id: self.flow.connection };
-            self.events.send(ending).await.map_err(io::Error::other)?;
-            while let Some(outgoing) = self.queue.recv().await {
-                self.take(*outgoing);
-            }
-            self.writing.extend_from_slice(&answer.unwrap_or_default());
-            let rest = self.writing.get(self.written..).unwrap_or_default();
-            self.stream.write_all(rest).await?;
-            self.asked = Vec::new();
-            self.farewell().await
-        };
-        let _ = timeout(LINGER.0, told).await;
-    }
-
-    /// Sends nothing more, and listens a little longer.
-    async fn farewell(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
-        let mut left = LINGER.1;
-        let mut space = vec![0; 4096];
-        while left > 0 {
-            match self.stream.read(&mut space).await? {
-                0 => break,
-                len => left = left.saturating_sub(len),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Tells that a connection is over, and which ways had messages that did not leave.
-pub(super) async fn finish(
-    id: u64,
-    mut undelivered: Vec<Flow>,
-    mut queue: mpsc::Receiver<Box<Outgoing>>,
-    events: &mpsc::Sender<Event>,
-) {
-    // Nothing is taken any more; what was taken before is there.
-    queue.close();
-    while let Some(outgoing) = queue.recv().await {
-        if !undelivered.contains(&outgoing.asked) {
-            undelivered.push(outgoing.asked);
-        }
-    }
-    // Without a driver nobody has to know.
-    let _ = events.send(Event::Closed { id, undelivered }).await;
-}
-
-fn end_of(error: &io::Error) -> End {
-    match error.kind() {
-        // TLS without close_notify, and a peer that is gone: both are its way to close.
-        io::ErrorKind::UnexpectedEof
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::BrokenPipe => End::Peer,
-        _ => End::Error,
     }
 }

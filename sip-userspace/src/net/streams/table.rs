@@ -1,11 +1,17 @@
 //! The connections that the core's owner can send by.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::SocketAddr};
 
 use rustls::pki_types::ServerName;
 
-use super::{Handle, Peer, Trust};
-use crate::{core::Flow, net::tls};
+use super::{Handle, Trust};
+use crate::{
+    core::{Flow, Transport},
+    net::tls,
+};
+
+/// Where a peer is, and how it is reached.
+type Peer = (Transport, SocketAddr);
 
 /// Connections by their id, and by their peer.
 #[derive(Debug, Default)]
