@@ -6,11 +6,14 @@
 //! answered; no lock and no waiting on a datagram's way.
 //! Deliberately absent: decisions.
 
+mod asks;
 mod gate;
 mod open;
 mod send;
+mod service;
 mod shared;
 mod streams;
+mod verify;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,13 +26,14 @@ use tokio::{
 };
 
 pub use open::{Host, RunError, settings};
+use service::Service;
 use shared::{BARRIER_MAX, Then, Whom};
 
 use crate::{
     control::{Call, ControlError},
     core::{
         Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
     datapath::KernelPath,
@@ -66,12 +70,17 @@ impl Host {
         let mut hangup = on(SignalKind::hangup())?;
         let (calls_in, mut calls) = mpsc::channel(64);
         let mut control: JoinHandle<Result<(), ControlError>> =
-            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in));
+            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in.clone()));
+        if let Some(api) = &mut self.api {
+            api.start(calls_in)?;
+        }
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let log = self.kernel.as_mut().and_then(drain_log);
         tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
+        let mut service = Service::from_environment();
+        service.ready(self.standing());
         loop {
             let timer = self.next_timer();
             tokio::select! {
@@ -81,12 +90,17 @@ impl Host {
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
+                () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
+                Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.renew(clock::now().mono);
+                        self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
+                    service.status(|| self.standing());
                 }
                 _ = hangup.recv() => self.streams.reload(),
+                () = tokio::task::yield_now(), if self.publishing => self.publish(),
+                () = service.alive() => {}
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -96,6 +110,8 @@ impl Host {
             }
         }
         tracing::info!("leaving");
+        service.stopping();
+        drop(self.api.take());
         control.abort();
         // The task owns the socket's file; it is gone when the task is.
         let _ = control.await;
@@ -103,9 +119,16 @@ impl Host {
             log.abort();
         }
         if let Some(kernel) = self.kernel.take() {
-            kernel.close(&self.config);
+            kernel.close();
         }
         Ok(())
+    }
+
+    /// How the daemon stands, in one line for the service manager.
+    fn standing(&self) -> String {
+        let modes = self.kernel.as_ref().map(|kernel| kernel.modes().join(", "));
+        let modes = modes.unwrap_or_else(|| "off, the daemon answers all".to_owned());
+        format!("table revision {}; XDP {modes}", self.core.table().revision())
     }
 
     fn next_timer(&self) -> Duration {
@@ -118,6 +141,19 @@ impl Host {
         self.core.handle_timeout(clock::now(), &mut out);
         self.carry_out(out);
         self.barriers();
+    }
+
+    /// Goes on with what the kernel's maps are behind, a piece at a time.
+    fn publish(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        let now = clock::now().mono;
+        self.publishing = kernel.work(self.core.table(), now);
+        for (key, lesson) in kernel.take_lessons() {
+            for gone in self.core.table_mut().learned_mut().learn(key, lesson, now.as_secs()) {
+                kernel.learned(self.core.table(), gone);
+            }
+        }
+        self.tell_applied();
     }
 
     /// Takes waiting batches, some at a time, so that commands get their turn.
@@ -144,23 +180,9 @@ impl Host {
 
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
-        match &call.command {
-            Command::EdgeList => {
-                let revision = self.core.table().revision();
-                let answer = Answer::Edges { revision, edges: self.shared.views() };
-                return reply(call, Ok(answer));
-            }
-            Command::EdgeWait { revision, wait_s } => {
-                let revision = revision.unwrap_or(self.core.table().revision());
-                let patience =
-                    wait_s.map_or(BARRIER_MAX, |seconds| Duration::from_secs(seconds.into()));
-                return self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
-            }
-            Command::EdgeForget { host } => {
-                let host = host.clone();
-                return self.forget_edge(host, call);
-            }
-            _ => {}
+        let Some(call) = self.of_hosts(call) else { return };
+        if let Some(refused) = call.outdated(self.core.table().revision()) {
+            return reply(call, Err(refused));
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
@@ -168,7 +190,17 @@ impl Host {
                 let answer = self.complete(answer);
                 reply(call, Ok(answer));
             }
-            Ok(Planned::Commit { proposal, answer }) => self.submit(proposal, call, answer),
+            Ok(Planned::Commit { proposal, answer, barrier: false }) => {
+                self.submit(proposal, call, answer);
+            }
+            Ok(Planned::Commit { proposal, answer, barrier: true }) => {
+                let then = Then::Commit(proposal, answer);
+                let before = self.core.table().revision();
+                self.wait_for(before, Whom::Known, BARRIER_MAX, call, then);
+            }
+            Ok(Planned::Scan(scan)) => self.scan(scan, call),
+            Ok(Planned::History { before, limit }) => self.history(before, limit, call),
+            Ok(Planned::Verify { repair }) => self.verify(repair, call),
             Err(refused) => reply(call, Err(refused)),
         }
     }
@@ -193,7 +225,13 @@ impl Host {
             }
             Err(error) => {
                 let cure = "nothing was changed; see the daemon's log";
-                return reply(call, Err(Refused::daemon(error.to_string(), cure)));
+                let mut refused = Refused::daemon(error.to_string(), cure);
+                match error {
+                    StoreError::TooLarge { max, .. } => refused.parts_max = Some(max),
+                    StoreError::Conflict { current } => refused.current = Some(current),
+                    _ => {}
+                }
+                return reply(call, Err(refused));
             }
         };
         // A shared store may have told of it already.
@@ -202,7 +240,7 @@ impl Host {
         }
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
-                self.publish(&applied);
+                self.take_in(applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
                 reply(call, Ok(answer));
             }
@@ -235,6 +273,8 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                let seen_s = self.core.bindings().seen_s(&key);
+                view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
             }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});
@@ -255,12 +295,15 @@ impl Host {
                 );
                 view.more.insert("connections".to_owned(), self.streams.status());
                 view.more.insert("store".to_owned(), self.shared.status());
+                if let Some(api) = &self.api {
+                    view.more.insert("api".to_owned(), api.status());
+                }
                 view.more.insert(
                     "clients".to_owned(),
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
                 );
             }
-            Answer::Done { .. } | Answer::Servers { .. } | Answer::Edges { .. } => {}
+            _ => {}
         }
         answer
     }
@@ -278,7 +321,7 @@ fn on(kind: SignalKind) -> Result<Signal, RunError> {
 /// A debug build of the program logs the reason for each packet.
 #[expect(deprecated, reason = "its successor is unsafe, and the logger owns its descriptor")]
 fn drain_log(kernel: &mut KernelPath) -> Option<JoinHandle<()>> {
-    let logger = aya_log::EbpfLogger::init(kernel.ebpf()).ok()?;
+    let logger = aya_log::EbpfLogger::init(kernel.ebpf()?).ok()?;
     let mut logger = tokio::io::unix::AsyncFd::new(logger).ok()?;
     Some(tokio::spawn(async move {
         while let Ok(mut guard) = logger.readable_mut().await {

@@ -124,11 +124,11 @@ pub fn decide(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
-    flow: Flow,
+    came: &Flow,
     returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
 ) -> Decision {
     match typed::method(request.method) {
-        Some(Method::Register) => register(settings, table, request, flow, returned),
+        Some(Method::Register) => register(settings, table, request, came, returned),
         Some(Method::Ack) => Decision::Silent(Silence::Ack),
         // Section 9.2: this host keeps no transaction that could be cancelled.
         Some(Method::Cancel) => refuse(Answer::new(481), "no_transaction"),
@@ -189,7 +189,7 @@ fn register(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
-    flow: Flow,
+    came: &Flow,
     returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
 ) -> Decision {
     let uri = match target(settings, request) {
@@ -203,7 +203,7 @@ fn register(
     };
     let key = aor.key(table.meta().client_secret);
     let lookup = table.lookup(&key);
-    let from = settings.sources.as_ref()(flow.peer.ip().to_canonical());
+    let from = settings.sources.as_ref()(came.peer.ip().to_canonical());
     let target_is_home = |server: u16| {
         table.server(server).is_some_and(|server| {
             let port = uri.port.unwrap_or(crate::sip::via::PORT_DEFAULT);
@@ -226,7 +226,7 @@ fn register(
         Home::Elsewhere { server } if from.edge => (server, Cause::SourceEdge),
         Home::Elsewhere { server } if !from.direct => (server, Cause::SourceNotDirect),
         Home::Elsewhere { server } if lookup.no_redirect => (server, Cause::NoRedirect),
-        Home::Elsewhere { server } if !can_follow(flow.transport) => (server, Cause::NotOnStream),
+        Home::Elsewhere { server } if !can_follow(came.transport) => (server, Cause::NotOnStream),
         Home::Elsewhere { server } if target_is_home(server) => (server, Cause::HomeIsTarget),
         Home::Elsewhere { server } if aor.bytes().iter().any(u8::is_ascii_control) => {
             (server, Cause::EscapedControl)
@@ -236,7 +236,7 @@ fn register(
             if let Err(unread) = check_contacts(request) {
                 return fault(unread);
             }
-            if !too_long(settings, table, request, flow, server) {
+            if !too_long(settings, table, request, came, server) {
                 return local(request, Decision::Redirect { key, server });
             }
             (server, Cause::ReplyTooLong)
@@ -256,10 +256,10 @@ fn too_long(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
-    flow: Flow,
+    came: &Flow,
     server: u16,
 ) -> bool {
-    let Ok(path) = Path::of(request.message, flow.peer) else { return false };
+    let Ok(path) = Path::of(request.message, came.peer) else { return false };
     let answer = redirect::answer(settings, table, server, request.message, &path);
     answer.err() == Some(NoRedirect::TooLong)
 }

@@ -138,11 +138,10 @@ impl Core {
         }
     }
 
-    /// Learns that what was sent by a flow did not leave: its connection is gone, could not be
-    /// opened, or does not take more. The flow is the one that was asked for, without a connection
-    /// if it had none.
+    /// A message could not be sent over this flow, or the flow is gone: its connection ended or
+    /// could not be opened. It is the flow that was asked for, without a connection if it had none.
     pub fn handle_failure(&mut self, _now: Now, _flow: Flow, _out: &mut Vec<Output>) {
-        Counters::add(&mut self.counters.undelivered);
+        Counters::add(&mut self.counters.flows_failed);
     }
 
     fn handle(
@@ -219,7 +218,7 @@ impl Core {
         }
         let mut asked = None;
         let redirects = &self.redirects;
-        let decision = decide(&self.settings, &self.table, &request, flow, |key, lookup| {
+        let decision = decide(&self.settings, &self.table, &request, &flow, |key, lookup| {
             let this = redirects.asked(*key, source.ip(), tag, now.mono.as_secs());
             asked = Some(this);
             refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)

@@ -8,6 +8,7 @@ use std::{
 
 use sip_common::siphash::Key;
 
+use super::io::Transport;
 use crate::sip::via::{PORT_DEFAULT, host_address};
 
 /// What the source prefixes say about an address.
@@ -67,8 +68,8 @@ pub struct Settings {
     pub own_names: Vec<String>,
     /// Served UDP addresses.
     pub listeners: Vec<SocketAddr>,
-    /// Served TCP and TLS addresses.
-    pub streams: Vec<SocketAddr>,
+    /// Served addresses of streams.
+    pub streams: Vec<(Transport, SocketAddr)>,
     /// Granted where a client names no expiry, in seconds.
     pub expires_default_s: u32,
     /// A shorter expiry is refused with 423, in seconds.
@@ -146,7 +147,7 @@ impl Settings {
     pub fn is_here(&self, host: &[u8], port: Option<u16>) -> bool {
         let port = port.unwrap_or(PORT_DEFAULT);
         self.is_own(host)
-            && (self.listeners.is_empty() || self.served().any(|own| own.port() == port))
+            && (self.listeners.is_empty() || self.addresses().any(|own| own.port() == port))
     }
 
     fn is_own(&self, host: &[u8]) -> bool {
@@ -154,11 +155,11 @@ impl Settings {
         self.own_names.iter().any(|name| {
             name.as_bytes().eq_ignore_ascii_case(host)
                 || address.is_some() && host_address(name.as_bytes()) == address
-        }) || self.served().any(|own| address == Some(own.ip().to_canonical()))
+        }) || self.addresses().any(|own| address == Some(own.ip().to_canonical()))
     }
 
-    fn served(&self) -> impl Iterator<Item = &SocketAddr> {
-        self.listeners.iter().chain(&self.streams)
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().copied().chain(self.streams.iter().map(|(_, own)| *own))
     }
 
     /// The served address to send datagrams from, best the one that a request came to.

@@ -38,7 +38,7 @@ impl Host {
             match output {
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.learned(self.core.table(), key);
+                        self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
                 Output::Send { flow, payload } if flow.transport == Transport::Udp => {

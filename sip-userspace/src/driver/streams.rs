@@ -34,9 +34,9 @@ impl Host {
                 }
             }
             Event::Ending { id } => self.end(id, out),
-            Event::Closed { id, undelivered } => {
-                self.streams.closed(id, undelivered.len());
-                for flow in undelivered {
+            Event::Closed { id, ways, undelivered } => {
+                self.streams.closed(id, undelivered);
+                for flow in ways {
                     self.core.handle_failure(now, flow, out);
                 }
             }

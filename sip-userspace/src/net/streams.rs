@@ -25,6 +25,7 @@ mod table;
 mod work;
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -85,10 +86,8 @@ impl Streams {
     /// # Errors
     /// If an address can't be served, or a certificate not be used.
     pub fn open(tcp: &Tcp, tls: &Tls, exempt: Exempt) -> Result<Self, OpenError> {
-        let plain = tcp.listen.iter().map(|address| (*address, Transport::Tcp));
-        let secure = tls.listen.iter().map(|address| (*address, Transport::Tls));
         let mut listeners = Vec::new();
-        for (address, transport) in plain.chain(secure) {
+        for (transport, address) in served(tcp, tls) {
             listeners.push((listen::listen(address)?, address, transport));
         }
         if !listeners.is_empty() {
@@ -136,7 +135,7 @@ impl Streams {
         self.table.insert(handle);
     }
 
-    /// Takes note of the end of one, and for how many ways its messages were lost.
+    /// Takes note of the end of one, and of how many of its messages did not leave.
     pub fn closed(&mut self, id: u64, undelivered: usize) {
         self.table.remove(id);
         (0..undelivered).for_each(|_| self.shared.counts.undelivered.add());
@@ -199,6 +198,12 @@ impl Streams {
         all.insert("buffered".to_owned(), json!(self.shared.budget.held()));
         Value::Object(all)
     }
+}
+
+/// The served addresses of streams.
+pub fn served(tcp: &Tcp, tls: &Tls) -> impl Iterator<Item = (Transport, SocketAddr)> {
+    let plain = tcp.listen.iter().map(|address| (Transport::Tcp, *address));
+    plain.chain(tls.listen.iter().map(|address| (Transport::Tls, *address)))
 }
 
 impl Drop for Streams {

@@ -11,7 +11,7 @@ use std::{
 use homeward::{
     config::{Config, Inputs},
     control::Client,
-    core::admin::{Answer, Command},
+    core::admin::{Answer, Command, ServerFields},
     driver::Host,
 };
 use serde_json::Value;
@@ -89,13 +89,8 @@ impl Daemon {
     }
 
     pub fn add_server(&mut self, name: &str, address: SocketAddr) {
-        self.call(&Command::ServerAdd {
-            name: name.into(),
-            address,
-            contact: None,
-            standby: None,
-            weight: None,
-        });
+        let fields = ServerFields { address: Some(address), ..ServerFields::default() };
+        self.call(&Command::ServerAdd { name: name.into(), fields });
     }
 
     pub fn call(&self, command: &Command) -> Answer {

@@ -79,6 +79,7 @@ fn prepare() -> Result<Built> {
         ));
     }
     let tools = setup::setup(&setup::Options::default())?;
+    build::upgrade_programs(&tools.toolchain)?;
     build::build(&tools.toolchain, &build::Options::default())
 }
 

@@ -30,7 +30,7 @@ fn reason_over(
         Request::read(&message).unwrap().unwrap_or_else(|fault| panic!("{text}: {fault}"));
     let source = "203.0.113.1:5060".parse().unwrap();
     let flow = Flow { transport, ..Flow::udp("192.0.2.1:5060".parse().unwrap(), source) };
-    let decision = decide(&settings(EDGE), &table("edge", home), &request, flow, |_, _| false);
+    let decision = decide(&settings(EDGE), &table("edge", home), &request, &flow, |_, _| false);
     let status = match &decision {
         Decision::Answer { answer, .. } => answer.status(),
         _ => 0,

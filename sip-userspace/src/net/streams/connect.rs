@@ -60,7 +60,7 @@ pub(super) async fn connect(wanted: Wanted, shared: Arc<Shared>, events: mpsc::S
              its certificate's names and at tls.server_ca"
         );
     }
-    finish(flow.connection, Vec::new(), queue, &events).await;
+    finish(flow.connection, Vec::new(), 0, queue, &events).await;
 }
 
 fn slow(what: &str, setting: &str) -> io::Error {

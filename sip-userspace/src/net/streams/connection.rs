@@ -35,6 +35,9 @@ const READ_MAX: usize = 16 * 1024;
 const WRITE_TOGETHER: usize = 16 * 1024;
 /// What a connection, and a message that waits, holds of its own, outside the budget.
 const OWN: usize = 4 * 1024;
+/// Ways that are remembered, to be told when the connection ends.
+const WAYS_MAX: usize = 16;
+
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_MAX].into_boxed_slice());
 }
@@ -53,9 +56,11 @@ pub(super) struct Connection<S> {
     writing: Vec<u8>,
     written: usize,
     unflushed: bool,
-    /// The share of what is being written, and the ways that were asked for.
+    /// The share of what is being written, and of how many messages that is.
     leaving: Share,
-    asked: Vec<Flow>,
+    messages: usize,
+    /// The ways that led here: its own, and those that were asked for without a connection.
+    ways: Vec<Flow>,
     /// When the last message or keep-alive went by.
     active: Instant,
     /// Since when a message is expected to become whole.
@@ -95,7 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             written: 0,
             unflushed: false,
             leaving: shared.budget.empty(),
-            asked: Vec::new(),
+            messages: 0,
+            ways: vec![flow],
             active: now,
             begun: accepted.then_some(now),
             stuck: None,
@@ -117,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         there.less();
         end.count(counts);
         tracing::debug!(flow = ?self.flow, ?end, "connection closed");
-        finish(self.flow.connection, self.asked, self.queue, &self.events).await;
+        finish(self.flow.connection, self.ways, self.messages, self.queue, &self.events).await;
     }
 
     async fn serve(&mut self) -> End {
@@ -239,8 +245,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Outgoing { asked, payload, share } = outgoing;
         self.writing.extend_from_slice(&payload);
         self.leaving.absorb(share);
-        if self.asked.last() != Some(&asked) {
-            self.asked.push(asked);
+        self.messages = self.messages.saturating_add(1);
+        // There is one for each served address that is sent from.
+        if self.ways.len() < WAYS_MAX && !self.ways.contains(&asked) {
+            self.ways.push(asked);
         }
         self.active = Instant::now();
     }
@@ -250,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         (self.writing, self.written) = (Vec::new(), 0);
-        self.asked = Vec::new();
+        self.messages = 0;
         self.leaving.resize(0);
     }
 

@@ -45,7 +45,7 @@ counts! {
     failed {
         handshake: "TLS handshakes of peers that failed or took too long",
         connect: "connections that could not be opened",
-        undelivered: "ways by which a message did not leave",
+        undelivered: "messages that did not leave",
     }
     closed {
         by_peer: "closed by the peer",

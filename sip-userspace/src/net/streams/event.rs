@@ -18,12 +18,14 @@ pub enum Event {
         /// Which one.
         id: u64,
     },
-    /// A connection is over.
+    /// A connection is over, or could not be opened.
     Closed {
         /// Which one.
         id: u64,
-        /// Ways that were asked for, of messages that did not leave.
-        undelivered: Vec<Flow>,
+        /// The ways that led over it: its own, and those that were asked for without a connection.
+        ways: Vec<Flow>,
+        /// Messages that did not leave.
+        undelivered: usize,
     },
 }
 

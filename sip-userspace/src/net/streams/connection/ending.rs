@@ -1,5 +1,5 @@
-//! How a connection ends: with a last answer, with a farewell, or without either; and that its
-//! messages that did not leave are told.
+//! How a connection ends: with a last answer, with a farewell, or without either; and that it is
+//! told, with the messages that did not leave.
 
 use std::{io, time::Duration};
 
@@ -75,13 +75,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.writing.extend_from_slice(&answer.unwrap_or_default());
             let rest = self.writing.get(self.written..).unwrap_or_default();
             self.stream.write_all(rest).await?;
-            self.asked = Vec::new();
+            self.messages = 0;
             self.farewell().await
         };
         let _ = timeout(LINGER.0, told).await;
     }
 
-    /// Sends nothing more, and listens a little longer.
+    /// Says farewell, for as long as that may take.
     pub(super) async fn part(&mut self) {
         // Whether the peer wants to know is its own affair.
         let _ = timeout(LINGER.0, self.farewell()).await;
@@ -102,20 +102,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-/// Tells that a connection is over, and which ways had messages that did not leave.
+/// Tells that a connection is over, by which ways it was used, and that messages did not leave.
 pub(in crate::net::streams) async fn finish(
     id: u64,
-    mut undelivered: Vec<Flow>,
+    mut ways: Vec<Flow>,
+    mut undelivered: usize,
     mut queue: mpsc::Receiver<Box<Outgoing>>,
     events: &mpsc::Sender<Event>,
 ) {
     // Nothing is taken any more; what was taken before is there.
     queue.close();
     while let Some(outgoing) = queue.recv().await {
-        if !undelivered.contains(&outgoing.asked) {
-            undelivered.push(outgoing.asked);
+        undelivered = undelivered.saturating_add(1);
+        if !ways.contains(&outgoing.asked) {
+            ways.push(outgoing.asked);
         }
     }
     // Without a driver nobody has to know.
-    let _ = events.send(Event::Closed { id, undelivered }).await;
+    let _ = events.send(Event::Closed { id, ways, undelivered }).await;
 }

@@ -1,0 +1,158 @@
+//! Three members: one is killed, one is paused, and the network between them is cut.
+
+use std::process::Command;
+
+use homeward::store::{
+    AssignmentStore as _, StoreError,
+    conformance::{add, assign, proposal},
+};
+
+use crate::harness::{Etcd, Host, Hosts, Shape};
+
+#[test]
+fn the_table_lives_on_while_most_members_do() {
+    let mut etcd = Etcd::start(3);
+    let hosts = Hosts::new(&etcd, 64);
+    let (mut first, mut second) = (hosts.follow("home0"), hosts.follow("home1"));
+    first.commit(vec![add(0), add(1)]);
+    for index in 0..3 {
+        // Both hosts are at some member, and one of the rounds hits it.
+        etcd.kill(index);
+        let commit = first.commit(vec![assign(&format!("killed{index}@example.com"), Some(0))]);
+        second.wait_for(&commit);
+        etcd.restart(index);
+        etcd.wait();
+        etcd.pause(index);
+        let commit = first.commit(vec![assign(&format!("paused{index}@example.com"), Some(1))]);
+        second.wait_for(&commit);
+        etcd.resume(index);
+        etcd.wait();
+    }
+    assert_eq!(second.table.overrides().len(), 6);
+    assert_eq!((first.wholes, second.wholes), (0, 0));
+    assert_eq!(second.table, first.store.load("home1").unwrap());
+
+    // One killed and one paused: there is no quorum, and nothing changes.
+    etcd.kill(0);
+    etcd.pause(1);
+    second.wait("health", Host::is_away);
+    let refused = second.store.commit(proposal(second.table.revision(), vec![add(2)]));
+    assert!(matches!(refused, Err(StoreError::Away { .. })), "{refused:?}");
+    etcd.resume(1);
+    let commit = first.commit(vec![add(2)]);
+    second.wait_for(&commit);
+    second.wait("health", Host::is_well);
+}
+
+/// Three network namespaces on a bridge, on which the hosts of the test are too.
+struct Net {
+    names: Vec<String>,
+    bridge: String,
+    /// The first three numbers of the addresses.
+    network: String,
+}
+
+fn ip(arguments: &str) {
+    let done = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(done.success(), "ip {arguments}");
+}
+
+impl Net {
+    fn new() -> Self {
+        // Of this process, so that two runs beside each other are not in each other's way.
+        let id = std::process::id();
+        let net = Self {
+            names: (0..3).map(|index| format!("hwe{id}-{index}")).collect(),
+            bridge: format!("hwe{id}"),
+            network: format!("10.{}.{}", 200 + id / 250 % 50, id % 250),
+        };
+        let network = &net.network;
+        ip(&format!("link add {} type bridge", net.bridge));
+        ip(&format!("addr add {network}.254/24 dev {}", net.bridge));
+        ip(&format!("link set {} up", net.bridge));
+        for (index, name) in net.names.iter().enumerate() {
+            ip(&format!("netns add {name}"));
+            ip(&format!("link add {name} type veth peer name eth0 netns {name}"));
+            ip(&format!("link set {name} master {}", net.bridge));
+            ip(&format!("link set {name} up"));
+            ip(&format!("-n {name} addr add {network}.{}/24 dev eth0", index + 1));
+            ip(&format!("-n {name} link set eth0 up"));
+            ip(&format!("-n {name} link set lo up"));
+        }
+        net
+    }
+
+    fn set(&self, index: usize, state: &str) {
+        ip(&format!("link set {} {state}", self.names[index]));
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = Command::new("ip").args(["netns", "del", name]).status();
+            let _ = Command::new("ip")
+                .args(["link", "del", name])
+                .stderr(std::process::Stdio::null())
+                .status();
+        }
+        let _ = Command::new("ip").args(["link", "del", &self.bridge]).status();
+    }
+}
+
+#[test]
+fn a_partition_changes_nothing_on_its_smaller_side_and_heals() {
+    if !nix::unistd::geteuid().is_root() {
+        // `cargo xtask test` runs this tier as root.
+        panic!("network namespaces are made by root only");
+    }
+    let net = Net::new();
+    let shape = Shape {
+        hosts: (1..=3).map(|last| format!("{}.{last}", net.network)).collect(),
+        before: net
+            .names
+            .iter()
+            .map(|name| ["ip", "netns", "exec", name].map(str::to_owned).to_vec())
+            .collect(),
+        ..Shape::default()
+    };
+    let etcd = Etcd::shaped(3, &shape);
+    etcd.wait();
+    let hosts = Hosts::new(&etcd, 64);
+    let (mut first, mut second) = (hosts.follow("home0"), hosts.follow("home1"));
+    first.commit(vec![add(0), add(1)]);
+    for index in 0..3 {
+        // One member alone: the others, and the hosts, are most.
+        net.set(index, "down");
+        let commit = first.commit(vec![assign(&format!("cut{index}@example.com"), Some(0))]);
+        second.wait_for(&commit);
+        net.set(index, "up");
+    }
+    // Each member alone: nobody is most.
+    let before = second.table.as_delta();
+    for index in 0..3 {
+        net.set(index, "down");
+    }
+    for host in [&mut first, &mut second] {
+        host.wait("health", Host::is_away);
+        let refused = host.store.commit(proposal(host.table.revision(), vec![add(2)]));
+        assert!(matches!(refused, Err(StoreError::Away { .. })), "{refused:?}");
+        assert_eq!(host.table.as_delta(), before);
+    }
+    // Two members for themselves, without the third.
+    net.set(0, "up");
+    net.set(2, "up");
+    let commit = first.commit(vec![assign("two@example.com", Some(1))]);
+    second.wait_for(&commit);
+    net.set(1, "up");
+    for host in [&mut first, &mut second] {
+        host.wait("health", Host::is_well);
+    }
+    let commit = second.commit(vec![add(2)]);
+    first.wait_for(&commit);
+    second.wait_for(&commit);
+    assert_eq!(first.table.overrides().len(), 4);
+    assert_eq!(first.table.revision(), second.table.revision());
+    assert_eq!(second.table, first.store.load("home1").unwrap());
+    assert_eq!((first.wholes, second.wholes), (0, 0));
+}
