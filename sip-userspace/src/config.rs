@@ -11,8 +11,9 @@ mod document;
 mod prefix;
 mod sources;
 mod store;
+mod streams;
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
 use sip_common::abi;
 
@@ -21,6 +22,7 @@ use document::Document;
 pub use prefix::Prefix;
 pub use sources::SourceFlags;
 pub use store::{Api, Store};
+pub use streams::{Tcp, Tls};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -51,6 +53,24 @@ pub const KEYS: &[&str] = &[
     "receive.batch",
     "receive.queue",
     "receive.buffer",
+    "tcp.listen",
+    "tcp.connections",
+    "tcp.per_source",
+    "tcp.head",
+    "tcp.message",
+    "tcp.buffered",
+    "tcp.queue",
+    "tcp.connect_time",
+    "tcp.message_time",
+    "tcp.idle",
+    "tls.listen",
+    "tls.certificate",
+    "tls.key",
+    "tls.client_ca",
+    "tls.require_client_certificate",
+    "tls.server_ca",
+    "tls.handshakes",
+    "tls.handshake_time",
     "control.socket",
     "control.mode",
     "store.url",
@@ -87,6 +107,10 @@ pub struct Config {
     pub sources: Sources,
     /// How datagrams come in.
     pub receive: Receive,
+    /// Streams, and what they may take.
+    pub tcp: Tcp,
+    /// Streams inside TLS.
+    pub tls: Tls,
     /// The control socket.
     pub control: Control,
     /// The table's store.
@@ -259,6 +283,8 @@ impl Config {
             xdp: bounds::xdp(&document)?,
             sources: bounds::sources(&document)?,
             receive: bounds::receive(&document)?,
+            tcp: streams::tcp(&document)?,
+            tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
             store: store::store(&document)?,
             api: store::api(&document)?,
@@ -278,8 +304,9 @@ impl Config {
     pub fn served_names(&self) -> Vec<(String, u32)> {
         let domains = self.sip.domains.iter().cloned();
         let own = self.sip.names.iter().cloned();
-        let addresses = self.sip.listen.iter().filter(|address| !address.ip().is_unspecified());
-        let addresses = addresses.map(|address| match address.ip() {
+        let listen = self.sip.listen.iter().chain(&self.tcp.listen).chain(&self.tls.listen);
+        let addresses: BTreeSet<_> = listen.map(SocketAddr::ip).collect();
+        let addresses = addresses.into_iter().map(|address| match address {
             std::net::IpAddr::V4(v4) => v4.to_string(),
             std::net::IpAddr::V6(v6) => format!("[{v6}]"),
         });

@@ -1,6 +1,6 @@
 //! The driver: the one task that owns the core and everything it acts on.
 //!
-//! Batches of datagrams, commands, commits of the store, timers and signals come in; what the
+//! Batches of datagrams, messages of streams, commands, commits of the store, timers and signals come in; what the
 //! core puts out is carried out at once, map operations before sends. Invariants: a change is
 //! durable before it is applied, and applied in the table and in the kernel before its command is
 //! answered; no lock and no waiting on a datagram's way.
@@ -9,11 +9,13 @@
 mod asks;
 mod gate;
 mod open;
+mod send;
 mod service;
 mod shared;
+mod streams;
 mod verify;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -30,7 +32,7 @@ use shared::{BARRIER_MAX, Then, Whom};
 use crate::{
     control::{Call, ControlError},
     core::{
-        Flow, Output, Packet,
+        Packet,
         admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
@@ -48,9 +50,6 @@ const TURN: usize = 64;
 /// News on their way from a shared store.
 pub(crate) const EVENTS_MAX: usize = 64;
 
-/// A datagram and where it goes.
-type Addressed = (SocketAddr, Vec<u8>);
-
 /// A change that the store was asked for, with who waits for it.
 pub(crate) struct Settled {
     result: Result<Commit, StoreError>,
@@ -66,6 +65,7 @@ impl Host {
     pub async fn run(mut self) -> Result<(), RunError> {
         let mut terminate = on(SignalKind::terminate())?;
         let mut interrupt = on(SignalKind::interrupt())?;
+        let mut hangup = on(SignalKind::hangup())?;
         let (calls_in, mut calls) = mpsc::channel(64);
         let mut control: JoinHandle<Result<(), ControlError>> =
             tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in.clone()));
@@ -83,6 +83,7 @@ impl Host {
             let timer = self.next_timer();
             tokio::select! {
                 () = ready.notified() => self.batches(&ready),
+                Some(event) = self.streams.next() => self.stream_events(event),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(event) = self.events.recv() => self.news(event),
@@ -95,6 +96,7 @@ impl Host {
                     }
                     service.status(|| self.standing());
                 }
+                _ = hangup.recv() => self.streams.reload(),
                 () = tokio::task::yield_now(), if self.publishing => self.publish(),
                 () = service.alive() => {}
                 _ = terminate.recv() => break,
@@ -180,30 +182,6 @@ impl Host {
             self.core.handle_packet(now, &Packet::udp(source, local, payload), &mut out);
         }
         self.carry_out(out);
-    }
-
-    /// Map operations first, then sends, grouped by the address that they leave from.
-    fn carry_out(&mut self, mut out: Vec<Output>) {
-        let mut sends: Vec<(SocketAddr, Vec<Addressed>)> = Vec::new();
-        for output in out.drain(..) {
-            match output {
-                Output::Learn { key, .. } => {
-                    if let Some(kernel) = &mut self.kernel {
-                        self.publishing |= kernel.learned(self.core.table(), key);
-                    }
-                }
-                Output::Send { flow: Flow { local, peer: to, .. }, payload } => {
-                    match sends.iter_mut().find(|(from, _)| *from == local) {
-                        Some((_, datagrams)) => datagrams.push((to, payload)),
-                        None => sends.push((local, vec![(to, payload)])),
-                    }
-                }
-            }
-        }
-        for (local, datagrams) in sends {
-            self.udp.send(local, &datagrams);
-        }
-        self.out = out;
     }
 
     /// Answers a command, or asks the store for the change that it wants.
@@ -331,6 +309,7 @@ impl Host {
                     "sockets".to_owned(),
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
+                view.more.insert("connections".to_owned(), self.streams.status());
                 view.more.insert("store".to_owned(), self.shared.status());
                 if let Some(api) = &self.api {
                     view.more.insert("api".to_owned(), api.status());

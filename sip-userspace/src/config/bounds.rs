@@ -43,7 +43,12 @@ pub(super) fn node(document: &Document<'_>) -> Result<Node, ConfigError> {
 }
 
 pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
-    let listen = listen(document)?;
+    let listen = listen(document, "sip.listen")?;
+    if listen.is_empty() {
+        return Err(
+            document.missing("sip.listen", "give the served addresses, e.g. [\"192.0.2.1:5060\"]")
+        );
+    }
     let domains = hosts(document, "sip.domains")?;
     if domains.is_empty() {
         return Err(
@@ -78,9 +83,13 @@ pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
     })
 }
 
-fn listen(document: &Document<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
+/// Served addresses.
+pub(super) fn listen(
+    document: &Document<'_>,
+    name: &'static str,
+) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut listen = Vec::new();
-    for found in document.list("sip.listen", LISTENERS_MAX)? {
+    for found in document.list(name, LISTENERS_MAX)? {
         let address: SocketAddr = found.value.parse().map_err(|_| {
             let reason = format!("`{}` is no address with a port", found.value.escape_debug());
             found.wrong(reason, "write it as 192.0.2.1:5060 or [2001:db8::1]:5060")
@@ -102,11 +111,6 @@ fn listen(document: &Document<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
             continue;
         };
         return Err(found.wrong(format!("{address} {reason}"), cure));
-    }
-    if listen.is_empty() {
-        return Err(
-            document.missing("sip.listen", "give the served addresses, e.g. [\"192.0.2.1:5060\"]")
-        );
     }
     Ok(listen)
 }

@@ -210,6 +210,25 @@ fn what_is_wrong_is_named_with_line_and_column() {
             "10:9: receive.batch: 0 is out of bounds; use a number from 1 to 1024",
         ),
         ("receive.buffer = 1", "10:10: receive.buffer: 1 is out of bounds"),
+        ("tcp.listen = [\"0.0.0.0:5060\"]", "10:11: tcp.listen: 0.0.0.0:5060 is every address"),
+        (
+            "tcp.head = 65537",
+            "10:8: tcp.head: 65537 is out of bounds; use a number from 1024 to 65536",
+        ),
+        (
+            "tcp.message = 2048",
+            ": tcp.head: 16384 is more than tcp.message, 2048; lower it, or raise tcp.message",
+        ),
+        ("tcp.idle = 1", "10:8: tcp.idle: 1 is out of bounds; use a number from 2 to 86400"),
+        (
+            "tls.listen = [\"192.0.2.10:5061\"]",
+            ": tls.certificate: missing; give tls.certificate and tls.key, or take tls.listen away",
+        ),
+        ("tls.key = \"/k\"", ": tls.certificate, tls.key: missing; give both"),
+        (
+            "tls.require_client_certificate = true",
+            ": tls.client_ca: missing; name the authorities, or set",
+        ),
         (
             "control.mode = \"0666\"",
             "10:8: control.mode: `0666` is no choice; use one of 0600, 0660",

@@ -38,6 +38,7 @@ counters! {
     proxy_no_address: "requests for a home that no served address can reach",
     responses_stray: "responses that nobody waits for",
     responses_absorbed: "provisional and repeated responses",
+    flows_failed: "flows that ended or could not be opened",
     learned_no_redirect: "clients found not to follow redirects",
 }
 

@@ -4,12 +4,11 @@
 //! The order is that of RFC 3261 section 8.2: method, scheme, Request-URI, extensions; for a
 //! REGISTER then section 10.3, and for one that is proxied the checks of 16.3.
 
-use std::net::SocketAddr;
-
 use rsip::{Method, headers};
 use sip_common::abi::ClientKey;
 
 use super::{
+    Flow, Transport,
     proxy::loops,
     redirect::{self, NoRedirect},
     registrar::check_contacts,
@@ -84,6 +83,8 @@ pub enum Cause {
     EscapedControl,
     /// The redirect would be longer than the request (I5).
     ReplyTooLong,
+    /// The client came over a stream, and its home has no address for that.
+    NotOnStream,
 }
 
 impl Cause {
@@ -99,6 +100,7 @@ impl Cause {
             Self::HomeIsTarget => "home_is_target",
             Self::EscapedControl => "escaped_control",
             Self::ReplyTooLong => "reply_too_long",
+            Self::NotOnStream => "home_not_on_stream",
         }
     }
 }
@@ -116,17 +118,17 @@ impl Decision {
     }
 }
 
-/// Decides a request from this source. `returned` says whether the client was redirected a short
+/// Decides a request that came this way. `returned` says whether the client was redirected a short
 /// while ago for another request.
 pub fn decide(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
-    source: SocketAddr,
+    came: &Flow,
     returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
 ) -> Decision {
     match typed::method(request.method) {
-        Some(Method::Register) => register(settings, table, request, source, returned),
+        Some(Method::Register) => register(settings, table, request, came, returned),
         Some(Method::Ack) => Decision::Silent(Silence::Ack),
         // Section 9.2: this host keeps no transaction that could be cancelled.
         Some(Method::Cancel) => refuse(Answer::new(481), "no_transaction"),
@@ -187,7 +189,7 @@ fn register(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
-    source: SocketAddr,
+    came: &Flow,
     returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
 ) -> Decision {
     let uri = match target(settings, request) {
@@ -201,7 +203,7 @@ fn register(
     };
     let key = aor.key(table.meta().client_secret);
     let lookup = table.lookup(&key);
-    let from = settings.sources.as_ref()(source.ip().to_canonical());
+    let from = settings.sources.as_ref()(came.peer.ip().to_canonical());
     let target_is_home = |server: u16| {
         table.server(server).is_some_and(|server| {
             let port = uri.port.unwrap_or(crate::sip::via::PORT_DEFAULT);
@@ -224,6 +226,7 @@ fn register(
         Home::Elsewhere { server } if from.edge => (server, Cause::SourceEdge),
         Home::Elsewhere { server } if !from.direct => (server, Cause::SourceNotDirect),
         Home::Elsewhere { server } if lookup.no_redirect => (server, Cause::NoRedirect),
+        Home::Elsewhere { server } if !can_follow(came.transport) => (server, Cause::NotOnStream),
         Home::Elsewhere { server } if target_is_home(server) => (server, Cause::HomeIsTarget),
         Home::Elsewhere { server } if aor.bytes().iter().any(u8::is_ascii_control) => {
             (server, Cause::EscapedControl)
@@ -233,7 +236,7 @@ fn register(
             if let Err(unread) = check_contacts(request) {
                 return fault(unread);
             }
-            if !too_long(settings, table, request, source, server) {
+            if !too_long(settings, table, request, came, server) {
                 return local(request, Decision::Redirect { key, server });
             }
             (server, Cause::ReplyTooLong)
@@ -242,15 +245,21 @@ fn register(
     proxy_checks(settings, request).unwrap_or(Decision::Proxy { key, server, cause })
 }
 
+/// Whether a redirect can name the home by the transport that the client uses: servers have UDP
+/// addresses alone. A client that uses TLS must not be sent to a plain one.
+fn can_follow(transport: Transport) -> bool {
+    transport == Transport::Udp
+}
+
 /// Whether a redirect would be longer than its request.
 fn too_long(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
-    source: SocketAddr,
+    came: &Flow,
     server: u16,
 ) -> bool {
-    let Ok(path) = Path::of(request.message, source) else { return false };
+    let Ok(path) = Path::of(request.message, came.peer) else { return false };
     let answer = redirect::answer(settings, table, server, request.message, &path);
     answer.err() == Some(NoRedirect::TooLong)
 }

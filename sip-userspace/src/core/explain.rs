@@ -60,7 +60,7 @@ fn judge(
     let Some(Ok(request)) = message.as_ref().and_then(Request::read) else {
         return ("drop", None, None, Silence::NotSip.label());
     };
-    let decision = decide(settings, table, &request, packet.flow.peer, |_, _| false);
+    let decision = decide(settings, table, &request, &packet.flow, |_, _| false);
     let reason = decision.reason();
     match decision {
         Decision::Register { .. } => ("register", None, None, reason),

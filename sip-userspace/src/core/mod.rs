@@ -138,6 +138,12 @@ impl Core {
         }
     }
 
+    /// A message could not be sent over this flow, or the flow is gone: its connection ended or
+    /// could not be opened. It is the flow that was asked for, without a connection if it had none.
+    pub fn handle_failure(&mut self, _now: Now, _flow: Flow, _out: &mut Vec<Output>) {
+        Counters::add(&mut self.counters.flows_failed);
+    }
+
     fn handle(
         &mut self,
         now: Now,
@@ -147,7 +153,9 @@ impl Core {
         if !may_answer(packet.flow.peer, packet.flow.local) {
             return Err(Silence::Source);
         }
-        let refusal = match self.strict.as_mut() {
+        // The kernel's texts name UDP.
+        let datagram = packet.flow.transport == Transport::Udp;
+        let refusal = match self.strict.as_mut().filter(|_| datagram) {
             None => None,
             Some(strict) => match strict.judge(&self.settings, &self.table, packet, now) {
                 Err(refusal) => Some(refusal),
@@ -210,7 +218,7 @@ impl Core {
         }
         let mut asked = None;
         let redirects = &self.redirects;
-        let decision = decide(&self.settings, &self.table, &request, source, |key, lookup| {
+        let decision = decide(&self.settings, &self.table, &request, &flow, |key, lookup| {
             let this = redirects.asked(*key, source.ip(), tag, now.mono.as_secs());
             asked = Some(this);
             refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)

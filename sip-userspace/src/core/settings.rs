@@ -8,6 +8,7 @@ use std::{
 
 use sip_common::siphash::Key;
 
+use super::io::Transport;
 use crate::sip::via::{PORT_DEFAULT, host_address};
 
 /// What the source prefixes say about an address.
@@ -65,8 +66,10 @@ pub struct Settings {
     /// Names and addresses of this host that may stand in a Request-URI beside the domains, in
     /// lower case, IPv6 addresses with or without brackets.
     pub own_names: Vec<String>,
-    /// Served addresses.
+    /// Served UDP addresses.
     pub listeners: Vec<SocketAddr>,
+    /// Served addresses of streams.
+    pub streams: Vec<(Transport, SocketAddr)>,
     /// Granted where a client names no expiry, in seconds.
     pub expires_default_s: u32,
     /// A shorter expiry is refused with 423, in seconds.
@@ -100,6 +103,7 @@ impl Default for Settings {
             any_domain: false,
             own_names: Vec::new(),
             listeners: Vec::new(),
+            streams: Vec::new(),
             expires_default_s: 600,
             expires_min_s: 60,
             expires_max_s: 600,
@@ -143,7 +147,7 @@ impl Settings {
     pub fn is_here(&self, host: &[u8], port: Option<u16>) -> bool {
         let port = port.unwrap_or(PORT_DEFAULT);
         self.is_own(host)
-            && (self.listeners.is_empty() || self.listeners.iter().any(|own| own.port() == port))
+            && (self.listeners.is_empty() || self.addresses().any(|own| own.port() == port))
     }
 
     fn is_own(&self, host: &[u8]) -> bool {
@@ -151,13 +155,21 @@ impl Settings {
         self.own_names.iter().any(|name| {
             name.as_bytes().eq_ignore_ascii_case(host)
                 || address.is_some() && host_address(name.as_bytes()) == address
-        }) || self.listeners.iter().any(|own| address == Some(own.ip().to_canonical()))
+        }) || self.addresses().any(|own| address == Some(own.ip().to_canonical()))
     }
 
-    /// The served address to send from, best the one that a request came to.
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().copied().chain(self.streams.iter().map(|(_, own)| *own))
+    }
+
+    /// The served address to send datagrams from, best the one that a request came to.
     pub fn local_for(&self, to: SocketAddr, came_to: SocketAddr) -> Option<SocketAddr> {
-        let fits = |local: &SocketAddr| local.is_ipv4() == to.is_ipv4();
-        Some(came_to).filter(fits).or_else(|| self.listeners.iter().copied().find(fits))
+        let fits = |local: &&SocketAddr| local.is_ipv4() == to.is_ipv4();
+        let mut fitting = self.listeners.iter().filter(fits);
+        let same = |local: &&SocketAddr| **local == came_to;
+        let near = |local: &&SocketAddr| local.ip() == came_to.ip();
+        let best = fitting.clone().find(same).or_else(|| fitting.clone().find(near));
+        best.or_else(|| fitting.next()).copied()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Everything that a running daemon holds, opened in the order in which a failure costs least:
-//! store, control socket, UDP, kernel.
+//! store, control socket, UDP, streams, kernel.
 
 use std::{
     fs::DirBuilder,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use sip_common::{
-    abi::{SOURCE_DIRECT, SOURCE_EDGE},
+    abi::{SOURCE_DIRECT, SOURCE_EDGE, SOURCE_EXEMPT},
     siphash::Key,
 };
 use tokio::sync::mpsc;
@@ -27,6 +27,7 @@ use crate::{
     datapath::{DatapathError, Head, KernelPath, desired},
     net::{
         clock,
+        streams::{self, Streams},
         udp::{OpenError, Options, Udp},
     },
     store::{self, Event, StoreError, StoreUrl},
@@ -58,6 +59,9 @@ pub enum RunError {
     /// The served addresses.
     #[error(transparent)]
     Udp(#[from] OpenError),
+    /// Served addresses of streams, or their certificates.
+    #[error(transparent)]
+    Streams(#[from] streams::OpenError),
     /// The kernel path.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
@@ -78,6 +82,7 @@ pub struct Host {
     pub(super) core: Core,
     pub(super) kernel: Option<KernelPath>,
     pub(super) udp: Udp,
+    pub(super) streams: Streams,
     pub(super) gate: Gate,
     pub(super) store: Store,
     pub(super) shared: Shared,
@@ -113,6 +118,10 @@ impl Host {
                 buffer: receive.buffer_bytes,
             },
         )?;
+
+        let flags = SourceFlags::new(&config.sources);
+        let exempt = move |address| flags.of(address) & (SOURCE_EDGE | SOURCE_EXEMPT) != 0;
+        let streams = Streams::open(&config.tcp, &config.tls, Box::new(exempt))?;
 
         let api = config.api.listen.map(|listen| Api::bind(listen, config.api.token_file.clone()));
         let api = api.transpose()?;
@@ -152,6 +161,7 @@ impl Host {
             core,
             kernel,
             udp,
+            streams,
             store,
             shared: Shared::new(with_others),
             events,
@@ -193,6 +203,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         domains: config.sip.domains.clone(),
         own_names: own_names.collect(),
         listeners: config.sip.listen.clone(),
+        streams: streams::served(&config.tcp, &config.tls).collect(),
         expires_default_s: config.sip.expires_default_s,
         expires_min_s: config.sip.expires_min_s,
         expires_max_s: config.sip.expires_max_s,

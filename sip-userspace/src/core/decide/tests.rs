@@ -12,13 +12,25 @@ const FIELDS: &str = "Via: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=
                       Supported: replaces, outbound, gruu, path\r\n";
 
 fn reason(method: &str, uri: &str, to: &str, more: &str, home: Option<u16>) -> (String, u16) {
+    reason_over(Transport::Udp, method, uri, to, more, home)
+}
+
+fn reason_over(
+    transport: Transport,
+    method: &str,
+    uri: &str,
+    to: &str,
+    more: &str,
+    home: Option<u16>,
+) -> (String, u16) {
     let text =
         format!("{method} {uri} SIP/2.0\r\n{FIELDS}To: {to}\r\nCSeq: 1 {method}\r\n{more}\r\n");
     let message = Message::parse(text.as_bytes()).unwrap();
     let request =
         Request::read(&message).unwrap().unwrap_or_else(|fault| panic!("{text}: {fault}"));
     let source = "203.0.113.1:5060".parse().unwrap();
-    let decision = decide(&settings(EDGE), &table("edge", home), &request, source, |_, _| false);
+    let flow = Flow { transport, ..Flow::udp("192.0.2.1:5060".parse().unwrap(), source) };
+    let decision = decide(&settings(EDGE), &table("edge", home), &request, &flow, |_, _| false);
     let status = match &decision {
         Decision::Answer { answer, .. } => answer.status(),
         _ => 0,
@@ -90,4 +102,18 @@ fn requests_are_decided_in_the_order_of_the_sections() {
     assert_eq!(got, ("home_here".into(), 0), "the home registers what came through others");
     let got = reason("REGISTER", domain, alice, "", None);
     assert_eq!(got, ("home_unknown".into(), 503));
+}
+
+#[test]
+fn a_client_on_a_stream_is_proxied_while_no_home_has_an_address_for_it() {
+    let alice = "<sip:alice@example.com>";
+    for (transport, home, expected) in [
+        (Transport::Tcp, 1, "home_not_on_stream"),
+        (Transport::Tls, 1, "home_not_on_stream"),
+        (Transport::Tcp, 0, "home_here"),
+        (Transport::Udp, 1, "home_elsewhere"),
+    ] {
+        let got = reason_over(transport, "REGISTER", "sip:example.com", alice, "", Some(home));
+        assert_eq!(got, (expected.to_owned(), 0), "{transport:?}");
+    }
 }
