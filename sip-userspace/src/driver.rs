@@ -145,6 +145,7 @@ impl Host {
         let mut sends: Vec<(SocketAddr, Vec<Addressed>)> = Vec::new();
         for output in out.drain(..) {
             match output {
+                Output::Charge { source } => self.gate.charge(source, clock::now().mono),
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
                         kernel.learned(self.core.table(), key);

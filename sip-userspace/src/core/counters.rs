@@ -38,6 +38,11 @@ counters! {
     proxy_no_address: "requests for a home that no served address can reach",
     responses_stray: "responses that nobody waits for",
     responses_absorbed: "provisional and repeated responses",
+    auth_accepted: "requests with right credentials",
+    auth_challenged: "requests without credentials that were challenged",
+    auth_stale: "requests whose nonce was too old, or used before",
+    auth_wrong: "requests with wrong credentials",
+    auth_forbidden: "requests of a user for another's AoR",
     learned_no_redirect: "clients found not to follow redirects",
 }
 

@@ -12,6 +12,8 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod admin;
+pub mod auth;
+mod authenticate;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
@@ -31,6 +33,7 @@ use std::{net::SocketAddr, time::Duration};
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
 use self::{
+    auth::Auth,
     bindings::{Binding, Bindings},
     decide::{Cause, Decision, decide},
     proxy::{Event, Kind, Proxy, Route, forward::Outbound, loops},
@@ -62,6 +65,7 @@ pub struct Core {
     proxy: Proxy,
     counters: Counters,
     strict: Option<Strict>,
+    auth: Option<Auth>,
 }
 
 impl Core {
@@ -72,7 +76,11 @@ impl Core {
         let transactions = Transactions::new(settings.timers.give_up());
         let redirects = Redirects::new(&settings);
         let (bindings, counters) = (Bindings::default(), Counters::default());
-        Self { settings, table, bindings, redirects, transactions, proxy, counters, strict }
+        let auth = settings.auth.as_ref().map(|rules| Auth::new(table.meta(), rules));
+        // The kernel's own code can't authenticate.
+        let asks_first = settings.auth.as_ref().is_some_and(|rules| rules.before_redirect);
+        let strict = strict.filter(|_| !asks_first);
+        Self { settings, table, bindings, redirects, transactions, proxy, counters, strict, auth }
     }
 
     /// The assignment table.
@@ -216,6 +224,9 @@ impl Core {
             refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
         });
         let at = Place { flow: flow.towards(path.to), path, tag, transaction };
+        if !self.may(&decision, &at, &request, source, now, out) {
+            return Ok(());
+        }
         match decision {
             Decision::Silent(silence) => Err(silence),
             Decision::Answer { answer, .. } => {

@@ -8,6 +8,7 @@ use std::{
 
 use sip_common::siphash::Key;
 
+use super::auth::Rules;
 use crate::sip::via::{PORT_DEFAULT, host_address};
 
 /// What the source prefixes say about an address.
@@ -91,6 +92,8 @@ pub struct Settings {
     pub server: String,
     /// What the source prefixes say.
     pub sources: SourceRule,
+    /// How clients are authenticated; nobody is without it.
+    pub auth: Option<Rules>,
 }
 
 impl Default for Settings {
@@ -112,6 +115,7 @@ impl Default for Settings {
             node_secret: Key::default(),
             server: String::new(),
             sources: Box::new(|_| Source::default()),
+            auth: None,
         }
     }
 }

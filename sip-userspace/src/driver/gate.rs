@@ -12,6 +12,10 @@ use crate::{
     core::{route::address_words, table::Table},
 };
 
+/// A request with wrong credentials counts as so many (threat T12): a good client sends one now
+/// and then, a guesser nothing else.
+const CHARGE: u64 = 20;
+
 /// Token buckets by source, the kernel's own kind.
 pub(super) struct Gate {
     config: Config,
@@ -46,6 +50,21 @@ impl Gate {
             || table.servers().any(|(_, server)| server.address.ip().to_canonical() == source);
         self.dropped += u64::from(!exempt);
         exempt
+    }
+
+    /// Takes what a wrong request costs beyond its own place.
+    pub(super) fn charge(&mut self, source: IpAddr, now: Duration) {
+        let config = &self.config;
+        let source = source.to_canonical();
+        let folded = fold(config.source_secret, address_words(source), source.is_ipv6());
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.buckets.get_mut(Bucket::index(folded) as usize) {
+            // As far as the bucket goes: a source is never put further behind than a full one.
+            let cost = config.rate_cost_ns.saturating_mul(CHARGE).min(config.rate_burst_ns);
+            if let Some(taken) = bucket.take(now_ns, cost, config.rate_burst_ns) {
+                *bucket = taken;
+            }
+        }
     }
 
     /// Datagrams that were dropped.
