@@ -6,6 +6,7 @@
 //! and a name that is not among them is an error.
 //! Deliberately absent: reloading, and any look at the machine (does the interface exist?).
 
+mod auth;
 mod bounds;
 mod document;
 mod prefix;
@@ -16,6 +17,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use sip_common::abi;
 
+pub use auth::Auth;
 pub use document::ConfigError;
 use document::Document;
 pub use prefix::Prefix;
@@ -61,6 +63,12 @@ pub const KEYS: &[&str] = &[
     "store.password_file",
     "store.secret_file",
     "store.edge_lease",
+    "auth.mode",
+    "auth.realm",
+    "auth.algorithms",
+    "auth.nonce_life",
+    "auth.trusted",
+    "auth.before_redirect",
     "api.listen",
     "api.token_file",
     "log.level",
@@ -89,6 +97,8 @@ pub struct Config {
     pub control: Control,
     /// The table's store.
     pub store: Store,
+    /// Who must say who it is.
+    pub auth: Auth,
     /// The HTTP API.
     pub api: Api,
     /// The log.
@@ -259,6 +269,7 @@ impl Config {
             receive: bounds::receive(&document)?,
             control: bounds::control(&document)?,
             store: store::store(&document)?,
+            auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,
             strange_variables: document.strange_variables().to_vec(),

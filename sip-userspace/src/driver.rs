@@ -9,6 +9,7 @@
 mod gate;
 mod open;
 mod shared;
+mod users;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -78,6 +79,7 @@ impl Host {
                 () = ready.notified() => self.batches(&ready),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
+                Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
                 _ = tick.tick() => {
@@ -183,6 +185,9 @@ impl Host {
                 let host = host.clone();
                 return self.forget_edge(host, call);
             }
+            Command::UserPut { .. } | Command::UserDel { .. } | Command::UserList { .. } => {
+                return self.user_call(call);
+            }
             _ => {}
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
@@ -277,14 +282,28 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("store".to_owned(), self.shared.status());
+                view.more.insert("auth".to_owned(), self.auth_status());
                 view.more.insert(
                     "clients".to_owned(),
                     json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
                 );
             }
-            Answer::Done { .. } | Answer::Servers { .. } | Answer::Edges { .. } => {}
+            Answer::Done { .. }
+            | Answer::Servers { .. }
+            | Answer::Edges { .. }
+            | Answer::Users { .. } => {}
         }
         answer
+    }
+}
+
+impl Host {
+    fn auth_status(&self) -> serde_json::Value {
+        let Some(auth) = self.core.auth() else { return json!({"mode": "off"}) };
+        json!({
+            "mode": "digest", "before_redirect": self.config.auth.before_redirect,
+            "users": auth.users().len(), "nonces": auth.nonces_used(),
+        })
     }
 }
 

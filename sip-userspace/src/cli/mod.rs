@@ -14,6 +14,7 @@ mod run;
 mod server;
 mod status;
 mod unassign;
+mod user;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
 
@@ -58,6 +59,8 @@ pub enum Subcommands {
     Client(client::Args),
     /// Look at the hosts that share the table
     Edge(edge::Args),
+    /// Add, change and list users and their passwords
+    User(user::Args),
     /// Show the daemon's state
     Status(status::Args),
 }
@@ -128,6 +131,7 @@ impl Cli {
             Subcommands::Unassign(args) => args.command(),
             Subcommands::Client(args) => args.command(),
             Subcommands::Edge(args) => args.command(),
+            Subcommands::User(args) => return args.run(self, out),
             Subcommands::Status(args) => args.command(),
         };
         let answer = self.ask(&command)?;
@@ -141,6 +145,8 @@ impl Cli {
             Answer::Edges { revision, edges } => edge::print(*revision, edges, out)?,
             Answer::Client(view) => client::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
+            // A command of its own prints those.
+            Answer::Users { .. } => {}
         }
         Ok(())
     }

@@ -182,17 +182,25 @@ fn vlan(found: &Found<'_, String>) -> Result<u32, ConfigError> {
     })
 }
 
-pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
-    let list = |name| {
-        let mut prefixes = BTreeSet::new();
-        for found in document.list(name, SOURCES_MAX as usize / 4)? {
-            let prefix: Result<Prefix, _> = found.value.parse();
-            prefixes.insert(prefix.map_err(|reason| {
+/// A list of source prefixes.
+pub(super) fn prefixes(
+    document: &Document<'_>,
+    name: &'static str,
+) -> Result<Vec<Prefix>, ConfigError> {
+    let mut prefixes = BTreeSet::new();
+    for found in document.list(name, SOURCES_MAX as usize / 4)? {
+        let prefix: Result<Prefix, _> = found.value.parse();
+        prefixes.insert(
+            prefix.map_err(|reason| {
                 found.wrong(reason, "write it as 192.0.2.0/24 or 2001:db8::/32")
-            })?);
-        }
-        Ok(prefixes.into_iter().collect::<Vec<_>>())
-    };
+            })?,
+        );
+    }
+    Ok(prefixes.into_iter().collect())
+}
+
+pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
+    let list = |name| prefixes(document, name);
     let rate = document.number("sources.rate", 0..=1_000_000, 500)?.value;
     Ok(Sources {
         edge: list("sources.edge")?,

@@ -8,10 +8,12 @@ pub mod command;
 pub mod names;
 mod servers;
 mod show;
+pub mod users;
 
 pub use command::{
     Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
 };
+pub use users::{Secret, UserHow, UserRow, UserSecret, UserView};
 
 use super::table::{Assignment, Change, Proposal, Table};
 
@@ -53,6 +55,10 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
             Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
         }
         Command::Status => Ok(Planned::Answer(show::status(table))),
+        // Users are not in the table either.
+        Command::UserPut { .. } | Command::UserDel { .. } | Command::UserList { .. } => {
+            Err(Refused::daemon("users are known to a running daemon alone", "ask that one"))
+        }
         // What other hosts do is not in the table; a daemon answers these by itself.
         Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {
             Err(Refused::daemon("the hosts are known to a running daemon alone", "ask that one"))

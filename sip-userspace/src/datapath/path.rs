@@ -28,6 +28,9 @@ pub struct KernelPath {
     /// Servers' addresses, whose answers and forwarded requests are never dropped.
     servers: BTreeSet<IpAddr>,
     stale_serve: Duration,
+    /// Why the program passes everything: an option that it can't know (invariant I1). It never
+    /// gets a lease then.
+    passes_all: Option<&'static str>,
     failed: Option<String>,
 }
 
@@ -74,6 +77,7 @@ impl KernelPath {
             sources: SourceFlags::new(&config.sources),
             servers: BTreeSet::new(),
             stale_serve: Duration::from_secs(config.xdp.stale_serve_s.into()),
+            passes_all: config.auth.passes_all(),
             failed: None,
         };
         path.kernel.set_domains(domains)?;
@@ -110,12 +114,14 @@ impl KernelPath {
 
     /// Whether the program sees all that comes in, and so keeps the limit per source.
     pub fn is_complete(&self, config: &Config) -> bool {
-        self.attached.len() == config.xdp.interfaces.len()
+        self.passes_all.is_none() && self.attached.len() == config.xdp.interfaces.len()
     }
 
     /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
     pub fn renew(&mut self, now: Duration) {
-        self.kernel.set_lease(now + self.stale_serve);
+        if self.passes_all.is_none() {
+            self.kernel.set_lease(now + self.stale_serve);
+        }
     }
 
     /// Takes a commit into the maps.
@@ -179,6 +185,7 @@ impl KernelPath {
         let [samples, p50, p99, p999] = times;
         json!({
             "interfaces": interfaces,
+            "passes_everything_for": self.passes_all,
             "counters": counters,
             "redirects_by_server": redirects,
             "program_ns": {"samples": samples, "p50": p50, "p99": p99, "p99.9": p999},

@@ -13,12 +13,13 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, gate::Gate, shared::Shared};
+use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, gate::Gate, shared::Shared, users};
 use crate::{
     config::{Config, SourceFlags},
     control::{ControlError, Listener},
     core::{
         Core, Output, Settings,
+        auth::Rules,
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -62,6 +63,12 @@ pub enum RunError {
     /// No signals.
     #[error("signals: {0}")]
     Signals(std::io::Error),
+    /// Nobody could log in.
+    #[error(
+        "auth.mode = \"digest\" needs users, and this store keeps none; keep the table in sqlite, \
+         or set auth.mode = \"off\""
+    )]
+    NoUsers,
     /// Run twice.
     #[error("a host runs once")]
     Twice,
@@ -80,6 +87,8 @@ pub struct Host {
     pub(super) control: Option<Listener>,
     pub(super) settled: mpsc::Receiver<Settled>,
     pub(super) settled_in: mpsc::Sender<Settled>,
+    pub(super) users: mpsc::Receiver<users::UsersSettled>,
+    pub(super) users_in: users::Settling,
     pub(super) out: Vec<Output>,
 }
 
@@ -114,13 +123,18 @@ impl Host {
         {
             kernel = None;
         }
+        if let (Some(setting), Some(_)) = (config.auth.passes_all(), &kernel) {
+            tracing::warn!(setting, "THE KERNEL PASSES EVERYTHING: it can't do what this asks for");
+        }
         let recent: Box<dyn Memory> = match &kernel {
             Some(kernel) => Box::new(kernel.recent()),
             None => Box::new(Own::default()),
         };
         let strict = Strict::new(told, domains, recent);
-        let core = Core::new(settings(&config, secret()?), table, Some(strict));
+        let mut core = Core::new(settings(&config, secret()?), table, Some(strict));
+        users::load(&mut core, &store, config.auth.realm.as_deref())?;
         let (settled_in, settled) = mpsc::channel(COMMITS_MAX);
+        let (users_in, users) = mpsc::channel(COMMITS_MAX);
         Ok(Self {
             gate: Gate::new(told, SourceFlags::new(&config.sources)),
             config,
@@ -133,6 +147,8 @@ impl Host {
             control: Some(control),
             settled,
             settled_in,
+            users,
+            users_in,
             out: Vec::new(),
         })
     }
@@ -178,6 +194,19 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
                 direct: !direct_only || flags & SOURCE_DIRECT != 0,
             }
         }),
+        auth: config.auth.digest.then(|| auth_rules(config)),
         ..Settings::default()
+    }
+}
+
+fn auth_rules(config: &Config) -> Rules {
+    let trusted = config.auth.trusted.clone();
+    Rules {
+        realm: config.auth.realm.clone(),
+        algorithms: config.auth.algorithms.clone(),
+        nonce_life_s: config.auth.nonce_life_s,
+        before_redirect: config.auth.before_redirect,
+        trusted: Box::new(move |source| trusted.iter().any(|prefix| prefix.contains(source))),
+        since_unix_s: clock::now().unix_s,
     }
 }

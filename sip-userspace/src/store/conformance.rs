@@ -150,3 +150,52 @@ fn secrets_differ_between_tables() {
     assert_ne!(metas[0].cluster, metas[1].cluster);
     assert!(!format!("{:?}", metas[0]).contains(&metas[0].client_secret.k0.to_string()));
 }
+
+fn user(aor: &str, number: u8) -> User {
+    let by_user = crate::sip::digest::Ha1 { md5: [number; 16], sha256: [number; 32] };
+    User { aor: aor.into(), realm: "r".into(), by_user, ..User::default() }
+}
+
+fn change_users(store: &dyn AssignmentStore, changes: Vec<UserChange>) -> Result<(), StoreError> {
+    let (sender, receiver) = channel::bounded(1);
+    let done = move |result| sender.send(result).unwrap();
+    store.credentials().unwrap().change_users(changes, Box::new(done));
+    receiver.recv().unwrap()
+}
+
+fn users(store: &dyn AssignmentStore) -> Vec<User> {
+    let mut users = Vec::new();
+    store.credentials().unwrap().all_users(&mut |user| users.push(user)).unwrap();
+    users
+}
+
+#[test]
+fn users_are_added_changed_and_deleted_all_or_none() {
+    use UserChange::{Add, Change, Delete, Put};
+    each(|kind, store| {
+        assert_eq!(users(store), [], "{kind}");
+        let both = User { by_aor: user("", 9).by_user, ..user("b@h", 2) };
+        change_users(store, vec![Add(user("a@h", 1)), Put(both.clone())]).unwrap();
+        assert_eq!(users(store), [user("a@h", 1), both.clone()], "{kind}");
+        for (bad, aor) in [
+            (Add(user("a@h", 3)), "a@h"),
+            (Change(user("c@h", 3)), "c@h"),
+            (Delete("c@h".into()), "c@h"),
+        ] {
+            let error = change_users(store, vec![Put(user("d@h", 4)), bad]).unwrap_err();
+            assert!(error.to_string().contains(aor), "{kind} {error}");
+            assert_eq!(users(store), [user("a@h", 1), both.clone()], "{kind}");
+        }
+        let md5_only = User {
+            by_user: crate::sip::digest::Ha1 { sha256: [0; 32], ..user("", 5).by_user },
+            ..user("b@h", 5)
+        };
+        change_users(store, vec![Delete("a@h".into()), Change(md5_only.clone())]).unwrap();
+        assert_eq!(users(store), [md5_only], "{kind}");
+        assert_eq!(
+            store.load("").unwrap().revision(),
+            Revision::default(),
+            "the table is as it was"
+        );
+    });
+}

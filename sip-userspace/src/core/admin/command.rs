@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::users::{UserHow, UserRow, UserView};
 use crate::core::table::{Commit, ContactHost, Placement, Proposal, Revision, State};
 
 /// A question or an order.
@@ -78,6 +79,28 @@ pub enum Command {
         /// Its node name.
         host: String,
     },
+    /// Takes users with passwords or hashes.
+    UserPut {
+        /// The users.
+        users: Vec<UserRow>,
+        /// Whether they are there already.
+        how: UserHow,
+        /// Only look whether it would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Takes a user away.
+    UserDel {
+        /// `user@host`.
+        aor: String,
+    },
+    /// Lists users.
+    UserList {
+        /// Those behind this AoR.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
     /// Shows the state of the daemon.
     Status,
 }
@@ -120,6 +143,13 @@ pub enum Answer {
         revision: Revision,
         /// By name.
         edges: Vec<EdgeView>,
+    },
+    /// Users.
+    Users {
+        /// By AoR.
+        users: Vec<UserView>,
+        /// There are others behind them.
+        more: bool,
     },
     /// A client.
     Client(Box<ClientView>),

@@ -16,7 +16,9 @@ const APPLICATION_ID: u32 = 0x4857_5244;
 const CHECKED_BYTES_MAX: u64 = 256 << 20;
 
 /// From layout n to n + 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[LAYOUT_1, super::users::TABLE];
+
+const LAYOUT_1: &str = "
     CREATE TABLE meta (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         cluster TEXT NOT NULL,
@@ -65,7 +67,7 @@ const MIGRATIONS: &[&str] = &["
         changes TEXT,
         UNIQUE (epoch, counter)
     ) STRICT;
-"];
+";
 
 /// The newest layout.
 pub(super) const LAYOUT: u32 = MIGRATIONS.len() as u32;
@@ -135,7 +137,7 @@ pub(super) fn settle(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(32);
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (layout, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
+    for (layout, migration) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", layout)?;
