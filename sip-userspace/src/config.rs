@@ -63,6 +63,7 @@ pub const KEYS: &[&str] = &[
     "store.password_file",
     "store.secret_file",
     "store.edge_lease",
+    "store.bindings",
     "auth.mode",
     "auth.realm",
     "auth.algorithms",

@@ -6,6 +6,7 @@
 //! answered; no lock and no waiting on a datagram's way.
 //! Deliberately absent: decisions.
 
+mod durable;
 mod gate;
 mod open;
 mod shared;
@@ -79,10 +80,12 @@ impl Host {
                 () = ready.notified() => self.batches(&ready),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
+                Some(confirmed) = self.durable.confirmed.recv() => self.stored(confirmed),
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
                 _ = tick.tick() => {
+                    self.durable.look();
                     if let Some(kernel) = &mut self.kernel {
                         kernel.renew(clock::now().mono);
                     }
@@ -110,7 +113,8 @@ impl Host {
 
     fn next_timer(&self) -> Duration {
         let due = [self.core.poll_timeout(), self.shared.deadline()].into_iter().flatten().min();
-        due.map_or(IDLE, |due| due.saturating_sub(clock::now().mono)).min(IDLE)
+        let due = due.map_or(IDLE, |due| due.saturating_sub(clock::now().mono)).min(IDLE);
+        self.durable.pause().map_or(due, |pause| due.min(pause))
     }
 
     fn timers(&mut self) {
@@ -118,6 +122,7 @@ impl Host {
         self.core.handle_timeout(clock::now(), &mut out);
         self.carry_out(out);
         self.barriers();
+        self.rewrite();
     }
 
     /// Takes waiting batches, some at a time, so that commands get their turn.
@@ -147,6 +152,7 @@ impl Host {
         let mut sends: Vec<(SocketAddr, Vec<Addressed>)> = Vec::new();
         for output in out.drain(..) {
             match output {
+                Output::Store { ticket, record } => self.durable.store(ticket, &record),
                 Output::Charge { source } => self.gate.charge(source, clock::now().mono),
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
@@ -161,6 +167,7 @@ impl Host {
                 }
             }
         }
+        self.durable.send();
         for (local, datagrams) in sends {
             self.udp.send(local, &datagrams);
         }
@@ -282,6 +289,7 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("store".to_owned(), self.shared.status());
+                view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
                 view.more.insert("auth".to_owned(), self.auth_status());
                 view.more.insert(
                     "clients".to_owned(),

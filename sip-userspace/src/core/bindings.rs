@@ -1,7 +1,7 @@
 //! Bindings of clients to contacts, in memory, with their expiry (RFC 3261 section 10).
 //!
 //! Built for ten million clients: a client costs one map entry, one slice and one text per
-//! contact; the AoR itself is not kept, since its key says all. Each client has exactly one place
+//! contact and one for its AoR, so that an operator can list it. Each client has exactly one place
 //! among the ends, at or before its earliest expiry, and is looked at again when that comes.
 //! Times are seconds of the monotonic clock. Deliberately absent: the rules of registration.
 
@@ -26,6 +26,8 @@ pub struct Binding {
     /// `<URI>` and the header parameters but expires.
     text: Box<[u8]>,
     uri_len: u16,
+    /// The Path that requests for it take (RFC 3327), without it mostly.
+    path: Option<Box<[u8]>>,
     /// Which Call-ID it was registered with.
     pub call: CallId,
     /// The CSeq number that it was registered with.
@@ -43,6 +45,18 @@ impl CallId {
     pub fn of(text: &[u8]) -> Self {
         Self(hash_128(Key { k0: 0, k1: 0 }, text))
     }
+
+    /// The hash as it is kept.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let [low, high] = self.0;
+        (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+    }
+
+    /// A hash that was kept.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let word = u128::from_le_bytes(bytes);
+        Self([word as u64, (word >> 64) as u64])
+    }
 }
 
 impl Binding {
@@ -51,7 +65,24 @@ impl Binding {
         let uri_len = u16::try_from(uri.len()).ok()?;
         let text = [b"<", uri, b">", params].concat();
         let text = (text.len() <= CONTACT_MAX).then_some(text)?.into_boxed_slice();
-        Some(Self { text, uri_len, call, cseq, expires_s })
+        Some(Self { text, uri_len, path: None, call, cseq, expires_s })
+    }
+
+    /// With a Path; an empty one is none.
+    #[must_use]
+    pub fn with_path(mut self, path: &[u8]) -> Self {
+        self.path = (!path.is_empty()).then(|| path.into());
+        self
+    }
+
+    /// The values of its Path, with commas between them; empty without one.
+    pub fn path(&self) -> &[u8] {
+        self.path.as_deref().unwrap_or_default()
+    }
+
+    /// The header parameters but expires.
+    pub fn params(&self) -> &[u8] {
+        self.text.get(usize::from(self.uri_len).saturating_add(2)..).unwrap_or_default()
     }
 
     /// The URI.
@@ -68,8 +99,19 @@ impl Binding {
 #[derive(Debug)]
 struct Client {
     bindings: Box<[Binding]>,
+    /// The canonical AoR; empty until [`Bindings::saw`] says it.
+    aor: Box<[u8]>,
+    /// When it last registered or asked, in seconds of the monotonic clock.
+    seen_s: u32,
     /// Where the client stands among the ends.
     looked_at_s: u32,
+}
+
+/// Where [`Bindings::look`] goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    second: u32,
+    skip: usize,
 }
 
 /// All bindings of this host.
@@ -115,13 +157,63 @@ impl Bindings {
             _ => {
                 let before = self.get(&key).len();
                 self.remove(&key);
-                self.clients.insert(key, Client { bindings, looked_at_s: first_s });
+                let client =
+                    Client { bindings, aor: Box::default(), seen_s: 0, looked_at_s: first_s };
+                self.clients.insert(key, client);
                 self.ends.entry(first_s).or_default().push(key);
                 self.len = self.len.saturating_add(before);
                 before
             }
         };
         self.len = self.len.saturating_sub(before).saturating_add(now_len);
+    }
+
+    /// Notes that a client was here, and who it is.
+    pub fn saw(&mut self, key: &ClientKey, now_s: u32, aor: impl FnOnce() -> Box<[u8]>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.seen_s = now_s;
+        if client.aor.is_empty() {
+            client.aor = aor();
+        }
+    }
+
+    /// When a client with bindings last registered or asked, in seconds of the monotonic clock.
+    pub fn seen_s(&self, key: &ClientKey) -> Option<u32> {
+        self.clients.get(key).map(|client| client.seen_s)
+    }
+
+    /// The AoR of a client with bindings.
+    pub fn aor(&self, key: &ClientKey) -> &[u8] {
+        self.clients.get(key).map_or(&[], |client| &client.aor)
+    }
+
+    /// The first second from this one on at which clients are looked at, and which.
+    pub fn ending_from(&self, second: u32) -> Option<(u32, &[ClientKey])> {
+        self.ends.range(second..).next().map(|(second, keys)| (*second, keys.as_slice()))
+    }
+
+    /// Shows at most `max` clients by their AoR, from `from` on, and says where to go on. A client
+    /// that is bound anew between two calls may be shown twice, or not at all.
+    pub fn look<'a>(
+        &'a self,
+        from: Place,
+        max: usize,
+        mut show: impl FnMut(&'a [u8]),
+    ) -> Option<Place> {
+        let mut left = max;
+        for (second, keys) in self.ends.range(from.second..) {
+            let skip = if *second == from.second { from.skip } else { 0 };
+            for (number, key) in keys.iter().enumerate().skip(skip) {
+                if left == 0 {
+                    return Some(Place { second: *second, skip: number });
+                }
+                left = left.saturating_sub(1);
+                if let Some(client) = self.clients.get(key) {
+                    show(&client.aor);
+                }
+            }
+        }
+        None
     }
 
     fn remove(&mut self, key: &ClientKey) {
@@ -184,6 +276,27 @@ mod tests {
         assert_eq!(binding.uri(), b"sip:a@b");
         assert_eq!(binding.contact(), b"<sip:a@b>;q=0.5");
         assert!(Binding::new(&[b'a'; CONTACT_MAX], b"", CallId::of(b"x"), 1, 1).is_none());
+    }
+
+    #[test]
+    fn clients_are_looked_at_in_pieces() {
+        let mut bindings = Bindings::default();
+        for number in 0..10u64 {
+            let key = ClientKey([number, number]);
+            bindings.set(key, vec![binding(5 + (number / 4) as u32)]);
+            bindings.saw(&key, 3, || format!("u{number}@h").into_bytes().into());
+            bindings.saw(&key, 4, || panic!("its name is known"));
+            assert_eq!(bindings.seen_s(&key), Some(4));
+        }
+        let (mut seen, mut from) = (Vec::new(), Some(Place::default()));
+        while let Some(place) = from {
+            let before = seen.len();
+            from = bindings.look(place, 3, |aor| seen.push(aor.to_vec()));
+            assert!(seen.len() <= before + 3);
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 10);
     }
 
     proptest! {

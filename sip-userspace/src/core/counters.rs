@@ -22,6 +22,7 @@ counters! {
     redirects: "redirects made by the general path",
     registers: "requests handed to the registrar",
     registered: "requests that the registrar accepted",
+    registers_shed: "requests shed because too many answers wait for their records",
     bindings_expired: "bindings that ran out",
     options: "OPTIONS answered with 200",
     refused: "requests refused with a final answer",

@@ -90,6 +90,15 @@ pub enum Output {
         /// Its bytes.
         payload: Vec<u8>,
     },
+    /// Keep this before the answers that wait for it are sent: [`Core::handle_stored`] sends them.
+    ///
+    /// [`Core::handle_stored`]: super::Core::handle_stored
+    Store {
+        /// Its number; they rise by one.
+        ticket: u64,
+        /// A client's bindings, as [`super::record`] writes them.
+        record: Vec<u8>,
+    },
     /// A request of this source failed in a way that good ones do not: it counts as more than one
     /// against the limit of its source (threat T12).
     Charge {

@@ -17,9 +17,11 @@ mod authenticate;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
+pub mod durable;
 pub mod explain;
 pub mod io;
 pub mod proxy;
+pub mod record;
 pub mod redirect;
 pub mod registrar;
 pub mod route;
@@ -36,6 +38,7 @@ use self::{
     auth::Auth,
     bindings::{Binding, Bindings},
     decide::{Cause, Decision, decide},
+    durable::Held,
     proxy::{Event, Kind, Proxy, Route, forward::Outbound, loops},
     redirect::Redirects,
     route::Strict,
@@ -50,6 +53,7 @@ pub use self::{
 };
 use crate::sip::{
     answer::{self, Answer, Path},
+    aor::Aor,
     fault::Silence,
     message::{Message, Start},
     request::Request,
@@ -66,6 +70,7 @@ pub struct Core {
     counters: Counters,
     strict: Option<Strict>,
     auth: Option<Auth>,
+    held: Held,
 }
 
 impl Core {
@@ -80,7 +85,19 @@ impl Core {
         // The kernel's own code can't authenticate.
         let asks_first = settings.auth.as_ref().is_some_and(|rules| rules.before_redirect);
         let strict = strict.filter(|_| !asks_first);
-        Self { settings, table, bindings, redirects, transactions, proxy, counters, strict, auth }
+        let held = Held::default();
+        Self {
+            settings,
+            table,
+            bindings,
+            redirects,
+            transactions,
+            proxy,
+            counters,
+            strict,
+            auth,
+            held,
+        }
     }
 
     /// The assignment table.
@@ -288,19 +305,26 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        if !self.held.has_room() {
+            Counters::add(&mut self.counters.registers_shed);
+            return;
+        }
         if !self.transactions.begin(at.transaction, at.flow) {
             Counters::add(&mut self.counters.transactions_full);
             return;
         }
         Counters::add(&mut self.counters.registers);
-        let answer = registrar::register(&mut self.bindings, &self.settings, key, request, now);
+        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
+        let registrar::Outcome { answer, changed } =
+            registrar::register(&mut self.bindings, &self.settings, key, request, now);
         let counter = match answer.status() {
             200 => &mut self.counters.registered,
             _ => &mut self.counters.refused,
         };
         Counters::add(counter);
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
-        self.finish(at.transaction, payload, now, out);
+        self.bindings.saw(&key, now.mono_s(), || aor.bytes().into());
+        self.hold((key, aor.bytes()), changed, at.transaction, payload, now, out);
     }
 
     /// Sends the final answer of a server transaction.

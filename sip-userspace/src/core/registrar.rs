@@ -68,6 +68,15 @@ enum Wishes<'m> {
     List(Vec<Wish<'m>>),
 }
 
+/// What a REGISTER is answered with, and whether it changed anything.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The answer.
+    pub answer: Answer,
+    /// The client's bindings are others than before.
+    pub changed: bool,
+}
+
 /// Handles a REGISTER of this client: changes its bindings, or not, and says what to answer.
 pub fn register(
     bindings: &mut Bindings,
@@ -75,11 +84,11 @@ pub fn register(
     key: ClientKey,
     request: &Request<'_>,
     now: Now,
-) -> Answer {
+) -> Outcome {
     let now_s = now.mono_s();
     match update(bindings, settings, key, request, now_s) {
-        Ok(()) => accepted(bindings.get(&key), now_s, now.unix_s),
-        Err(refused) => refusal(refused, settings),
+        Ok(changed) => Outcome { answer: accepted(bindings.get(&key), now_s, now.unix_s), changed },
+        Err(refused) => Outcome { answer: refusal(refused, settings), changed: false },
     }
 }
 
@@ -116,7 +125,7 @@ fn update(
     key: ClientKey,
     request: &Request<'_>,
     now_s: u32,
-) -> Result<(), Refused> {
+) -> Result<bool, Refused> {
     let live = |binding: &&Binding| binding.expires_s > now_s;
     let old: Vec<Binding> = bindings.get(&key).iter().filter(live).cloned().collect();
     let call = CallId::of(request.call_id);
@@ -162,10 +171,11 @@ fn update(
     if new.len() > old.len() && total > settings.bindings_max {
         return Err(Refused::Full);
     }
-    if new != old {
+    let changed = new != old;
+    if changed {
         bindings.set(key, new);
     }
-    Ok(())
+    Ok(changed)
 }
 
 fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, Refused> {

@@ -92,6 +92,8 @@ pub struct Settings {
     pub server: String,
     /// What the source prefixes say.
     pub sources: SourceRule,
+    /// An answer that says that something is bound waits until it is kept.
+    pub durable: bool,
     /// How clients are authenticated; nobody is without it.
     pub auth: Option<Rules>,
 }
@@ -115,6 +117,7 @@ impl Default for Settings {
             node_secret: Key::default(),
             server: String::new(),
             sources: Box::new(|_| Source::default()),
+            durable: false,
             auth: None,
         }
     }

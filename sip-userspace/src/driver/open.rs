@@ -13,7 +13,9 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, gate::Gate, shared::Shared, users};
+use super::{
+    COMMITS_MAX, EVENTS_MAX, Settled, Store, durable::Durable, gate::Gate, shared::Shared, users,
+};
 use crate::{
     config::{Config, SourceFlags},
     control::{ControlError, Listener},
@@ -28,7 +30,7 @@ use crate::{
         clock,
         udp::{OpenError, Options, Udp},
     },
-    store::{self, Event, StoreError},
+    store::{self, Event, StoreError, bindings::LogError},
 };
 
 /// Why the daemon can't run.
@@ -37,6 +39,9 @@ pub enum RunError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log of bindings.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Its directory.
     #[error("{path}: {source}; correct node.state_dir, or run as a user who may make it")]
     StateDir {
@@ -87,6 +92,7 @@ pub struct Host {
     pub(super) control: Option<Listener>,
     pub(super) settled: mpsc::Receiver<Settled>,
     pub(super) settled_in: mpsc::Sender<Settled>,
+    pub(super) durable: Durable,
     pub(super) users: mpsc::Receiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
     pub(super) out: Vec<Output>,
@@ -133,6 +139,7 @@ impl Host {
         let strict = Strict::new(told, domains, recent);
         let mut core = Core::new(settings(&config, secret()?), table, Some(strict));
         users::load(&mut core, &store, config.auth.realm.as_deref())?;
+        let durable = Durable::open(&config, &mut core)?;
         let (settled_in, settled) = mpsc::channel(COMMITS_MAX);
         let (users_in, users) = mpsc::channel(COMMITS_MAX);
         Ok(Self {
@@ -147,6 +154,7 @@ impl Host {
             control: Some(control),
             settled,
             settled_in,
+            durable,
             users,
             users_in,
             out: Vec::new(),
@@ -194,6 +202,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
                 direct: !direct_only || flags & SOURCE_DIRECT != 0,
             }
         }),
+        durable: config.store.bindings,
         auth: config.auth.digest.then(|| auth_rules(config)),
         ..Settings::default()
     }

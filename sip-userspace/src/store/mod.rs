@@ -7,6 +7,7 @@
 //! Deliberately absent: what a change means; the caller has checked it against the table at the
 //! revision that it names.
 
+pub mod bindings;
 mod credentials;
 mod memory;
 mod shared;

@@ -54,7 +54,7 @@ impl Script {
         let message = Message::parse(text.as_bytes()).unwrap();
         let request = Request::read(&message).unwrap().unwrap();
         let now = self.now();
-        let answer = register(&mut self.bindings, &self.settings, key, &request, now);
+        let answer = register(&mut self.bindings, &self.settings, key, &request, now).answer;
         let path = Path::of(&message, "192.0.2.9:5060".parse().unwrap()).unwrap();
         String::from_utf8(answer.compose(&message, &path, 0)).unwrap()
     }
