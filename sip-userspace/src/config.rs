@@ -37,6 +37,8 @@ pub const KEYS: &[&str] = &[
     "sip.expires_max",
     "sip.redirect_expires",
     "sip.redirect_memory",
+    "sip.service_route",
+    "sip.flow_timer",
     "xdp.mode",
     "xdp.interfaces",
     "xdp.vlans",
@@ -138,6 +140,10 @@ pub struct Sip {
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered for a client not known to follow, seconds.
     pub redirect_memory_s: u32,
+    /// URIs of the Service-Route of a 200.
+    pub service_route: Vec<String>,
+    /// When a flow without a sign of life is given up, as its client is told, seconds; 0 if it is not.
+    pub flow_timer_s: u32,
 }
 
 /// How the kernel program is attached.

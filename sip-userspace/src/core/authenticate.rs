@@ -6,7 +6,7 @@
 //! tells nobody more than which domains are served. A challenge takes no state: it is made anew for
 //! a retransmission.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::{
     Core, Counters, Now, Output, Place,
@@ -32,7 +32,6 @@ impl Core {
         decision: &Decision,
         at: &Place,
         request: &Request<'_>,
-        source: SocketAddr,
         now: Now,
         out: &mut Vec<Output>,
     ) -> bool {
@@ -41,7 +40,7 @@ impl Core {
             (Decision::Redirect { .. }, Some(rules)) => rules.before_redirect,
             _ => false,
         };
-        !asks || self.authenticate(at, request, Role::Server, source, now, out)
+        !asks || self.authenticate(at, request, Role::Server, now, out)
     }
 
     /// Authenticates the sender of a request for the AoR of its To; answers it if that fails.
@@ -50,11 +49,10 @@ impl Core {
         at: &Place,
         request: &Request<'_>,
         role: Role,
-        source: SocketAddr,
         now: Now,
         out: &mut Vec<Output>,
     ) -> bool {
-        let source = source.ip().to_canonical();
+        let source = at.source;
         let client = self.client_address(request, source);
         let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return true };
         let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return false };
@@ -84,10 +82,13 @@ impl Core {
     /// saw, so that a nonce stays good on the other way to the same home.
     fn client_address(&self, request: &Request<'_>, source: IpAddr) -> IpAddr {
         let [_, behind, ..] = request.vias.as_slice() else { return source };
-        let server = |address: SocketAddr| address.ip().to_canonical() == source;
-        let trusted = self.settings.sources.as_ref()(source).edge
-            || self.table.servers().any(|(_, other)| server(other.address));
-        let via = Via::parse(behind).ok().filter(|_| trusted);
+        let via = Via::parse(behind).ok().filter(|_| self.is_trusted_hop(source));
         via.and_then(|via| via.seen_from()).unwrap_or(source)
+    }
+
+    /// Whether a source is a server of the table or an edge proxy of ours.
+    pub(super) fn is_trusted_hop(&self, source: IpAddr) -> bool {
+        self.settings.sources.as_ref()(source).edge
+            || self.table.servers().any(|(_, other)| other.address.ip().to_canonical() == source)
     }
 }

@@ -30,7 +30,10 @@ pub mod table;
 pub mod transaction;
 pub mod transactions;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
@@ -240,8 +243,14 @@ impl Core {
             asked = Some(this);
             refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
         });
-        let at = Place { flow: flow.towards(path.to), path, tag, transaction };
-        if !self.may(&decision, &at, &request, source, now, out) {
+        let at = Place {
+            source: source.ip().to_canonical(),
+            flow: flow.towards(path.to),
+            path,
+            tag,
+            transaction,
+        };
+        if !self.may(&decision, &at, &request, now, out) {
             return Ok(());
         }
         match decision {
@@ -314,9 +323,13 @@ impl Core {
             return;
         }
         Counters::add(&mut self.counters.registers);
+        let came = registrar::Came {
+            stream: at.flow.transport != Transport::Udp,
+            trusted: self.is_trusted_hop(at.source),
+        };
         let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
         let registrar::Outcome { answer, changed } =
-            registrar::register(&mut self.bindings, &self.settings, key, request, now);
+            registrar::register(&mut self.bindings, &self.settings, key, request, came, now);
         let counter = match answer.status() {
             200 => &mut self.counters.registered,
             _ => &mut self.counters.refused,
@@ -421,6 +434,8 @@ impl Core {
 
 /// Where a request came in and how it is answered.
 struct Place {
+    /// Who sent it.
+    source: IpAddr,
     /// The way that its answer goes.
     flow: Flow,
     path: Path,
@@ -432,7 +447,7 @@ struct Place {
 /// ourselves.
 fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
     let ip = source.ip().to_canonical();
-    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     source.port() != 0
         && !ip.is_unspecified()
         && !ip.is_multicast()

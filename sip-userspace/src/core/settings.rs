@@ -92,6 +92,11 @@ pub struct Settings {
     pub server: String,
     /// What the source prefixes say.
     pub sources: SourceRule,
+    /// URIs of the Service-Route of a 200; none mostly.
+    pub service_route: Vec<String>,
+    /// Seconds after which a client's flow is given up without a sign of life, as it is told (RFC
+    /// 5626 section 5.4); 0 if it is not.
+    pub flow_timer_s: u32,
     /// An answer that says that something is bound waits until it is kept.
     pub durable: bool,
     /// How clients are authenticated; nobody is without it.
@@ -117,6 +122,8 @@ impl Default for Settings {
             node_secret: Key::default(),
             server: String::new(),
             sources: Box::new(|_| Source::default()),
+            service_route: Vec::new(),
+            flow_timer_s: 120,
             durable: false,
             auth: None,
         }

@@ -202,6 +202,8 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
                 direct: !direct_only || flags & SOURCE_DIRECT != 0,
             }
         }),
+        service_route: config.sip.service_route.clone(),
+        flow_timer_s: config.sip.flow_timer_s,
         durable: config.store.bindings,
         auth: config.auth.digest.then(|| auth_rules(config)),
         ..Settings::default()
@@ -216,6 +218,6 @@ fn auth_rules(config: &Config) -> Rules {
         nonce_life_s: config.auth.nonce_life_s,
         before_redirect: config.auth.before_redirect,
         trusted: Box::new(move |source| trusted.iter().any(|prefix| prefix.contains(source))),
-        since_unix_s: clock::now().unix_s,
+        since_unix_s: clock::now().unix_s.saturating_add(1),
     }
 }

@@ -166,7 +166,9 @@ impl Auth {
             Ok(false) => return Verdict::Forbidden,
             Err(cause) => cause,
         };
-        let nonce = self.nonces.issue(now.unix_s, asked.salt, asked.client);
+        // In the second of the start, a second ahead: hosts' clocks differ by more.
+        let now_s = now.unix_s.max(rules.since_unix_s);
+        let nonce = self.nonces.issue(now_s, asked.salt, asked.client);
         let (status, name) = match asked.role {
             Role::Server => (401, "WWW-Authenticate: "),
             Role::Proxy => (407, "Proxy-Authenticate: "),
