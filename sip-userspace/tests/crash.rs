@@ -1,5 +1,6 @@
 //! The daemon itself, with sockets: users over the control socket, digest over UDP, and what is
 //! left of bindings after `kill -9`.
+#![cfg(test)]
 
 use std::{
     io::Write as _,

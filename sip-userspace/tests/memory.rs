@@ -1,4 +1,5 @@
 //! What a binding and a user cost, measured in a process of its own.
+#![cfg(test)]
 
 use homeward::{
     core::{

@@ -456,4 +456,4 @@ fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

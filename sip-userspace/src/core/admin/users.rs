@@ -178,7 +178,7 @@ fn ha1(aor: &str, algorithm: Algorithm, text: &Secret) -> Result<Option<Hash>, R
     }
     let hash = Hash::from_hex(algorithm, text.0.as_bytes());
     hash.map(Some).ok_or_else(|| {
-        let (label, digits) = (algorithm.label(), algorithm.len().saturating_mul(2));
+        let (label, digits) = (algorithm.label(), algorithm.bytes().saturating_mul(2));
         let reason = format!("the {label} hash of {aor} is none");
         Refused::argument(reason, format!("write it in {digits} hexadecimal digits"))
     })

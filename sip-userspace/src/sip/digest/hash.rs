@@ -33,7 +33,7 @@ impl Algorithm {
     }
 
     /// Bytes of a hash.
-    pub const fn len(self) -> usize {
+    pub const fn bytes(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Md5 => 16,
@@ -88,13 +88,13 @@ impl Hash {
             let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
             *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        Hex { text, len: self.algorithm.len().saturating_mul(2) }
+        Hex { text, len: self.algorithm.bytes().saturating_mul(2) }
     }
 
     /// A hash from its digits, in any case; `None` if they are not as many as it has.
     pub fn from_hex(algorithm: Algorithm, text: &[u8]) -> Option<Self> {
         let (pairs, rest) = text.as_chunks::<2>();
-        if pairs.len() != algorithm.len() || !rest.is_empty() {
+        if pairs.len() != algorithm.bytes() || !rest.is_empty() {
             return None;
         }
         let mut bytes = [0; 32];

@@ -5,7 +5,7 @@
 /// What a record begins with.
 const MARK: [u8; 4] = *b"\xf1HWb";
 /// Bytes before the record.
-const HEAD: usize = 12;
+pub(super) const HEAD: usize = 12;
 /// Longest record: far above any client's, so that a damaged length is not believed.
 const RECORD_MAX: usize = 1 << 20;
 

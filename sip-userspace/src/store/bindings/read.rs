@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     LogError,
-    frame::{Piece, Pieces},
+    frame::{self, Piece, Pieces},
     io,
     segment::{self, Boot},
 };
@@ -43,7 +43,7 @@ pub(super) fn all(
                 Piece::Record(record) => {
                     take(record, same_boot);
                     found.records = found.records.saturating_add(1);
-                    record.len().saturating_add(12)
+                    record.len().saturating_add(frame::HEAD)
                 }
                 Piece::Damage(len) => {
                     found.damaged.push((path.clone(), at, len));
