@@ -12,7 +12,7 @@ use homeward::{
     core::{
         Core, Now, Output, Packet, Settings,
         auth::{Rules, nonce::Nonces, users::Form},
-        table::{Change, ContactHost, Proposal, Server, State, Table},
+        table::{Change, Proposal, Server, Table},
     },
     sip::digest::{Algorithm, Ha1},
     store::{
@@ -37,15 +37,7 @@ enum Proof {
 
 fn table() -> Option<Table> {
     let store = MemoryStore::create(64).ok()?;
-    let contact = ContactHost { host: "home.example.com".into(), port: 5060 };
-    let server = Server {
-        name: "home".into(),
-        address: HOME,
-        contact,
-        weight: 100,
-        state: State::Up,
-        standby: None,
-    };
+    let server = Server::new("home", HOME);
     let base = store.load("home").ok()?.revision();
     let changes = vec![Change::Server { index: 0, server }];
     let proposal = Proposal { base, by: "bench".into(), why: "bench".into(), led: false, changes };

@@ -67,8 +67,19 @@ fn no_users() -> Refused {
 }
 
 impl Host {
+    /// Takes a command about users; any other comes back.
+    pub(super) fn of_users(&mut self, call: Call) -> Option<Call> {
+        match call.command {
+            Command::UserPut { .. } | Command::UserDel { .. } | Command::UserList { .. } => {
+                self.user_call(call);
+                None
+            }
+            _ => Some(call),
+        }
+    }
+
     /// Answers a command about users.
-    pub(super) fn user_call(&mut self, call: Call) {
+    fn user_call(&mut self, call: Call) {
         let realm = self.config.auth.realm.clone();
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         let (made, what) = match &call.command {

@@ -166,7 +166,8 @@ impl Auth {
             Ok(false) => return Verdict::Forbidden,
             Err(cause) => cause,
         };
-        // In the second of the start, a second ahead: hosts' clocks differ by more.
+        // In the second of the start a second ahead, where no process before this one gave any, if
+        // that was not started in the same second. Hosts' clocks differ by more.
         let now_s = now.unix_s.max(rules.since_unix_s);
         let nonce = self.nonces.issue(now_s, asked.salt, asked.client);
         let (status, name) = match asked.role {
