@@ -6,6 +6,7 @@
 //! and a name that is not among them is an error.
 //! Deliberately absent: reloading, and any look at the machine (does the interface exist?).
 
+mod auth;
 mod bounds;
 mod document;
 mod prefix;
@@ -17,6 +18,7 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
 use sip_common::abi;
 
+pub use auth::Auth;
 pub use document::ConfigError;
 use document::Document;
 pub use prefix::Prefix;
@@ -37,6 +39,8 @@ pub const KEYS: &[&str] = &[
     "sip.expires_max",
     "sip.redirect_expires",
     "sip.redirect_memory",
+    "sip.service_route",
+    "sip.flow_timer",
     "xdp.mode",
     "xdp.interfaces",
     "xdp.vlans",
@@ -81,6 +85,13 @@ pub const KEYS: &[&str] = &[
     "store.password_file",
     "store.secret_file",
     "store.edge_lease",
+    "store.bindings",
+    "auth.mode",
+    "auth.realm",
+    "auth.algorithms",
+    "auth.nonce_life",
+    "auth.trusted",
+    "auth.before_redirect",
     "api.listen",
     "api.token_file",
     "log.level",
@@ -115,6 +126,8 @@ pub struct Config {
     pub control: Control,
     /// The table's store.
     pub store: Store,
+    /// Who must say who it is.
+    pub auth: Auth,
     /// The HTTP API.
     pub api: Api,
     /// The log.
@@ -153,6 +166,10 @@ pub struct Sip {
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered for a client not known to follow, seconds.
     pub redirect_memory_s: u32,
+    /// URIs of the Service-Route of a 200.
+    pub service_route: Vec<String>,
+    /// When a flow without a sign of life is given up, as its client is told, seconds; 0 if it is not.
+    pub flow_timer_s: u32,
 }
 
 /// How the kernel program is attached.
@@ -287,6 +304,7 @@ impl Config {
             tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
             store: store::store(&document)?,
+            auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,
             strange_variables: document.strange_variables().to_vec(),

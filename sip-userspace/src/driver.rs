@@ -7,12 +7,14 @@
 //! Deliberately absent: decisions.
 
 mod asks;
+mod durable;
 mod gate;
 mod open;
 mod send;
 mod service;
 mod shared;
 mod streams;
+mod users;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -86,11 +88,14 @@ impl Host {
                 Some(event) = self.streams.next() => self.stream_events(event),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
+                Some(confirmed) = self.durable.confirmed.recv() => self.stored(confirmed),
+                Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
                 Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
+                    self.durable.look();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
@@ -131,7 +136,8 @@ impl Host {
 
     fn next_timer(&self) -> Duration {
         let due = [self.core.poll_timeout(), self.shared.deadline()].into_iter().flatten().min();
-        due.map_or(IDLE, |due| due.saturating_sub(clock::now().mono)).min(IDLE)
+        let due = due.map_or(IDLE, |due| due.saturating_sub(clock::now().mono)).min(IDLE);
+        self.durable.pause().map_or(due, |pause| due.min(pause))
     }
 
     fn timers(&mut self) {
@@ -139,6 +145,7 @@ impl Host {
         self.core.handle_timeout(clock::now(), &mut out);
         self.carry_out(out);
         self.barriers();
+        self.rewrite();
     }
 
     /// Goes on with what the kernel's maps are behind, a piece at a time.
@@ -187,6 +194,7 @@ impl Host {
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
+        let Some(call) = self.of_users(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
         }
@@ -311,6 +319,8 @@ impl Host {
                 );
                 view.more.insert("connections".to_owned(), self.streams.status());
                 view.more.insert("store".to_owned(), self.shared.status());
+                view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
+                view.more.insert("auth".to_owned(), self.auth_status());
                 if let Some(api) = &self.api {
                     view.more.insert("api".to_owned(), api.status());
                 }
@@ -322,6 +332,16 @@ impl Host {
             _ => {}
         }
         answer
+    }
+}
+
+impl Host {
+    fn auth_status(&self) -> serde_json::Value {
+        let Some(auth) = self.core.auth() else { return json!({"mode": "off"}) };
+        json!({
+            "mode": "digest", "before_redirect": self.config.auth.before_redirect,
+            "users": auth.users().len(), "nonces": auth.nonces_used(),
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod status;
 mod store;
 mod table;
 mod unassign;
+mod user;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
 
@@ -62,6 +63,8 @@ pub enum Subcommands {
     Client(client::Args),
     /// Look at the hosts that share the table
     Edge(edge::Args),
+    /// Add, change and list users and their passwords
+    User(user::Args),
     /// Copy, restore and check the file that holds the table
     Store(store::Args),
     /// Look at the assignment table as a whole
@@ -156,6 +159,7 @@ impl Cli {
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),
             Subcommands::Edge(args) => args.command(),
+            Subcommands::User(args) => return args.run(self, out),
             Subcommands::Client(args) => return args.run(self, out),
             Subcommands::Store(args) => return args.run(self, out),
             Subcommands::Table(args) => return args.run(self, out),

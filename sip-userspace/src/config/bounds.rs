@@ -9,13 +9,18 @@ use super::{
     Sources, Xdp,
     document::{Document, Found},
 };
-use crate::core::{
-    admin::names,
-    table::{SLOTS_DEFAULT, SLOTS_MIN},
+use crate::{
+    core::{
+        admin::names,
+        table::{SLOTS_DEFAULT, SLOTS_MIN},
+    },
+    sip::uri::Uri,
 };
 
 /// Names and domains, each at most.
 const NAMES_MAX: usize = 1024;
+/// URIs of a Service-Route at most.
+const SERVICE_ROUTE_MAX: usize = 8;
 /// Interfaces at most.
 const INTERFACES_MAX: usize = 16;
 /// Longest name of an interface (IFNAMSIZ less one).
@@ -80,7 +85,24 @@ pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
         expires_max_s: max.value as u32,
         redirect_expires_s: seconds("sip.redirect_expires", 60..=300, 120)?.value as u32,
         redirect_memory_s: seconds("sip.redirect_memory", 32..=3_600, 600)?.value as u32,
+        service_route: service_route(document)?,
+        flow_timer_s: seconds("sip.flow_timer", 0..=3_600, 120)?.value as u32,
     })
+}
+
+/// SIP URIs that are loose routers (RFC 3608 section 6.3).
+fn service_route(document: &Document<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut uris = Vec::new();
+    for found in document.list("sip.service_route", SERVICE_ROUTE_MAX)? {
+        let uri = Uri::parse(found.value.as_bytes()).ok().and_then(Uri::sip);
+        let loose = uri.is_some_and(|uri| uri.params().any(|(name, _)| name == b"lr"));
+        if !loose {
+            let reason = format!("`{}` is no URI of a loose router", found.value.escape_debug());
+            return Err(found.wrong(reason, "write it as sip:edge.example.com;lr"));
+        }
+        uris.push(found.value);
+    }
+    Ok(uris)
 }
 
 /// Served addresses.
@@ -187,17 +209,25 @@ fn vlan(found: &Found<'_, String>) -> Result<u32, ConfigError> {
     })
 }
 
-pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
-    let list = |name| {
-        let mut prefixes = BTreeSet::new();
-        for found in document.list(name, SOURCES_MAX as usize / 4)? {
-            let prefix: Result<Prefix, _> = found.value.parse();
-            prefixes.insert(prefix.map_err(|reason| {
+/// A list of source prefixes.
+pub(super) fn prefixes(
+    document: &Document<'_>,
+    name: &'static str,
+) -> Result<Vec<Prefix>, ConfigError> {
+    let mut prefixes = BTreeSet::new();
+    for found in document.list(name, SOURCES_MAX as usize / 4)? {
+        let prefix: Result<Prefix, _> = found.value.parse();
+        prefixes.insert(
+            prefix.map_err(|reason| {
                 found.wrong(reason, "write it as 192.0.2.0/24 or 2001:db8::/32")
-            })?);
-        }
-        Ok(prefixes.into_iter().collect::<Vec<_>>())
-    };
+            })?,
+        );
+    }
+    Ok(prefixes.into_iter().collect())
+}
+
+pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
+    let list = |name| prefixes(document, name);
     let rate = document.number("sources.rate", 0..=1_000_000, 500)?.value;
     Ok(Sources {
         edge: list("sources.edge")?,

@@ -26,6 +26,8 @@ pub struct Store {
     pub secret_file: PathBuf,
     /// An edge that is silent for so long is not waited for, seconds.
     pub edge_lease_s: u32,
+    /// Bindings are kept in a log, and survive a crash.
+    pub bindings: bool,
 }
 
 /// The HTTP API.
@@ -75,6 +77,7 @@ pub(super) fn store(document: &Document<'_>) -> Result<Store, ConfigError> {
         user,
         secret_file: secret_file.unwrap_or_else(|| state_dir.join("cluster.secret")),
         edge_lease_s: document.number("store.edge_lease", 2..=300, 10)?.value as u32,
+        bindings: document.choice("store.bindings", &["log", "memory"], "log")? == "log",
     })
 }
 

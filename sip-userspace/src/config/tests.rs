@@ -125,6 +125,16 @@ fn what_is_wrong_is_named_with_line_and_column() {
             "node.name = \"a b\"",
             "3:8: node.name: `a b` is no name for a server; use 1 to 63 letters",
         ),
+        (
+            "sip.service_route = [\"sip:a\"]",
+            "7:18: sip.service_route: `sip:a` is no URI of a loose",
+        ),
+        ("auth.mode = \"basic\"", "10:8: auth.mode: "),
+        ("auth.realm = \"a\\\"b\"", "10:9: auth.realm: `a\\\"b` is no realm; use at most 255"),
+        ("auth.algorithms = [\"MD4\"]", "10:15: auth.algorithms: `MD4` is not known; use SHA-256"),
+        ("auth.algorithms = [\"MD5\", \"md5\"]", "10:22: auth.algorithms: md5 stands twice"),
+        ("auth.nonce_life = 5", "10:14: auth.nonce_life: 5 is out of bounds; use a number from 10"),
+        ("auth.trusted = [\"x\"]", "10:12: auth.trusted: "),
         ("node.slots = 1000", "4:9: node.slots: 1000 is no power of two; use 4096"),
         ("node.slots = 8", "4:9: node.slots: 8 is out of bounds; use a number from 16 to 65536"),
         (

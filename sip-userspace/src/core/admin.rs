@@ -13,12 +13,14 @@ pub mod names;
 pub mod rows;
 mod servers;
 mod show;
+pub mod users;
 
 pub use command::{
     Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
 };
 pub use fields::ServerFields;
 pub use list::Scan;
+pub use users::{Secret, UserHow, UserRow, UserSecret, UserView};
 
 use super::table::{Assignment, Change, Proposal, Table};
 
@@ -47,6 +49,10 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
         Command::Unassign { aor } => unassign(table, aor, asker),
         Command::ClientShow { aor } => {
             Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
+        }
+        // Users are not in the table either.
+        Command::UserPut { .. } | Command::UserDel { .. } | Command::UserList { .. } => {
+            Err(Refused::daemon("users are known to a running daemon alone", "ask that one"))
         }
         // What other hosts do is not in the table; a daemon answers these by itself.
         Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {

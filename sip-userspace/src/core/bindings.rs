@@ -26,6 +26,8 @@ pub struct Binding {
     /// `<URI>` and the header parameters but expires.
     text: Box<[u8]>,
     uri_len: u16,
+    /// The Path that requests for it take (RFC 3327), without it mostly.
+    path: Option<Box<[u8]>>,
     /// Which Call-ID it was registered with.
     pub call: CallId,
     /// The CSeq number that it was registered with.
@@ -43,6 +45,18 @@ impl CallId {
     pub fn of(text: &[u8]) -> Self {
         Self(hash_128(Key { k0: 0, k1: 0 }, text))
     }
+
+    /// The hash as it is kept.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let [low, high] = self.0;
+        (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+    }
+
+    /// A hash that was kept.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let word = u128::from_le_bytes(bytes);
+        Self([word as u64, (word >> 64) as u64])
+    }
 }
 
 impl Binding {
@@ -51,7 +65,24 @@ impl Binding {
         let uri_len = u16::try_from(uri.len()).ok()?;
         let text = [b"<", uri, b">", params].concat();
         let text = (text.len() <= CONTACT_MAX).then_some(text)?.into_boxed_slice();
-        Some(Self { text, uri_len, call, cseq, expires_s })
+        Some(Self { text, uri_len, path: None, call, cseq, expires_s })
+    }
+
+    /// With a Path; an empty one is none.
+    #[must_use]
+    pub fn with_path(mut self, path: &[u8]) -> Self {
+        self.path = (!path.is_empty()).then(|| path.into());
+        self
+    }
+
+    /// The values of its Path, with commas between them; empty without one.
+    pub fn path(&self) -> &[u8] {
+        self.path.as_deref().unwrap_or_default()
+    }
+
+    /// The header parameters but expires.
+    pub fn params(&self) -> &[u8] {
+        self.text.get(usize::from(self.uri_len).saturating_add(2)..).unwrap_or_default()
     }
 
     /// The URI.
@@ -149,6 +180,16 @@ impl Bindings {
     /// When a client with bindings last registered or asked, in seconds of the monotonic clock.
     pub fn seen_s(&self, key: &ClientKey) -> Option<u32> {
         self.clients.get(key).map(|client| client.seen_s)
+    }
+
+    /// The AoR of a client with bindings.
+    pub fn aor(&self, key: &ClientKey) -> &[u8] {
+        self.clients.get(key).map_or(&[], |client| &client.aor)
+    }
+
+    /// The first second from this one on at which clients are looked at, and which.
+    pub fn ending_from(&self, second: u32) -> Option<(u32, &[ClientKey])> {
+        self.ends.range(second..).next().map(|(second, keys)| (*second, keys.as_slice()))
     }
 
     /// Shows at most `max` clients by their AoR, from `from` on, and says where to go on. A client

@@ -22,6 +22,7 @@ counters! {
     redirects: "redirects made by the general path",
     registers: "requests handed to the registrar",
     registered: "requests that the registrar accepted",
+    registers_shed: "requests shed because too many answers wait for their records",
     bindings_expired: "bindings that ran out",
     options: "OPTIONS answered with 200",
     refused: "requests refused with a final answer",
@@ -39,6 +40,11 @@ counters! {
     responses_stray: "responses that nobody waits for",
     responses_absorbed: "provisional and repeated responses",
     flows_failed: "flows that ended or could not be opened",
+    auth_accepted: "requests with right credentials",
+    auth_challenged: "requests without credentials that were challenged",
+    auth_stale: "requests whose nonce was too old, or used before",
+    auth_wrong: "requests with wrong credentials",
+    auth_forbidden: "requests of a user for another's AoR",
     learned_no_redirect: "clients found not to follow redirects",
 }
 

@@ -159,9 +159,15 @@ fn target<'m>(
     }
 }
 
-/// Sections 8.2.2.3 and 16.3 step 5: this host knows no extension.
+/// Extensions that this host knows as a registrar: Path (RFC 3327) and Outbound (5626).
+const KNOWN: [&str; 2] = ["path", "outbound"];
+
+/// Sections 8.2.2.3 and 16.3 step 5: a proxy knows no extension.
 fn extensions(request: &Request<'_>, name: Name) -> Option<Decision> {
-    let tags = request.options(name);
+    let mut tags = request.options(name);
+    if name == Name::Require {
+        tags.retain(|tag| !KNOWN.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(tag)));
+    }
     if tags.is_empty() {
         return None;
     }
@@ -179,7 +185,7 @@ fn options(settings: &Settings, request: &Request<'_>) -> Decision {
             let answer = Answer::new(200)
                 .with(typed::allow())
                 .with(headers::Accept::from("application/sdp"))
-                .with(headers::Supported::from(""));
+                .with(headers::Supported::from(KNOWN.join(", ")));
             Decision::Answer { answer, reason: "options" }
         }),
     }

@@ -1,6 +1,9 @@
 //! What goes into the core and what comes out of it: times and messages, messages and lessons.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use sip_common::abi::ClientKey;
 
@@ -86,6 +89,21 @@ pub enum Output {
         flow: Flow,
         /// Its bytes.
         payload: Vec<u8>,
+    },
+    /// Keep this before the answers that wait for it are sent: [`Core::handle_stored`] sends them.
+    ///
+    /// [`Core::handle_stored`]: super::Core::handle_stored
+    Store {
+        /// Its number; they rise by one.
+        ticket: u64,
+        /// A client's bindings, as [`super::record`] writes them.
+        record: Vec<u8>,
+    },
+    /// A request of this source failed in a way that good ones do not: it counts as more than one
+    /// against the limit of its source (threat T12).
+    Charge {
+        /// The source.
+        source: IpAddr,
     },
     /// Write what was learned about a client into the kernel's map (I7).
     Learn {

@@ -12,12 +12,16 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod admin;
+pub mod auth;
+mod authenticate;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
+pub mod durable;
 pub mod explain;
 pub mod io;
 pub mod proxy;
+pub mod record;
 pub mod redirect;
 pub mod registrar;
 pub mod route;
@@ -26,13 +30,18 @@ pub mod table;
 pub mod transaction;
 pub mod transactions;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
 use self::{
+    auth::Auth,
     bindings::{Binding, Bindings},
     decide::{Cause, Decision, decide},
+    durable::Held,
     proxy::{Event, Kind, Proxy, Route, forward::Outbound, loops},
     redirect::Redirects,
     route::Strict,
@@ -47,6 +56,7 @@ pub use self::{
 };
 use crate::sip::{
     answer::{self, Answer, Path},
+    aor::Aor,
     fault::Silence,
     message::{Message, Start},
     request::Request,
@@ -62,6 +72,8 @@ pub struct Core {
     proxy: Proxy,
     counters: Counters,
     strict: Option<Strict>,
+    auth: Option<Auth>,
+    held: Held,
 }
 
 impl Core {
@@ -72,7 +84,23 @@ impl Core {
         let transactions = Transactions::new(settings.timers.give_up());
         let redirects = Redirects::new(&settings);
         let (bindings, counters) = (Bindings::default(), Counters::default());
-        Self { settings, table, bindings, redirects, transactions, proxy, counters, strict }
+        let auth = settings.auth.as_ref().map(|rules| Auth::new(table.meta(), rules));
+        // The kernel's own code can't authenticate.
+        let asks_first = settings.auth.as_ref().is_some_and(|rules| rules.before_redirect);
+        let strict = strict.filter(|_| !asks_first);
+        let held = Held::default();
+        Self {
+            settings,
+            table,
+            bindings,
+            redirects,
+            transactions,
+            proxy,
+            counters,
+            strict,
+            auth,
+            held,
+        }
     }
 
     /// The assignment table.
@@ -223,7 +251,16 @@ impl Core {
             asked = Some(this);
             refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
         });
-        let at = Place { flow: flow.towards(path.to), path, tag, transaction };
+        let at = Place {
+            source: source.ip().to_canonical(),
+            flow: flow.towards(path.to),
+            path,
+            tag,
+            transaction,
+        };
+        if !self.may(&decision, &at, &request, now, out) {
+            return Ok(());
+        }
         match decision {
             Decision::Silent(silence) => Err(silence),
             Decision::Answer { answer, .. } => {
@@ -285,19 +322,30 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        if !self.held.has_room() {
+            Counters::add(&mut self.counters.registers_shed);
+            return;
+        }
         if !self.transactions.begin(at.transaction, at.flow) {
             Counters::add(&mut self.counters.transactions_full);
             return;
         }
         Counters::add(&mut self.counters.registers);
-        let answer = registrar::register(&mut self.bindings, &self.settings, key, request, now);
+        let came = registrar::Came {
+            stream: at.flow.transport != Transport::Udp,
+            trusted: self.is_trusted_hop(at.source),
+        };
+        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
+        let registrar::Outcome { answer, changed } =
+            registrar::register(&mut self.bindings, &self.settings, key, request, came, now);
         let counter = match answer.status() {
             200 => &mut self.counters.registered,
             _ => &mut self.counters.refused,
         };
         Counters::add(counter);
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
-        self.finish(at.transaction, payload, now, out);
+        self.bindings.saw(&key, now.mono_s(), || aor.bytes().into());
+        self.hold((key, aor.bytes()), changed, at.transaction, payload, now, out);
     }
 
     /// Sends the final answer of a server transaction.
@@ -394,6 +442,8 @@ impl Core {
 
 /// Where a request came in and how it is answered.
 struct Place {
+    /// Who sent it.
+    source: IpAddr,
     /// The way that its answer goes.
     flow: Flow,
     path: Path,
@@ -405,7 +455,7 @@ struct Place {
 /// ourselves.
 fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
     let ip = source.ip().to_canonical();
-    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     source.port() != 0
         && !ip.is_unspecified()
         && !ip.is_multicast()
@@ -414,4 +464,4 @@ fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,11 +1,16 @@
 //! The registrar: RFC 3261 section 10.3, steps 6 to 8.
 //!
 //! A request changes all that it names or nothing. Whose request it is, and that its domain and
-//! home are ours, was decided before. Deliberately absent in this version: authentication.
+//! home are ours, was decided before, and who sent it was asked. Deliberately absent: how bindings
+//! are kept.
+
+mod outbound;
+mod path;
 
 use rsip::headers;
 use sip_common::abi::ClientKey;
 
+use self::{outbound::FlowOf, path::PathOf};
 use super::{
     Now,
     bindings::{Binding, Bindings, CONTACT_MAX, CONTACTS_LEN_MAX, CallId},
@@ -14,13 +19,12 @@ use super::{
 use crate::sip::{
     address::Address,
     answer::Answer,
-    aor::Aor,
     compare,
     date::sip_date,
     fault::Fault,
     header::Name,
-    lex::{self, Hides},
-    params,
+    lex::{self, Cursor, Hides},
+    params::{self, Params},
     request::Request,
     uri::Uri,
 };
@@ -51,6 +55,18 @@ pub enum Refused {
     /// The contacts of the client are together longer than they may be.
     #[error("Contacts Too Long")]
     ContactsTooLong,
+    /// A Path longer than one may be.
+    #[error("Path Too Long")]
+    PathTooLong,
+    /// The request needs what its client does not say that it knows.
+    #[error("Bad Extension")]
+    Extension(&'static str),
+    /// A flow and other contacts in one request (RFC 5626 section 6).
+    #[error("More Than One Contact With A Flow")]
+    ManyFlows,
+    /// A flow behind a first hop that keeps none (RFC 5626 section 6).
+    #[error("First Hop Lacks Outbound Support")]
+    FirstHop,
     /// No room for a binding more on this host.
     #[error("Registrar Full")]
     Full,
@@ -62,11 +78,38 @@ struct Wish<'m> {
     uri_text: &'m [u8],
     params: Vec<u8>,
     expires_s: u32,
+    flow: Option<FlowOf<'m>>,
 }
 
 enum Wishes<'m> {
     RemoveAll,
     List(Vec<Wish<'m>>),
+}
+
+/// How a REGISTER came here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Came {
+    /// On a stream.
+    pub stream: bool,
+    /// From a server of the table, or an edge proxy of ours.
+    pub trusted: bool,
+}
+
+/// What an accepted REGISTER did.
+#[derive(Default)]
+struct Done<'m> {
+    changed: bool,
+    path: PathOf<'m>,
+    registers_flow: bool,
+}
+
+/// What a REGISTER is answered with, and whether it changed anything.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The answer.
+    pub answer: Answer,
+    /// The client's bindings are others than before.
+    pub changed: bool,
 }
 
 /// Handles a REGISTER of this client: changes its bindings, or not, and says what to answer.
@@ -75,17 +118,17 @@ pub fn register(
     settings: &Settings,
     key: ClientKey,
     request: &Request<'_>,
+    came: Came,
     now: Now,
-) -> Answer {
+) -> Outcome {
     let now_s = now.mono_s();
-    match update(bindings, settings, key, request, now_s) {
-        Ok(()) => {
-            let aor = || request.to_uri.sip().and_then(|to| Aor::of(&to));
-            let aor = || aor().map(|aor| aor.bytes().into()).unwrap_or_default();
-            bindings.saw(&key, now_s, aor);
-            accepted(bindings.get(&key), now_s, now.unix_s)
+    match update(bindings, settings, key, request, came, now_s) {
+        Ok(done) => {
+            let mut answer = accepted(bindings.get(&key), now_s, now.unix_s);
+            extend(&mut answer, &done, settings, bindings.get(&key).is_empty());
+            Outcome { answer, changed: done.changed }
         }
-        Err(refused) => refusal(refused, settings),
+        Err(refused) => Outcome { answer: refusal(refused, settings), changed: false },
     }
 }
 
@@ -95,10 +138,18 @@ fn refusal(refused: Refused, settings: &Settings) -> Answer {
         Refused::TooBrief => {
             Answer::new(423).with(headers::MinExpires::from(settings.expires_min_s))
         }
-        Refused::OutOfOrder => Answer::new(500).phrase(refused),
-        Refused::TooManyContacts | Refused::ContactTooLong | Refused::ContactsTooLong => {
-            Answer::new(403).phrase(refused)
+        Refused::Extension(tag) => {
+            let mut answer = Answer::new(420);
+            answer.push_line(&[b"Unsupported: ", tag.as_bytes()]);
+            answer
         }
+        Refused::ManyFlows => Answer::new(400).phrase(refused),
+        Refused::FirstHop => Answer::new(439),
+        Refused::OutOfOrder => Answer::new(500).phrase(refused),
+        Refused::TooManyContacts
+        | Refused::ContactTooLong
+        | Refused::ContactsTooLong
+        | Refused::PathTooLong => Answer::new(403).phrase(refused),
         Refused::Full => {
             Answer::new(503).phrase(refused).with(headers::RetryAfter::from(60u32.to_string()))
         }
@@ -116,28 +167,45 @@ fn accepted(bindings: &[Binding], now_s: u32, unix_s: u64) -> Answer {
     answer
 }
 
-fn update(
+/// What extensions add to a 200.
+fn extend(answer: &mut Answer, done: &Done<'_>, settings: &Settings, is_empty: bool) {
+    done.path.push(answer);
+    if !is_empty {
+        path::push_service_route(answer, &settings.service_route);
+    }
+    if done.registers_flow {
+        // RFC 5626 section 6.
+        answer.push_line(&[b"Require: outbound"]);
+        if settings.flow_timer_s > 0 {
+            answer.push_line(&[b"Flow-Timer: ", settings.flow_timer_s.to_string().as_bytes()]);
+        }
+    }
+}
+
+fn update<'m>(
     bindings: &mut Bindings,
     settings: &Settings,
     key: ClientKey,
-    request: &Request<'_>,
+    request: &Request<'m>,
+    came: Came,
     now_s: u32,
-) -> Result<(), Refused> {
+) -> Result<Done<'m>, Refused> {
     let live = |binding: &&Binding| binding.expires_s > now_s;
     let old: Vec<Binding> = bindings.get(&key).iter().filter(live).cloned().collect();
     let call = CallId::of(request.call_id);
     // Steps 6 and 7: a request that is not newer than what it changes is aborted.
     let newer = |binding: &Binding| binding.call != call || request.cseq > binding.cseq;
     let mut new = old.clone();
+    let mut done = Done { path: PathOf::read(request, came)?, ..Done::default() };
     match wishes(settings, request)? {
         Wishes::RemoveAll if old.iter().all(newer) => new.clear(),
         Wishes::RemoveAll => return Err(Refused::OutOfOrder),
         Wishes::List(list) if list.is_empty() => {}
         Wishes::List(list) => {
+            done.registers_flow = outbound::registers_flow(request, &list, &done.path, came)?;
+            let path = done.path.text();
             for wish in list {
-                let means = |binding: &Binding| {
-                    Uri::parse(binding.uri()).is_ok_and(|uri| compare::same(uri, wish.uri))
-                };
+                let means = |binding: &Binding| wish.means(binding);
                 if old.iter().any(|binding| means(binding) && !newer(binding)) {
                     return Err(Refused::OutOfOrder);
                 }
@@ -149,7 +217,8 @@ fn update(
                 let expires_s = now_s.saturating_add(wish.expires_s);
                 let binding =
                     Binding::new(wish.uri_text, &wish.params, call, request.cseq, expires_s)
-                        .ok_or(Refused::ContactTooLong)?;
+                        .ok_or(Refused::ContactTooLong)?
+                        .with_path(&path);
                 match place.and_then(|place| new.get_mut(place)) {
                     Some(old) => *old = binding,
                     None => new.push(binding),
@@ -168,10 +237,28 @@ fn update(
     if new.len() > old.len() && total > settings.bindings_max {
         return Err(Refused::Full);
     }
-    if new != old {
+    done.changed = new != old;
+    if done.changed {
         bindings.set(key, new);
     }
-    Ok(())
+    Ok(done)
+}
+
+impl Wish<'_> {
+    /// Whether it is about this binding: the one of its flow (RFC 5626 section 6), or one whose URI
+    /// is the same (19.1.4). Two flows may have the same URI.
+    fn means(&self, binding: &Binding) -> bool {
+        let same = || Uri::parse(binding.uri()).is_ok_and(|uri| compare::same(uri, self.uri));
+        match &self.flow {
+            Some(flow) => flow.has(binding) || !has_flow(binding) && same(),
+            None => same(),
+        }
+    }
+}
+
+fn has_flow(binding: &Binding) -> bool {
+    let params = Params::parse(&mut Cursor::new(binding.params()));
+    params.is_some_and(|params| FlowOf::of(&params).is_some())
 }
 
 fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, Refused> {
@@ -207,7 +294,8 @@ fn wishes<'m>(settings: &Settings, request: &Request<'m>) -> Result<Wishes<'m>, 
             return Err(Refused::TooBrief);
         }
         let expires_s = expires_s.min(settings.expires_max_s);
-        Ok(Wish { uri, uri_text: address.uri, params: kept, expires_s })
+        let flow = FlowOf::of(&address.params);
+        Ok(Wish { uri, uri_text: address.uri, params: kept, expires_s, flow })
     };
     contacts.into_iter().map(wish).collect::<Result<_, _>>().map(Wishes::List)
 }

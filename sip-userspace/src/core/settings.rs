@@ -8,6 +8,7 @@ use std::{
 
 use sip_common::siphash::Key;
 
+use super::auth::Rules;
 use super::io::Transport;
 use crate::sip::via::{PORT_DEFAULT, host_address};
 
@@ -94,6 +95,15 @@ pub struct Settings {
     pub server: String,
     /// What the source prefixes say.
     pub sources: SourceRule,
+    /// URIs of the Service-Route of a 200; none mostly.
+    pub service_route: Vec<String>,
+    /// Seconds after which a client's flow is given up without a sign of life, as it is told (RFC
+    /// 5626 section 5.4); 0 if it is not.
+    pub flow_timer_s: u32,
+    /// An answer that says that something is bound waits until it is kept.
+    pub durable: bool,
+    /// How clients are authenticated; nobody is without it.
+    pub auth: Option<Rules>,
 }
 
 impl Default for Settings {
@@ -116,6 +126,10 @@ impl Default for Settings {
             node_secret: Key::default(),
             server: String::new(),
             sources: Box::new(|_| Source::default()),
+            service_route: Vec::new(),
+            flow_timer_s: 120,
+            durable: false,
+            auth: None,
         }
     }
 }

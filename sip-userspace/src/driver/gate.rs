@@ -12,6 +12,10 @@ use crate::{
     core::{route::address_words, table::Table},
 };
 
+/// A request with wrong credentials counts as so many (threat T12): a good client sends one now
+/// and then, a guesser nothing else.
+const CHARGE: u64 = 20;
+
 /// Token buckets by source, the kernel's own kind.
 pub(super) struct Gate {
     config: Config,
@@ -48,8 +52,51 @@ impl Gate {
         exempt
     }
 
+    /// Takes what a wrong request costs beyond its own place.
+    pub(super) fn charge(&mut self, source: IpAddr, now: Duration) {
+        let config = &self.config;
+        let source = source.to_canonical();
+        let folded = fold(config.source_secret, address_words(source), source.is_ipv6());
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.buckets.get_mut(Bucket::index(folded) as usize) {
+            // Also where the bucket is full by now. It was not when the request was let in, so a
+            // source is never further behind than this.
+            let cost = config.rate_cost_ns.saturating_mul(CHARGE);
+            if let Some(taken) = bucket.take(now_ns, cost, u64::MAX) {
+                *bucket = taken;
+            }
+        }
+    }
+
     /// Datagrams that were dropped.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tests::table;
+
+    #[test]
+    fn a_source_of_wrong_requests_is_heard_less_and_others_as_before() {
+        let config =
+            Config { rate_cost_ns: 10_000_000, rate_burst_ns: 1_000_000_000, ..Config::default() };
+        let mut gate = Gate::new(config, SourceFlags::default());
+        let table = table("home", Some(1));
+        let [good, bad]: [IpAddr; 2] =
+            ["203.0.113.1".parse().unwrap(), "203.0.113.2".parse().unwrap()];
+        let mut heard = [0, 0];
+        for ms in (0..10_000).step_by(20) {
+            let now = Duration::from_millis(1_000 + ms);
+            heard[0] += u32::from(gate.admit(good, now, &table));
+            if gate.admit(bad, now, &table) {
+                heard[1] += 1;
+                gate.charge(bad, now);
+            }
+        }
+        assert_eq!(heard[0], 500, "50 a second are within the rate");
+        assert!(heard[1] < 60, "{heard:?}");
     }
 }

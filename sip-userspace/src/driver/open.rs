@@ -13,7 +13,9 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
+use super::{
+    EVENTS_MAX, Settled, Store, asks::Asks, durable::Durable, gate::Gate, shared::Shared, users,
+};
 use crate::{
     api::{Api, ApiError},
     config::{Config, SourceFlags},
@@ -21,6 +23,7 @@ use crate::{
     core::{
         Core, Output, Settings,
         admin::Answer,
+        auth::Rules,
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -30,7 +33,7 @@ use crate::{
         streams::{self, Streams},
         udp::{OpenError, Options, Udp},
     },
-    store::{self, Event, StoreError, StoreUrl},
+    store::{self, Event, StoreError, StoreUrl, bindings::LogError},
 };
 
 /// Why the daemon can't run.
@@ -39,6 +42,9 @@ pub enum RunError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log of bindings.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Its directory.
     #[error("{path}: {source}; correct node.state_dir, or run as a user who may make it")]
     StateDir {
@@ -71,6 +77,12 @@ pub enum RunError {
     /// No signals.
     #[error("signals: {0}")]
     Signals(std::io::Error),
+    /// Nobody could log in.
+    #[error(
+        "auth.mode = \"digest\" needs users, and this store keeps none; keep the table in sqlite, \
+         or set auth.mode = \"off\""
+    )]
+    NoUsers,
     /// Run twice.
     #[error("a host runs once")]
     Twice,
@@ -90,6 +102,9 @@ pub struct Host {
     pub(super) control: Option<Listener>,
     pub(super) settled: mpsc::UnboundedReceiver<Settled>,
     pub(super) settled_in: mpsc::UnboundedSender<Settled>,
+    pub(super) durable: Durable,
+    pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
+    pub(super) users_in: users::Settling,
     pub(super) out: Vec<Output>,
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
@@ -147,14 +162,20 @@ impl Host {
                 kernel = None;
             }
         }
+        if let (Some(setting), Some(_)) = (config.auth.passes_all(), &kernel) {
+            tracing::warn!(setting, "THE KERNEL PASSES EVERYTHING: it can't do what this asks for");
+        }
         let domains = desired::domains(&config);
         let recent: Box<dyn Memory> = match &kernel {
             Some(kernel) => Box::new(kernel.recent()),
             None => Box::new(Own::default()),
         };
         let strict = Strict::new(told, domains, recent);
-        let core = Core::new(settings(&config, secret()?), table, Some(strict));
+        let mut core = Core::new(settings(&config, secret()?), table, Some(strict));
+        users::load(&mut core, &store, config.auth.realm.as_deref())?;
+        let durable = Durable::open(&config, &mut core)?;
         let (settled_in, settled) = mpsc::unbounded_channel();
+        let (users_in, users) = mpsc::unbounded_channel();
         Ok(Self {
             gate: Gate::new(told, SourceFlags::new(&config.sources)),
             config,
@@ -168,6 +189,9 @@ impl Host {
             control: Some(control),
             settled,
             settled_in,
+            durable,
+            users,
+            users_in,
             out: Vec::new(),
             publishing: true,
             asks: Asks::default(),
@@ -218,6 +242,22 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
                 direct: !direct_only || flags & SOURCE_DIRECT != 0,
             }
         }),
+        service_route: config.sip.service_route.clone(),
+        flow_timer_s: config.sip.flow_timer_s,
+        durable: config.store.bindings,
+        auth: config.auth.digest.then(|| auth_rules(config)),
         ..Settings::default()
+    }
+}
+
+fn auth_rules(config: &Config) -> Rules {
+    let trusted = config.auth.trusted.clone();
+    Rules {
+        realm: config.auth.realm.clone(),
+        algorithms: config.auth.algorithms.clone(),
+        nonce_life_s: config.auth.nonce_life_s,
+        before_redirect: config.auth.before_redirect,
+        trusted: Box::new(move |source| trusted.iter().any(|prefix| prefix.contains(source))),
+        since_unix_s: clock::now().unix_s.saturating_add(1),
     }
 }

@@ -1,4 +1,4 @@
-//! What the core puts out is carried out: map operations at once, then sends.
+//! What the core puts out is carried out: map operations and records at once, then sends.
 
 use std::net::SocketAddr;
 
@@ -36,6 +36,8 @@ impl Host {
         let mut sends: Vec<(SocketAddr, Vec<Addressed>)> = Vec::new();
         for output in out.drain(..) {
             match output {
+                Output::Store { ticket, record } => self.durable.store(ticket, &record),
+                Output::Charge { source } => self.gate.charge(source, clock::now().mono),
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.learned(self.core.table(), key);
@@ -50,6 +52,7 @@ impl Host {
                 Output::Send { flow, payload } => failed.extend(self.send(flow, payload).err()),
             }
         }
+        self.durable.send();
         for (local, datagrams) in sends {
             self.udp.send(local, &datagrams);
         }

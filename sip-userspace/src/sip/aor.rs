@@ -36,6 +36,11 @@ impl Aor {
         &self.text
     }
 
+    /// The user, unescaped.
+    pub fn user(&self) -> &[u8] {
+        self.text.get(..self.host_at.saturating_sub(1)).unwrap_or_default()
+    }
+
     /// The host in lower case.
     pub fn host(&self) -> &[u8] {
         self.text.get(self.host_at..).unwrap_or_default()

@@ -33,6 +33,14 @@ pub enum Name {
     UserAgent,
     /// Retry-After.
     RetryAfter,
+    /// Authorization.
+    Authorization,
+    /// Proxy-Authorization.
+    ProxyAuthorization,
+    /// Path.
+    Path,
+    /// Supported, `k`.
+    Supported,
     /// Any other.
     Other,
 }
@@ -58,6 +66,11 @@ const NAMES: &[(&str, Name)] = &[
     ("Proxy-Require", Name::ProxyRequire),
     ("User-Agent", Name::UserAgent),
     ("Retry-After", Name::RetryAfter),
+    ("Authorization", Name::Authorization),
+    ("Proxy-Authorization", Name::ProxyAuthorization),
+    ("Path", Name::Path),
+    ("Supported", Name::Supported),
+    ("k", Name::Supported),
 ];
 
 impl Name {

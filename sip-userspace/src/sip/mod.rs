@@ -14,6 +14,7 @@ pub mod answer;
 pub mod aor;
 pub mod compare;
 pub mod date;
+pub mod digest;
 pub mod fault;
 pub mod header;
 pub mod inspect;

@@ -110,6 +110,11 @@ impl<'a> Via<'a> {
         host_address(self.host)
     }
 
+    /// The address that the next hop saw: received, else sent-by.
+    pub fn seen_from(&self) -> Option<IpAddr> {
+        self.params.value("received").map_or_else(|| self.address(), host_address)
+    }
+
     /// The value with received and rport filled in for this source: what the client wrote there
     /// is replaced (18.2.1, RFC 3581 section 4).
     pub fn stamped(&self, source: SocketAddr) -> Vec<u8> {

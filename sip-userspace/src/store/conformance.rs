@@ -12,12 +12,13 @@ use crate::core::table::{Assignment, Server, State};
 pub type Check = fn(&str, &dyn AssignmentStore);
 
 /// All checks.
-pub const CHECKS: [Check; 5] = [
+pub const CHECKS: [Check; 6] = [
     what_is_loaded_equals_what_was_applied,
     an_old_base_is_a_conflict_that_names_the_newer_revision,
     of_two_writers_at_once_one_wins,
     what_does_not_fit_is_rejected_whole,
     the_history_says_who_why_and_what,
+    users_are_added_changed_and_deleted_all_or_none,
 ];
 
 pub fn server(name: &str, last: u16) -> Server {
@@ -141,6 +142,52 @@ pub fn the_history_says_who_why_and_what(kind: &str, store: &dyn AssignmentStore
     assert_eq!(older[0].why, "a test");
     assert_eq!(older[0].changes.as_deref(), Some(&[add(2)][..]));
     assert!(older[0].at_ms > 1_600_000_000_000);
+}
+
+fn user(aor: &str, number: u8) -> User {
+    let by_user = crate::sip::digest::Ha1 { md5: [number; 16], sha256: [number; 32] };
+    User { aor: aor.into(), realm: "r".into(), by_user, ..User::default() }
+}
+
+fn change_users(store: &dyn AssignmentStore, changes: Vec<UserChange>) -> Result<(), StoreError> {
+    let (sender, receiver) = channel::bounded(1);
+    let done = move |result| sender.send(result).unwrap();
+    store.credentials().unwrap().change_users(changes, Box::new(done));
+    receiver.recv().unwrap()
+}
+
+fn users(store: &dyn AssignmentStore) -> Vec<User> {
+    let mut users = Vec::new();
+    store.credentials().unwrap().all_users(&mut |user| users.push(user)).unwrap();
+    users
+}
+
+/// For stores that keep users.
+pub fn users_are_added_changed_and_deleted_all_or_none(kind: &str, store: &dyn AssignmentStore) {
+    if store.credentials().is_none() {
+        return;
+    }
+    use UserChange::{Add, Change, Delete, Put};
+    assert_eq!(users(store), [], "{kind}");
+    let both = User { by_aor: user("", 9).by_user, ..user("b@h", 2) };
+    change_users(store, vec![Add(user("a@h", 1)), Put(both.clone())]).unwrap();
+    assert_eq!(users(store), [user("a@h", 1), both.clone()], "{kind}");
+    for (bad, aor) in [
+        (Add(user("a@h", 3)), "a@h"),
+        (Change(user("c@h", 3)), "c@h"),
+        (Delete("c@h".into()), "c@h"),
+    ] {
+        let error = change_users(store, vec![Put(user("d@h", 4)), bad]).unwrap_err();
+        assert!(error.to_string().contains(aor), "{kind} {error}");
+        assert_eq!(users(store), [user("a@h", 1), both.clone()], "{kind}");
+    }
+    let md5_only = User {
+        by_user: crate::sip::digest::Ha1 { sha256: [0; 32], ..user("", 5).by_user },
+        ..user("b@h", 5)
+    };
+    change_users(store, vec![Delete("a@h".into()), Change(md5_only.clone())]).unwrap();
+    assert_eq!(users(store), [md5_only], "{kind}");
+    assert_eq!(store.load("").unwrap().revision(), Revision::default(), "the table is as it was");
 }
 
 #[cfg(test)]

@@ -1,8 +1,15 @@
 //! A store that forgets: for tests, and for `explain` without a daemon.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Mutex, PoisonError},
+};
 
-use super::{AssignmentStore, Done, HISTORY_MAX, Record, StoreError, new_meta, now_ms};
+use super::{
+    AssignmentStore, Credentials, Done, HISTORY_MAX, PageDone, Record, StoreError, User,
+    UserChange, UsersDone, new_meta, now_ms,
+};
 use crate::core::table::{Commit, Proposal, Revision, Table};
 
 /// Keeps the table in memory.
@@ -16,6 +23,7 @@ pub struct MemoryStore {
 struct Inner {
     table: Table,
     records: Vec<Record>,
+    users: BTreeMap<String, User>,
 }
 
 impl MemoryStore {
@@ -25,7 +33,7 @@ impl MemoryStore {
     /// If the system gives no random bytes.
     pub fn create(slots: u32) -> Result<Self, StoreError> {
         let table = Table::new(new_meta(slots)?, "");
-        Ok(Self { inner: Mutex::new(Inner { table, records: Vec::new() }) })
+        Ok(Self { inner: Mutex::new(Inner { table, records: Vec::new(), users: BTreeMap::new() }) })
     }
 }
 
@@ -42,6 +50,29 @@ impl Inner {
         let over = self.records.len().saturating_sub(HISTORY_MAX);
         self.records.drain(..over);
         Ok(commit)
+    }
+
+    fn change_users(&mut self, changes: Vec<UserChange>) -> Result<(), StoreError> {
+        let mut users = self.users.clone();
+        for change in changes {
+            let aor = change.aor().to_owned();
+            match change {
+                UserChange::Add(_) if users.contains_key(&aor) => {
+                    return Err(StoreError::UserExists { aor });
+                }
+                UserChange::Change(_) | UserChange::Delete(_) if !users.contains_key(&aor) => {
+                    return Err(StoreError::NoUser { aor });
+                }
+                UserChange::Add(user) | UserChange::Change(user) | UserChange::Put(user) => {
+                    users.insert(aor, user);
+                }
+                UserChange::Delete(_) => {
+                    users.remove(&aor);
+                }
+            }
+        }
+        self.users = users;
+        Ok(())
     }
 }
 
@@ -64,5 +95,25 @@ impl AssignmentStore for MemoryStore {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let older = |record: &&Record| before.is_none_or(|before| record.revision < before);
         Ok(inner.records.iter().rev().filter(older).take(limit).cloned().collect())
+    }
+    fn credentials(&self) -> Option<&dyn Credentials> {
+        Some(self)
+    }
+}
+
+impl Credentials for MemoryStore {
+    fn change_users(&self, changes: Vec<UserChange>, done: UsersDone) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = inner.change_users(changes);
+        drop(inner);
+        done(result);
+    }
+
+    fn page_users(&self, after: String, limit: usize, done: PageDone) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let page = inner.users.range(behind).take(limit).map(|(_, user)| user.clone()).collect();
+        drop(inner);
+        done(Ok(page));
     }
 }

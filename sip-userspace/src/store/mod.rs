@@ -7,6 +7,8 @@
 //! Deliberately absent: what a change means; the caller has checked it against the table at the
 //! revision that it names.
 
+pub mod bindings;
+mod credentials;
 pub mod etcd;
 mod memory;
 pub mod migrate;
@@ -18,6 +20,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use crossbeam::channel;
 
+pub use credentials::{Credentials, PageDone, User, UserChange, UsersDone};
 pub use etcd::EtcdStore;
 pub use memory::MemoryStore;
 pub use shared::{Edge, Event, Events, Health};
@@ -92,6 +95,11 @@ pub trait AssignmentStore: Send + Sync {
     /// [`Proposal::led`] is committed only while it is. A store of one host is always led by it.
     fn lead(&self, wanted: bool) {
         let _ = wanted;
+    }
+
+    /// The users of the cluster, if this store keeps them.
+    fn credentials(&self) -> Option<&dyn Credentials> {
+        None
     }
 
     /// Commits a proposal and waits until it is durable.
@@ -319,6 +327,18 @@ pub enum StoreError {
     NoEdge {
         /// The name.
         host: String,
+    },
+    /// There is such a user already.
+    #[error("{aor} is a user already; `homeward user passwd` changes the password")]
+    UserExists {
+        /// Its AoR.
+        aor: String,
+    },
+    /// There is no such user.
+    #[error("no user {aor}; `homeward user list` shows them, `homeward user add` adds one")]
+    NoUser {
+        /// Its AoR.
+        aor: String,
     },
     /// Too many changes wait for the disk.
     #[error("the store is busy, too many changes wait for the disk; try again")]

@@ -8,6 +8,7 @@ pub mod copy;
 mod fill;
 mod read;
 mod schema;
+mod users;
 mod write;
 
 use std::{
@@ -20,7 +21,10 @@ use std::{
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{AssignmentStore, Done, Record, StoreError, new_meta};
+use super::{
+    AssignmentStore, Credentials, Done, PageDone, Record, StoreError, UserChange, UsersDone,
+    new_meta,
+};
 use crate::core::table::{Meta, Proposal, Revision, Table};
 
 /// Requests that wait for the writer, at most; beyond them a caller waits.
@@ -31,6 +35,8 @@ enum Request {
     Head(Sender<Result<(Meta, Revision), StoreError>>),
     Commit(Proposal, Done),
     History(Option<Revision>, usize, Sender<Result<Vec<Record>, StoreError>>),
+    Users(Vec<UserChange>, UsersDone),
+    UserPage(String, usize, PageDone),
 }
 
 /// The table in one SQLite file.
@@ -151,6 +157,23 @@ impl SqliteStore {
             let _ = requests.send(request);
         }
     }
+
+    /// Never waits: the caller has datagrams to serve.
+    fn submit(&self, request: Request) {
+        let sent = match &self.requests {
+            Some(requests) => requests.try_send(request),
+            None => Err(TrySendError::Disconnected(request)),
+        };
+        let Err(refused) = sent else { return };
+        let error = if refused.is_full() { StoreError::Busy } else { StoreError::Closed };
+        match refused.into_inner() {
+            Request::Commit(_, done) => done(Err(error)),
+            Request::Users(_, done) => done(Err(error)),
+            Request::UserPage(_, _, done) => done(Err(error)),
+            // Their callers wait on a channel, which says so.
+            Request::Load(..) | Request::Head(..) | Request::History(..) => {}
+        }
+    }
 }
 
 fn serve(connection: &mut Connection, path: &Path, requests: &Receiver<Request>) {
@@ -165,6 +188,10 @@ fn serve(connection: &mut Connection, path: &Path, requests: &Receiver<Request>)
             Request::Commit(proposal, done) => done(write::commit(connection, path, proposal)),
             Request::History(before, limit, answer) => {
                 let _ = answer.send(read::history(connection, path, before, limit));
+            }
+            Request::Users(changes, done) => done(users::change(connection, path, &changes)),
+            Request::UserPage(after, limit, done) => {
+                done(users::page(connection, path, &after, limit));
             }
         }
     }
@@ -184,24 +211,27 @@ impl AssignmentStore for SqliteStore {
     }
 
     fn submit(&self, proposal: Proposal, done: Done) {
-        let request = Request::Commit(proposal, done);
-        // Never waits: the caller has datagrams to serve.
-        let sent = match &self.requests {
-            Some(requests) => requests.try_send(request),
-            None => Err(TrySendError::Disconnected(request)),
-        };
-        if let Err(refused) = sent {
-            let error = if refused.is_full() { StoreError::Busy } else { StoreError::Closed };
-            if let Request::Commit(_, done) = refused.into_inner() {
-                done(Err(error));
-            }
-        }
+        self.submit(Request::Commit(proposal, done));
+    }
+
+    fn credentials(&self) -> Option<&dyn Credentials> {
+        Some(self)
     }
 
     fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Record>, StoreError> {
         let (answer, receiver) = channel::bounded(1);
         self.send(Request::History(before, limit, answer));
         receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Credentials for SqliteStore {
+    fn change_users(&self, changes: Vec<UserChange>, done: UsersDone) {
+        self.submit(Request::Users(changes, done));
+    }
+
+    fn page_users(&self, after: String, limit: usize, done: PageDone) {
+        self.submit(Request::UserPage(after, limit, done));
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     fields::ServerFields,
     list::Scan,
     rows::{ClientRow, ImportView, RecordView, TableRow, VerifyView},
+    users::{UserHow, UserRow, UserView},
 };
 use crate::core::table::{Commit, Kind, Placement, Proposal, Revision, State};
 
@@ -73,6 +74,28 @@ pub enum Command {
     EdgeForget {
         /// Its node name.
         host: String,
+    },
+    /// Takes users with passwords or hashes.
+    UserPut {
+        /// The users.
+        users: Vec<UserRow>,
+        /// Whether they are there already.
+        how: UserHow,
+        /// Only look whether it would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Takes a user away.
+    UserDel {
+        /// `user@host`.
+        aor: String,
+    },
+    /// Lists users.
+    UserList {
+        /// Those behind this AoR.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
     },
     /// Lists clients that have an assignment of their own, and those with bindings on this host,
     /// by their AoRs.
@@ -179,6 +202,13 @@ pub enum Answer {
         revision: Revision,
         /// By name.
         edges: Vec<EdgeView>,
+    },
+    /// Users.
+    Users {
+        /// By AoR.
+        users: Vec<UserView>,
+        /// There are others behind them.
+        more: bool,
     },
     /// A client.
     Client(Box<ClientView>),

@@ -62,7 +62,7 @@ fn requests_are_decided_in_the_order_of_the_sections() {
         ("REGISTER", domain, "isbn:2983792873", "", ("to_scheme", 400)),
         ("REGISTER", domain, "<sip:alice@example.org>", "", ("to_domain", 404)),
         ("REGISTER", domain, "<sip:example.com>", "", ("to_domain", 404)),
-        ("REGISTER", domain, alice, "Require: path\r\n", ("extension", 420)),
+        ("REGISTER", domain, alice, "Require: gruu\r\n", ("extension", 420)),
         ("REGISTER", domain, alice, "Proxy-Require: x\r\n", ("home_elsewhere", 0)),
         (
             "REGISTER",

@@ -11,13 +11,14 @@ const KEY: ClientKey = ClientKey([1, 2]);
 struct Script {
     bindings: Bindings,
     settings: Settings,
+    came: Came,
     second: u64,
 }
 
 impl Script {
     fn new() -> Self {
         let settings = Settings { contacts_max: 3, bindings_max: 4, ..Settings::default() };
-        Self { bindings: Bindings::default(), settings, second: 0 }
+        Self { bindings: Bindings::default(), settings, came: Came::default(), second: 0 }
     }
 
     /// Status and the contacts that are bound afterwards.
@@ -38,7 +39,7 @@ impl Script {
             let left = binding.expires_s.saturating_sub(now_s);
             format!("{} {left}", String::from_utf8_lossy(binding.contact()))
         });
-        (status(&answer), bound.collect())
+        (status_of(&answer), bound.collect())
     }
 
     fn now(&self) -> Now {
@@ -54,13 +55,14 @@ impl Script {
         let message = Message::parse(text.as_bytes()).unwrap();
         let request = Request::read(&message).unwrap().unwrap();
         let now = self.now();
-        let answer = register(&mut self.bindings, &self.settings, key, &request, now);
+        let answer =
+            register(&mut self.bindings, &self.settings, key, &request, self.came, now).answer;
         let path = Path::of(&message, "192.0.2.9:5060".parse().unwrap()).unwrap();
         String::from_utf8(answer.compose(&message, &path, 0)).unwrap()
     }
 }
 
-fn status(answer: &str) -> u16 {
+fn status_of(answer: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
@@ -218,7 +220,7 @@ fn a_contact_has_a_longest_length_and_most_parts() {
         (uri(600, PARTS_MAX) + "?a=b", "", 403),
     ] {
         let answer = Script::new().answer_for(KEY, "x", 1, &format!("m: <{uri}>{more}\r\n"));
-        assert_eq!(status(&answer), expected, "{uri}{more}");
+        assert_eq!(status_of(&answer), expected, "{uri}{more}");
         let phrase = answer.starts_with("SIP/2.0 403 Contact Too Long\r\n");
         assert_eq!(phrase, expected == 403, "{answer}");
     }
@@ -253,4 +255,121 @@ fn a_contact_for_push_notices_is_taken() {
                   +org.linphone.specs=\"lime\"";
     let (status, bound) = Script::new().send("x", 1, &format!("Contact: <{uri}>{params}\r\n"));
     assert_eq!((status, bound), (200, vec![format!("<{uri}>{params} 600")]));
+}
+
+#[test]
+fn a_path_is_kept_and_told_to_clients_that_know_it() {
+    const PATH: &str = "Path: <sip:p2;lr>,<sip:p1;lr;ob>\r\nPath: <sip:p0;lr>\r\n";
+    for (lines, trusted, status, kept, told) in [
+        ("Supported: path\r\n", false, 200, true, true),
+        ("k: gruu, PATH\r\n", false, 200, true, true),
+        ("Require: path\r\n", false, 420, false, false),
+        ("", false, 420, false, false),
+        ("", true, 200, true, false),
+    ] {
+        let mut script = Script::new();
+        script.came.trusted = trusted;
+        let answer =
+            script.answer_for(KEY, "x", 1, &format!("{lines}{PATH}Contact: <sip:a@h>\r\n"));
+        assert_eq!(status_of(&answer), status, "{lines}");
+        assert_eq!(answer.contains("\r\nUnsupported: path\r\n"), status == 420);
+        let path = "<sip:p2;lr>, <sip:p1;lr;ob>, <sip:p0;lr>";
+        assert_eq!(answer.contains(&format!("\r\nPath: {path}\r\n")), told, "{answer}");
+        let bound = script.bindings.get(&KEY).first().map(|binding| binding.path().to_vec());
+        assert_eq!(bound, kept.then(|| path.as_bytes().to_vec()));
+    }
+    for (path, expected) in [
+        ("Path: sip:p1\r\n".to_owned(), 400),
+        ("Path: <tel:1>\r\n".to_owned(), 400),
+        ("Path: <sip:p\r\n".to_owned(), 400),
+        (format!("Path: <sip:{}>\r\n", "p".repeat(path::PATH_MAX)), 403),
+    ] {
+        let lines = format!("Supported: path\r\n{path}Contact: <sip:a@h>\r\n");
+        assert_eq!(Script::new().send("x", 1, &lines), (expected, vec![]), "{path}");
+    }
+    let mut script = Script::new();
+    script.send("x", 1, &format!("Supported: path\r\n{PATH}Contact: <sip:a@h>\r\n"));
+    script.send("x", 2, "Contact: <sip:a@h>\r\n");
+    assert_eq!(script.bindings.get(&KEY)[0].path(), b"", "a refresh without one has none");
+}
+
+#[test]
+fn a_service_route_is_told_to_who_is_bound() {
+    let mut script = Script::new();
+    script.settings.service_route = vec!["sip:a;lr".into(), "sip:b;lr".into()];
+    let answer = script.answer_for(KEY, "x", 1, "Contact: <sip:a@h>\r\n");
+    assert!(answer.contains("\r\nService-Route: <sip:a;lr>, <sip:b;lr>\r\n"), "{answer}");
+    let answer = script.answer_for(KEY, "x", 2, "Contact: *\r\nExpires: 0\r\n");
+    assert!(!answer.contains("Service-Route"), "{answer}");
+}
+
+const FLOW: &str = "+sip.instance=\"<urn:uuid:1>\";reg-id=";
+
+#[test]
+fn a_flow_has_one_binding() {
+    let mut script = Script::new();
+    let contact = |uri: &str, flow: &str| format!("Contact: <sip:{uri}>{flow}\r\n");
+    let flow = |id: u32| format!(";{FLOW}{id}");
+    for (step, (uri, params, expected)) in [
+        ("a@1", flow(1), vec![("a@1", 1)]),
+        ("a@2", flow(1), vec![("a@2", 1)]),
+        ("a@2", flow(2), vec![("a@2", 1), ("a@2", 2)]),
+        ("a@3", flow(1).to_uppercase().replace("REG-ID", "reg-id"), vec![("a@3", 1), ("a@2", 2)]),
+        ("a@9", flow(2) + ";expires=0", vec![("a@3", 1)]),
+        ("b@1", String::new(), vec![("a@3", 1), ("b@1", 0)]),
+        ("b@1", flow(3), vec![("a@3", 1), ("b@1", 3)]),
+        ("a@3", ";expires=0".to_owned(), vec![("b@1", 3)]),
+        ("c@1", ";reg-id=3".to_owned(), vec![("b@1", 3), ("c@1", 3)]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (status, _) = script.send(&format!("call{step}"), 1, &contact(uri, &params));
+        let bound: Vec<_> = script
+            .bindings
+            .get(&KEY)
+            .iter()
+            .map(|binding| {
+                let text = String::from_utf8_lossy(binding.contact()).into_owned();
+                let id = text.split("reg-id=").nth(1).and_then(|id| id.parse().ok()).unwrap_or(0);
+                (String::from_utf8_lossy(binding.uri()).replace("sip:", ""), id)
+            })
+            .collect();
+        let expected: Vec<_> = expected.iter().map(|(uri, id)| (uri.to_string(), *id)).collect();
+        assert_eq!((status, bound), (200, expected), "{step}");
+    }
+}
+
+#[test]
+fn outbound_is_used_where_flows_are_kept() {
+    let flow = format!("Contact: <sip:a@h>;{FLOW}1\r\n");
+    let plain = "Contact: <sip:a@h>\r\n".to_owned();
+    let two = format!("Contact: <sip:a@h>;{FLOW}1, <sip:b@h>\r\n");
+    let moved = format!("Contact: <sip:a@h>;{FLOW}1, <sip:b@h>;expires=0\r\n");
+    const SUPPORTED: &str = "Supported: path, outbound\r\n";
+    let kept = "Path: <sip:p2;lr>, <sip:t@p1;lr;ob>\r\nVia: SIP/2.0/UDP c\r\n";
+    let unkept = "Path: <sip:p2;lr;ob>, <sip:p1;lr>\r\nVia: SIP/2.0/UDP c\r\n";
+    let far = "Via: SIP/2.0/UDP c\r\n";
+    for (contact, lines, more, stream, status, used) in [
+        (&flow, SUPPORTED, "", true, 200, true),
+        (&flow, SUPPORTED, "", false, 200, false),
+        (&flow, "Supported: path\r\n", "", true, 200, false),
+        (&plain, SUPPORTED, "", true, 200, false),
+        (&flow, SUPPORTED, kept, false, 200, true),
+        (&flow, SUPPORTED, unkept, true, 439, false),
+        (&flow, SUPPORTED, far, true, 439, false),
+        (&flow, "Supported: path\r\n", unkept, true, 200, false),
+        (&plain, SUPPORTED, far, true, 200, false),
+        (&two, SUPPORTED, "", true, 400, false),
+        (&two, "", "", true, 400, false),
+        (&moved, SUPPORTED, "", true, 200, true),
+    ] {
+        let mut script = Script::new();
+        script.came.stream = stream;
+        let answer = script.answer_for(KEY, "x", 1, &format!("{lines}{more}{contact}"));
+        assert_eq!(status_of(&answer), status, "{lines}{more}{contact}{answer}");
+        let says = answer.contains("\r\nRequire: outbound\r\nFlow-Timer: 120\r\n");
+        assert_eq!(says, used, "{lines}{more}{contact}");
+        assert_eq!(script.bindings.is_empty(), status != 200);
+    }
 }

@@ -46,6 +46,9 @@ pub struct KernelPath {
     servers_stale: bool,
     sources_failed: Option<String>,
     stale_serve: Duration,
+    /// Why the program passes everything: an option that it can't know (invariant I1). It has no
+    /// lease then.
+    passes_all: Option<&'static str>,
     pins: Option<Pins>,
     origin: Origin,
     /// The links run a program of another layout until the maps are filled.
@@ -169,13 +172,15 @@ impl KernelPath {
 
     /// Whether the program sees all that comes in, and so keeps the limit per source.
     pub fn is_complete(&self, config: &Config) -> bool {
-        self.attached.len() == config.xdp.interfaces.len()
+        self.passes_all.is_none() && self.attached.len() == config.xdp.interfaces.len()
     }
 
     /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
     /// Not while a wrong word is in the maps.
     pub fn renew(&mut self, now: Duration) {
-        if !self.publisher.held() {
+        if self.passes_all.is_some() {
+            self.kernel.set_lease(Duration::ZERO);
+        } else if !self.publisher.held() {
             self.kernel.set_lease(now + self.stale_serve);
         }
     }

@@ -108,6 +108,7 @@ impl KernelPath {
             servers_stale: true,
             sources_failed: None,
             stale_serve: Duration::from_secs(config.xdp.stale_serve_s.into()),
+            passes_all: config.auth.passes_all(),
             pins: config.xdp.keep_attached.then(|| pins.clone()),
             origin,
             switch: origin == Origin::NewMaps,
@@ -115,7 +116,8 @@ impl KernelPath {
             trusted: false,
         };
         path.tell(&found, basis(config, head.meta), head.revision)?;
-        if path.trusted {
+        // Also where it is to have none: adopted maps may hold one.
+        if path.trusted || path.passes_all.is_some() {
             path.renew(now);
         }
         tracing::info!(origin = %path.origin, trusted = path.trusted, "kernel path opened");

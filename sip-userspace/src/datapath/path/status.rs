@@ -32,6 +32,7 @@ impl KernelPath {
         json!({
             "interfaces": interfaces,
             "origin": self.origin.to_string(),
+            "passes_everything_for": self.passes_all,
             "pinned": self.pins.as_ref().map(|pins| pins.path().display().to_string()),
             "counters": counters,
             "redirects_by_server": redirects,

@@ -20,7 +20,7 @@ const CHECKED_BYTES_MAX: u64 = 256 << 20;
 const CACHE_KIB: i64 = 8 << 10;
 
 /// From layout n to n + 1.
-const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2];
+const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2, super::users::TABLE];
 
 const LAYOUT_1: &str = "
     CREATE TABLE meta (

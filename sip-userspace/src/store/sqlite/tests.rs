@@ -102,7 +102,7 @@ fn a_store_that_cannot_be_right_is_refused_and_left_as_it_is() {
         ("truncated", sound[..sound.len() / 2].to_vec(), "damaged"),
         ("scrambled", scrambled, "damaged"),
         ("foreign", sql("PRAGMA application_id = 7"), "not Homeward's"),
-        ("newer", sql("PRAGMA user_version = 99"), "layout 99 is newer than this program's 2"),
+        ("newer", sql("PRAGMA user_version = 99"), "layout 99 is newer than this program's"),
         ("no layout", sql("PRAGMA user_version = 0"), "it has no layout"),
         ("no meta", sql("DELETE FROM meta"), "damaged"),
         ("odd state", sql("UPDATE server SET state = 'tired'"), "`tired` is no state"),

@@ -1,0 +1,94 @@
+//! Which requests are authenticated, and what the core does when one is not.
+//!
+//! A REGISTER at its home, always; one that is to be redirected, if `before_redirect` says so; one
+//! that is proxied is authenticated by its home. In the order of RFC 3261 section 10.3 this is
+//! step 3 and 4; the AoR of step 5 is looked at before, since it decides where the home is, and
+//! tells nobody more than which domains are served. A challenge takes no state: it is made anew for
+//! a retransmission.
+
+use std::net::IpAddr;
+
+use super::{
+    Core, Counters, Now, Output, Place,
+    auth::{Asked, Auth, Cause, Role, Verdict},
+    decide::Decision,
+};
+use crate::sip::{answer::Answer, aor::Aor, request::Request, via::Via};
+
+impl Core {
+    /// The authentication of this host, if it is on.
+    pub fn auth(&self) -> Option<&Auth> {
+        self.auth.as_ref()
+    }
+
+    /// The authentication of this host, to take users in.
+    pub fn auth_mut(&mut self) -> Option<&mut Auth> {
+        self.auth.as_mut()
+    }
+
+    /// Whether a request may be dealt with as decided; if not, it has been answered.
+    pub(super) fn may(
+        &mut self,
+        decision: &Decision,
+        at: &Place,
+        request: &Request<'_>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let asks = match (decision, &self.settings.auth) {
+            (Decision::Register { .. }, Some(_)) => true,
+            (Decision::Redirect { .. }, Some(rules)) => rules.before_redirect,
+            _ => false,
+        };
+        !asks || self.authenticate(at, request, Role::Server, now, out)
+    }
+
+    /// Authenticates the sender of a request for the AoR of its To; answers it if that fails.
+    pub(super) fn authenticate(
+        &mut self,
+        at: &Place,
+        request: &Request<'_>,
+        role: Role,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let source = at.source;
+        let client = self.client_address(request, source);
+        let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return true };
+        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return false };
+        let asked = Asked { request, aor: &aor, source, client, role, salt: at.tag as u32 };
+        let counters = &mut self.counters;
+        let (answer, counter) = match auth.check(rules, &asked, now) {
+            Verdict::Good => {
+                Counters::add(&mut counters.auth_accepted);
+                return true;
+            }
+            Verdict::Forbidden => (Answer::new(403), &mut counters.auth_forbidden),
+            Verdict::Challenge { answer, cause } => match cause {
+                Cause::Missing => (answer, &mut counters.auth_challenged),
+                Cause::Stale => (answer, &mut counters.auth_stale),
+                Cause::Wrong => {
+                    out.push(Output::Charge { source });
+                    (answer, &mut counters.auth_wrong)
+                }
+            },
+        };
+        Counters::add(counter);
+        self.answer(at, request.message, answer, out);
+        false
+    }
+
+    /// Where a client is: behind a server of the table or an edge proxy, the address that this one
+    /// saw, so that a nonce stays good on the other way to the same home.
+    fn client_address(&self, request: &Request<'_>, source: IpAddr) -> IpAddr {
+        let [_, behind, ..] = request.vias.as_slice() else { return source };
+        let via = Via::parse(behind).ok().filter(|_| self.is_trusted_hop(source));
+        via.and_then(|via| via.seen_from()).unwrap_or(source)
+    }
+
+    /// Whether a source is a server of the table or an edge proxy of ours.
+    pub(super) fn is_trusted_hop(&self, source: IpAddr) -> bool {
+        self.settings.sources.as_ref()(source).edge
+            || self.table.servers().any(|(_, other)| other.address.ip().to_canonical() == source)
+    }
+}

@@ -1,0 +1,124 @@
+//! Bindings that survive a crash: an answer waits until what it says is kept.
+//!
+//! A registration that changes something puts out [`Output::Store`] with the client's whole state
+//! and a ticket; its 200 is held until the caller says that this ticket is written. Tickets are
+//! written in order, so one number says all. A query of bindings whose change is still on its way
+//! waits with it. Invariant: what is held is bounded; a request beyond that is shed, and comes again.
+//! Deliberately absent: how records are written.
+
+use std::collections::VecDeque;
+
+use sip_common::{abi::ClientKey, siphash::hash_128};
+
+use super::{
+    Core, Now, Output,
+    record::{self, Record},
+    transaction::key::TransactionKey,
+};
+use crate::sip::{header::Name, message::Message};
+
+/// Answers that wait at a time, about a kilobyte each.
+pub const HELD_MAX: usize = 65_536;
+
+/// Answers that wait for their records.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The ticket that was given last.
+    given: u64,
+    /// The ticket that was written last.
+    written: u64,
+    answers: VecDeque<(u64, TransactionKey, Vec<u8>)>,
+}
+
+impl Held {
+    /// Whether another answer may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.answers.len() < HELD_MAX
+    }
+}
+
+/// A place in the walk over all clients that [`Core::rewrite`] makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walk(u32);
+
+impl Core {
+    /// Answers that wait for their records.
+    pub fn held(&self) -> usize {
+        self.held.answers.len()
+    }
+
+    /// Sends an answer of the registrar when what it says is kept.
+    pub(super) fn hold(
+        &mut self,
+        (key, aor): (ClientKey, &[u8]),
+        changed: bool,
+        transaction: TransactionKey,
+        payload: Vec<u8>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        if self.settings.durable && changed {
+            self.held.given = self.held.given.saturating_add(1);
+            let record = record::encode(aor, self.bindings.get(&key), now);
+            out.push(Output::Store { ticket: self.held.given, record });
+        }
+        if self.held.given > self.held.written {
+            self.held.answers.push_back((self.held.given, transaction, payload));
+        } else {
+            self.finish(transaction, payload, now, out);
+        }
+    }
+
+    /// All records up to this ticket have been written, or could not be.
+    pub fn handle_stored(&mut self, ticket: u64, written: bool, now: Now, out: &mut Vec<Output>) {
+        self.held.written = self.held.written.max(ticket);
+        while let Some((_, transaction, payload)) =
+            self.held.answers.pop_front_if(|(given, ..)| *given <= ticket)
+        {
+            let payload = if written { payload } else { unavailable(&payload) };
+            self.finish(transaction, payload, now, out);
+        }
+    }
+
+    /// Takes a record of an earlier process in; false if it can't be read.
+    pub fn restore(&mut self, record: &[u8], now: Now, same_boot: bool) -> bool {
+        let Some(record) = Record::decode(record) else { return false };
+        let aor = record.aor;
+        let key = ClientKey(hash_128(self.table.meta().client_secret, aor));
+        let bindings = record.live(now, same_boot, self.settings.expires_max_s);
+        self.bindings.set(key, bindings);
+        self.bindings.saw(&key, now.mono_s(), || aor.into());
+        true
+    }
+
+    /// The records of some clients, and where to go on; `None` at the end. Whoever is not met
+    /// because it was bound anew in the meantime has left a record of its own since.
+    pub fn rewrite(&self, walk: Walk, now: Now, mut put: impl FnMut(Vec<u8>)) -> Option<Walk> {
+        let (second, keys) = self.bindings.ending_from(walk.0)?;
+        for key in keys {
+            let aor = self.bindings.aor(key);
+            if !aor.is_empty() {
+                put(record::encode(aor, self.bindings.get(key), now));
+            }
+        }
+        second.checked_add(1).map(Walk)
+    }
+}
+
+/// The answer to a request whose 200 must not be sent: it may come again soon.
+fn unavailable(ok: &[u8]) -> Vec<u8> {
+    let mut out = b"SIP/2.0 503 Binding Not Stored\r\n".to_vec();
+    if let Ok(message) = Message::parse(ok) {
+        for header in &message.headers {
+            if matches!(header.name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq)
+            {
+                out.extend_from_slice(message.raw_line(header));
+            }
+        }
+    }
+    out.extend_from_slice(b"Retry-After: 5\r\nContent-Length: 0\r\n\r\n");
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What is kept of a client's bindings: bytes for a log, and back.
+//!
+//! A record is the whole state of one client after a change, so the last one says all and any may
+//! be read twice. Each binding carries its end on both clocks: the monotonic one is right as long as
+//! the machine was not started again, whatever became of the calendar; after that the calendar is
+//! all there is, and no binding lives longer than one that is granted now. A field more is a
+//! version more. Deliberately absent: files.
+
+use super::{
+    Now,
+    bindings::{Binding, CallId},
+};
+
+/// The form that is written.
+const VERSION: u8 = 1;
+
+/// A client's bindings as they were kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The client's canonical AoR.
+    pub aor: &'a [u8],
+    bindings: Vec<(Binding, u64)>,
+}
+
+/// The bytes of a record. Nothing of it is ever too long for its place: bindings are bounded.
+pub fn encode(aor: &[u8], bindings: &[Binding], now: Now) -> Vec<u8> {
+    let len = bindings.iter().map(|binding| binding.contact().len().saturating_add(64));
+    let mut out =
+        Vec::with_capacity(len.sum::<usize>().saturating_add(aor.len()).saturating_add(8));
+    out.push(VERSION);
+    push(&mut out, aor);
+    out.push(u8::try_from(bindings.len()).unwrap_or(u8::MAX));
+    for binding in bindings.iter().take(u8::MAX.into()) {
+        let left_s = binding.expires_s.saturating_sub(now.mono_s());
+        out.extend_from_slice(&binding.expires_s.to_le_bytes());
+        out.extend_from_slice(&now.unix_s.saturating_add(left_s.into()).to_le_bytes());
+        out.extend_from_slice(&binding.cseq.to_le_bytes());
+        out.extend_from_slice(&binding.call.to_bytes());
+        for text in [binding.uri(), binding.params(), binding.path()] {
+            push(&mut out, text);
+        }
+    }
+    out
+}
+
+fn push(out: &mut Vec<u8>, text: &[u8]) {
+    let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(text.get(..len.into()).unwrap_or_default());
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record; `None` for one of another version, or that contradicts itself.
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        if reader.array::<1>()? != [VERSION] {
+            return None;
+        }
+        let aor = reader.text()?;
+        let [len] = reader.array()?;
+        let mut bindings = Vec::with_capacity(len.into());
+        for _ in 0..len {
+            let expires_s = u32::from_le_bytes(reader.array()?);
+            let expires_unix_s = u64::from_le_bytes(reader.array()?);
+            let cseq = u32::from_le_bytes(reader.array()?);
+            let call = CallId::from_bytes(reader.array()?);
+            let (uri, params, path) = (reader.text()?, reader.text()?, reader.text()?);
+            let binding = Binding::new(uri, params, call, cseq, expires_s)?.with_path(path);
+            bindings.push((binding, expires_unix_s));
+        }
+        reader.0.is_empty().then_some(Self { aor, bindings })
+    }
+
+    /// The bindings that have not ended, with their ends on today's monotonic clock. `same_boot`:
+    /// that clock has run since the record was written.
+    pub fn live(self, now: Now, same_boot: bool, life_max_s: u32) -> Vec<Binding> {
+        let now_s = now.mono_s();
+        let left = |(mut binding, expires_unix_s): (Binding, u64)| {
+            let left_s = match same_boot {
+                true => binding.expires_s.saturating_sub(now_s),
+                false => {
+                    u32::try_from(expires_unix_s.saturating_sub(now.unix_s)).unwrap_or(u32::MAX)
+                }
+            };
+            binding.expires_s = now_s.saturating_add(left_s.min(life_max_s));
+            (left_s > 0).then_some(binding)
+        };
+        self.bindings.into_iter().filter_map(left).collect()
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let len = u16::from_le_bytes(self.array()?);
+        let (text, rest) = self.0.split_at_checked(len.into())?;
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(mono_s: u64, unix_s: u64) -> Now {
+        Now { mono: Duration::from_secs(mono_s), unix_s }
+    }
+
+    fn bindings() -> Vec<Binding> {
+        let call = CallId::of(b"x");
+        vec![
+            Binding::new(b"sip:a@h", b";q=0.5", call, 7, 1_600).unwrap(),
+            Binding::new(b"sip:b@h", b"", call, 8, 1_300).unwrap().with_path(b"<sip:p;lr>"),
+        ]
+    }
+
+    #[test]
+    fn a_record_reads_as_it_was_written() {
+        let bytes = encode(b"a@h", &bindings(), at(1_000, 1_700_000_000));
+        let record = Record::decode(&bytes).unwrap();
+        assert_eq!(record.aor, b"a@h");
+        assert_eq!(record.live(at(1_000, 1_700_000_000), true, 600), bindings());
+        for cut in 0..bytes.len() {
+            assert_eq!(Record::decode(&bytes[..cut]), None, "{cut}");
+        }
+        assert_eq!(Record::decode(&[&bytes[..], b"x"].concat()), None);
+        let gone = encode(b"a@h", &[], at(0, 0));
+        assert!(Record::decode(&gone).unwrap().live(at(0, 0), true, 600).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_a_binding_survives_steps_of_the_clock() {
+        let bytes = encode(b"a@h", &bindings(), at(1_000, 1_700_000_000));
+        for (now, same_boot, left) in [
+            (at(1_100, 1_700_000_100), true, vec![500, 200]),
+            (at(1_100, 1_800_000_000), true, vec![500, 200]),
+            (at(1_100, 0), true, vec![500, 200]),
+            (at(1_400, 1_700_000_400), true, vec![200]),
+            (at(5, 1_700_000_100), false, vec![500, 200]),
+            (at(5, 1_800_000_000), false, vec![]),
+            (at(5, 1_600_000_000), false, vec![600, 600]),
+        ] {
+            let live = Record::decode(&bytes).unwrap().live(now, same_boot, 600);
+            let got: Vec<_> = live.iter().map(|it| it.expires_s - now.mono_s()).collect();
+            assert_eq!(got, left, "{now:?} {same_boot}");
+        }
+    }
+}
