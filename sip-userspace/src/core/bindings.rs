@@ -1,7 +1,7 @@
 //! Bindings of clients to contacts, in memory, with their expiry (RFC 3261 section 10).
 //!
-//! Built for ten million clients: a client costs one map entry, one slice and one text per
-//! contact; the AoR itself is not kept, since its key says all. Each client has exactly one place
+//! Built for ten million clients in 6 GB: a client costs one map entry, one slice and one text per
+//! contact, which holds the way to it too; the AoR itself is not kept, since its key says all. Each client has exactly one place
 //! among the ends, at or before its earliest expiry, and is looked at again when that comes.
 //! Times are seconds of the monotonic clock. Deliberately absent: the rules of registration.
 
@@ -12,7 +12,8 @@ use sip_common::{
     siphash::{Key, hash_128},
 };
 
-use super::table::learned::KeyMap;
+use super::{io::Flow, pack, table::learned::KeyMap};
+use crate::sip::{lex, params::Params};
 
 /// Longest Contact that is kept, with its parameters, in bytes: a phone that is woken by push
 /// notices has about 500.
@@ -20,12 +21,24 @@ pub const CONTACT_MAX: usize = 640;
 /// Bytes of all Contacts of one client: a 200 lists them all, also to a spoofed source.
 pub const CONTACTS_LEN_MAX: usize = 2_048;
 
+/// Longest Path that is kept, in bytes: all its values with their commas.
+pub const PATH_MAX: usize = 1_024;
+/// The preference of a contact that names none, in thousandths (RFC 3261 section 20.10 gives no
+/// default; 1 is what proxies take).
+const Q_DEFAULT: u16 = 1_000;
+
 /// One contact of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// `<URI>` and the header parameters but expires.
+    /// `<URI>` and the header parameters but expires, then the Path values, then the packed flow.
     text: Box<[u8]>,
     uri_len: u16,
+    contact_len: u16,
+    path_len: u16,
+    /// Preference in thousandths.
+    pub q: u16,
+    /// When it was registered, in seconds of the monotonic clock.
+    pub since_s: u32,
     /// Which Call-ID it was registered with.
     pub call: CallId,
     /// The CSeq number that it was registered with.
@@ -51,7 +64,28 @@ impl Binding {
         let uri_len = u16::try_from(uri.len()).ok()?;
         let text = [b"<", uri, b">", params].concat();
         let text = (text.len() <= CONTACT_MAX).then_some(text)?.into_boxed_slice();
-        Some(Self { text, uri_len, call, cseq, expires_s })
+        let contact_len = u16::try_from(text.len()).ok()?;
+        let q = Params::parse(&mut lex::Cursor::new(params)).and_then(|params| params.value("q"));
+        let q = q.and_then(read_q).unwrap_or(Q_DEFAULT);
+        Some(Self { text, uri_len, contact_len, path_len: 0, q, since_s: 0, call, cseq, expires_s })
+    }
+
+    /// The same, registered at `since_s` along these Path values, and reached over this flow where
+    /// its client itself sent the request; `None` if the Path is too long.
+    #[must_use]
+    pub fn reached_by(self, path: &[u8], flow: Option<&Flow>, since_s: u32) -> Option<Self> {
+        if path.len() > PATH_MAX {
+            return None;
+        }
+        let path_len = u16::try_from(path.len()).ok()?;
+        let mut text =
+            Vec::with_capacity(self.text.len().saturating_add(path.len()).saturating_add(48));
+        text.extend_from_slice(self.contact());
+        text.extend_from_slice(path);
+        if let Some(flow) = flow {
+            pack::push(&mut text, flow);
+        }
+        Some(Self { text: text.into_boxed_slice(), path_len, since_s, ..self })
     }
 
     /// The URI.
@@ -61,8 +95,43 @@ impl Binding {
 
     /// The Contact value without expires.
     pub fn contact(&self) -> &[u8] {
-        &self.text
+        self.text.get(..usize::from(self.contact_len)).unwrap_or_default()
     }
+
+    /// The Path values, the first hop first; empty without.
+    pub fn path(&self) -> &[u8] {
+        let start = usize::from(self.contact_len);
+        let end = start.saturating_add(usize::from(self.path_len));
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// The flow over which its client registered itself.
+    pub fn flow(&self) -> Option<Flow> {
+        let start = usize::from(self.contact_len).saturating_add(usize::from(self.path_len));
+        pack::read(self.text.get(start..)?)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// A qvalue in thousandths: `0`, `1`, or up to three digits behind the point (section 25.1).
+fn read_q(text: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match text {
+        [whole @ (b'0' | b'1')] => (whole, &b""[..]),
+        [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
+        _ => return None,
+    };
+    let mut q = u16::from(whole.wrapping_sub(b'0'));
+    for at in 0..3 {
+        let digit = fraction.get(at).copied().unwrap_or(b'0');
+        q = q
+            .saturating_mul(10)
+            .saturating_add(u16::from(digit.checked_sub(b'0').filter(|d| *d < 10)?));
+    }
+    (q <= 1_000).then_some(q)
 }
 
 #[derive(Debug)]
@@ -184,6 +253,56 @@ mod tests {
         assert_eq!(binding.uri(), b"sip:a@b");
         assert_eq!(binding.contact(), b"<sip:a@b>;q=0.5");
         assert!(Binding::new(&[b'a'; CONTACT_MAX], b"", CallId::of(b"x"), 1, 1).is_none());
+    }
+
+    #[test]
+    fn a_binding_keeps_the_way_to_its_client() {
+        let flow = Flow::udp("192.0.2.1:5060".parse().unwrap(), "203.0.113.7:4".parse().unwrap());
+        let path = b"<sip:token@192.0.2.9;lr;ob>";
+        for (path, flow) in [(&path[..], Some(flow)), (b"", Some(flow)), (path, None), (b"", None)]
+        {
+            let there = binding(9).reached_by(path, flow.as_ref(), 5).unwrap();
+            assert_eq!((there.contact(), there.uri()), (&b"<sip:a@b>;q=0.5"[..], &b"sip:a@b"[..]));
+            assert_eq!((there.path(), there.flow(), there.since_s, there.q), (path, flow, 5, 500));
+        }
+        assert!(binding(9).reached_by(&[b'a'; PATH_MAX + 1], None, 5).is_none());
+    }
+
+    #[test]
+    fn preferences_are_read_or_1() {
+        for (params, q) in [
+            ("", 1_000),
+            (";q=0", 0),
+            (";q=0.7", 700),
+            (";a;Q=0.05", 50),
+            (";q=1.000", 1_000),
+            (";q=1.001", 1_000),
+            (";q=0.1234", 1_000),
+            (";q=x", 1_000),
+        ] {
+            let binding = Binding::new(b"sip:a@b", params.as_bytes(), CallId::of(b"x"), 1, 1);
+            assert_eq!(binding.unwrap().q, q, "{params}");
+        }
+    }
+
+    #[test]
+    fn ten_million_bindings_fit_into_6_gb() {
+        let flow = Flow {
+            transport: crate::core::Transport::Tcp,
+            local: "[2001:db8::1]:5060".parse().unwrap(),
+            peer: "[2001:db8::2]:40000".parse().unwrap(),
+            connection: 1,
+        };
+        // A long contact of a phone, and a Path with a token of such a flow.
+        let binding = Binding::new(&[b'u'; 120], &[b'p'; 120], CallId::of(b"x"), 1, 1).unwrap();
+        let binding = binding.reached_by(&[b'r'; 128], Some(&flow), 1).unwrap();
+        // A map has up to two places for an entry, and an allocation up to 16 bytes beside it.
+        let entry = 2 * (size_of::<(ClientKey, Client)>() + 1);
+        let end = 2 * size_of::<ClientKey>();
+        let all = entry + end + size_of::<Binding>() + 16 + binding.heap_bytes() + 16;
+        assert!(all <= 644, "{all} bytes at the worst");
+        let usual = all - 120 - 128 - 24;
+        assert!(usual <= 400, "{usual} bytes as phones are");
     }
 
     proptest! {

@@ -12,8 +12,9 @@ use sip_common::{
 use super::{settings::Settings, table::Table};
 use crate::sip::{
     answer::{Answer, Path},
-    message::Message,
+    message::{Message, Start},
     typed::{self, Target},
+    uri::Uri,
 };
 
 /// Elements of the memory of redirects, a power of two; 8 bytes each.
@@ -28,6 +29,14 @@ pub enum NoRedirect {
     Gone,
     /// It would be longer than the request (I5).
     TooLong,
+}
+
+/// The user part that a redirect of what is no REGISTER has to name: the client puts the Contact
+/// into the Request-URI, which says whom it wants (section 8.1.3.4).
+fn user<'m>(message: &Message<'m>) -> Option<&'m str> {
+    let Start::Request { method, uri } = message.start else { return None };
+    let uri = Uri::parse(uri).ok()?.sip().filter(|_| method != b"REGISTER")?;
+    std::str::from_utf8(uri.user?).ok()
 }
 
 /// The answer that names a home, and its standby if that serves and there is room: never longer
@@ -45,9 +54,11 @@ pub fn answer(
     let home = table.server(server).ok_or(NoRedirect::Gone)?;
     let standby = home.standby.filter(|standby| *standby != server && table.serves(*standby));
     let standby = standby.and_then(|standby| table.server(standby));
+    let user = user(message);
     let target = |server: &super::table::Server, tenths: u8| {
         let q_tenths = standby.is_some().then_some(tenths);
-        let target = Target { host: &server.contact.host, port: server.contact.port, q_tenths };
+        let (host, port) = (server.contact.host.as_str(), server.contact.port);
+        let target = Target { user, host, port, q_tenths };
         typed::target(target, settings.redirect_expires_s)
     };
     let alone = Answer::new(302).with(target(home, Q_TENTHS.0));

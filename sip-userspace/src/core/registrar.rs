@@ -7,9 +7,10 @@ use rsip::headers;
 use sip_common::abi::ClientKey;
 
 use super::{
-    Now,
+    Flow, Now,
     bindings::{Binding, Bindings, CONTACT_MAX, CONTACTS_LEN_MAX, CallId},
     settings::Settings,
+    targets::is_sender,
 };
 use crate::sip::{
     address::Address,
@@ -74,10 +75,11 @@ pub fn register(
     settings: &Settings,
     key: ClientKey,
     request: &Request<'_>,
+    came: &Flow,
     now: Now,
 ) -> Answer {
     let now_s = now.mono_s();
-    match update(bindings, settings, key, request, now_s) {
+    match update(bindings, settings, key, request, came, now_s) {
         Ok(()) => accepted(bindings.get(&key), now_s, now.unix_s),
         Err(refused) => refusal(refused, settings),
     }
@@ -115,6 +117,7 @@ fn update(
     settings: &Settings,
     key: ClientKey,
     request: &Request<'_>,
+    came: &Flow,
     now_s: u32,
 ) -> Result<(), Refused> {
     let live = |binding: &&Binding| binding.expires_s > now_s;
@@ -122,6 +125,7 @@ fn update(
     let call = CallId::of(request.call_id);
     // Steps 6 and 7: a request that is not newer than what it changes is aborted.
     let newer = |binding: &Binding| binding.call != call || request.cseq > binding.cseq;
+    let path = request.message.all(Name::Path).collect::<Vec<_>>().join(&b", "[..]);
     let mut new = old.clone();
     match wishes(settings, request)? {
         Wishes::RemoveAll if old.iter().all(newer) => new.clear(),
@@ -141,8 +145,10 @@ fn update(
                     continue;
                 }
                 let expires_s = now_s.saturating_add(wish.expires_s);
+                let flow = Some(came).filter(|_| is_sender(request, wish.uri_text, came));
                 let binding =
                     Binding::new(wish.uri_text, &wish.params, call, request.cseq, expires_s)
+                        .and_then(|binding| binding.reached_by(&path, flow, now_s))
                         .ok_or(Refused::ContactTooLong)?;
                 match place.and_then(|place| new.get_mut(place)) {
                     Some(old) => *old = binding,

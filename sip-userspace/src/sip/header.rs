@@ -25,6 +25,10 @@ pub enum Name {
     Expires,
     /// Route.
     Route,
+    /// Record-Route.
+    RecordRoute,
+    /// Path (RFC 3327).
+    Path,
     /// Require.
     Require,
     /// Proxy-Require.
@@ -54,6 +58,8 @@ const NAMES: &[(&str, Name)] = &[
     ("m", Name::Contact),
     ("Expires", Name::Expires),
     ("Route", Name::Route),
+    ("Record-Route", Name::RecordRoute),
+    ("Path", Name::Path),
     ("Require", Name::Require),
     ("Proxy-Require", Name::ProxyRequire),
     ("User-Agent", Name::UserAgent),

@@ -54,8 +54,10 @@ impl Script {
         let message = Message::parse(text.as_bytes()).unwrap();
         let request = Request::read(&message).unwrap().unwrap();
         let now = self.now();
-        let answer = register(&mut self.bindings, &self.settings, key, &request, now);
-        let path = Path::of(&message, "192.0.2.9:5060".parse().unwrap()).unwrap();
+        let source = "192.0.2.9:5060".parse().unwrap();
+        let came = Flow::udp("192.0.2.1:5060".parse().unwrap(), source);
+        let answer = register(&mut self.bindings, &self.settings, key, &request, &came, now);
+        let path = Path::of(&message, source).unwrap();
         String::from_utf8(answer.compose(&message, &path, 0)).unwrap()
     }
 }
