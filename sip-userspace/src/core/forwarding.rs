@@ -39,7 +39,7 @@ struct Plan {
 
 impl Core {
     /// To a home.
-    pub(super) fn to_server(
+    pub(super) fn proxy_home(
         &mut self,
         at: &Place,
         server: u16,
@@ -60,7 +60,7 @@ impl Core {
     }
 
     /// To a client that is at home here.
-    pub(super) fn to_client(
+    pub(super) fn deliver(
         &mut self,
         at: &Place,
         key: ClientKey,
@@ -80,7 +80,7 @@ impl Core {
     }
 
     /// Along a route set.
-    pub(super) fn to_next_hop(
+    pub(super) fn follow(
         &mut self,
         at: &Place,
         request: &Request<'_>,
@@ -93,12 +93,12 @@ impl Core {
             let answer = Answer::new(502).phrase("Next Hop Has No Address");
             return self.refuse(at, request, answer, out);
         };
-        self.to_one(at, target, 503, request, routes, now, out);
+        self.send_one(at, target, 503, request, routes, now, out);
     }
 
     /// Over the flow that a token of ours names. If it is gone, its home is told so (RFC 5626
     /// section 5.3.1).
-    pub(super) fn to_flow(
+    pub(super) fn send_over(
         &mut self,
         at: &Place,
         flow: Flow,
@@ -108,11 +108,11 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let target = self.flow_target(at, flow, request);
-        self.to_one(at, target, 430, request, routes, now, out);
+        self.send_one(at, target, 430, request, routes, now, out);
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are what a request is sent on with")]
-    fn to_one(
+    fn send_one(
         &mut self,
         at: &Place,
         target: Target,

@@ -204,4 +204,6 @@ fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+mod scenarios;
+#[cfg(test)]
+pub(crate) mod tests;

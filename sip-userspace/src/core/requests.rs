@@ -127,11 +127,11 @@ impl Core {
                 if cause == Cause::Returned && request.method == b"REGISTER" {
                     self.learn_no_redirect(key, now, out);
                 }
-                self.to_server(at, server, request, routes, now, out);
+                self.proxy_home(at, server, request, routes, now, out);
             }
-            Decision::Deliver { key } => self.to_client(at, key, request, routes, now, out),
-            Decision::Follow => self.to_next_hop(at, request, routes, now, out),
-            Decision::Flow { flow } => self.to_flow(at, flow, request, routes, now, out),
+            Decision::Deliver { key } => self.deliver(at, key, request, routes, now, out),
+            Decision::Follow => self.follow(at, request, routes, now, out),
+            Decision::Flow { flow } => self.send_over(at, flow, request, routes, now, out),
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ pub(crate) fn table(this: &str, home: Option<u16>) -> Table {
     table
 }
 
-fn apply(table: &mut Table, changes: Vec<Change>) {
+pub(crate) fn apply(table: &mut Table, changes: Vec<Change>) {
     let revision = table.revision().next();
     let commit = Commit { revision, at_ms: 1, by: "test".into(), why: "test".into(), changes };
     table.apply(&commit).unwrap();
@@ -88,7 +88,7 @@ fn core(this: &str, listener: &str, home: u16) -> Core {
     Core::new(settings, table(this, Some(home)), None)
 }
 
-fn at(ms: u64) -> Now {
+pub(crate) fn at(ms: u64) -> Now {
     Now { mono: Duration::from_millis(1_000_000 + ms), unix_s: 1_700_000_000 + ms / 1_000 }
 }
 
@@ -113,7 +113,7 @@ fn only(out: &[Output]) -> (String, SocketAddr) {
     (String::from_utf8_lossy(payload).into_owned(), to)
 }
 
-fn status(text: &str) -> u16 {
+pub(crate) fn status(text: &str) -> u16 {
     text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
