@@ -207,3 +207,5 @@ fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
 mod scenarios;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod torture;
