@@ -153,12 +153,12 @@ impl Core {
         }
         if !self.proxy.has_room() {
             Counters::add(&mut self.counters.proxy_full);
-            return;
+            return self.shed(at, request, out);
         }
         let (key, invite) = (at.transaction, request.method == b"INVITE");
         if !self.transactions.begin(key, at.flow, invite) {
             Counters::add(&mut self.counters.transactions_full);
-            return;
+            return self.shed(at, request, out);
         }
         if invite {
             // Section 17.2.1: within 200 ms, so that it is not sent again.

@@ -3,7 +3,7 @@
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
 use super::{
-    Core, Counters, Flow, Now, Output, Packet,
+    Core, Counters, Flow, Now, Output, Packet, Transport,
     decide::{Cause, Decision, decide, read_routes},
     proxy::routes::Routes,
     redirect, registrar,
@@ -17,6 +17,9 @@ use crate::sip::{
     message::Message,
     request::Request,
 };
+
+/// Seconds after which a client may ask again that there was no room for.
+const RETRY_AFTER_S: u32 = 10;
 
 /// Where a request came in and how it is answered.
 pub(super) struct Place {
@@ -190,6 +193,15 @@ impl Core {
         out.push(Output::Send { flow: at.flow, payload });
     }
 
+    /// There is no room for a request. Over datagrams it is sent again by itself; over a stream its
+    /// client has to be told (section 21.5.4).
+    pub(super) fn shed(&self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
+        if at.flow.transport != Transport::Udp {
+            let retry = rsip::headers::RetryAfter::from(RETRY_AFTER_S.to_string());
+            self.answer(at, request.message, Answer::new(503).with(retry), out);
+        }
+    }
+
     /// With the Server header field.
     pub(super) fn signed(&self, answer: Answer) -> Answer {
         if self.settings.server.is_empty() {
@@ -209,7 +221,7 @@ impl Core {
     ) {
         if !self.transactions.begin(at.transaction, at.flow, false) {
             Counters::add(&mut self.counters.transactions_full);
-            return;
+            return self.shed(at, request, out);
         }
         Counters::add(&mut self.counters.registers);
         let came = &at.came;

@@ -95,11 +95,11 @@ fn check(folder: &str, file: &str, home: bool, expect: &Expect) {
         let got = ask(transport, folder, file, home);
         let status = got.answer.as_ref().map(|(status, _)| *status);
         match expect {
-            Expect::Answer(expected) => {
+            Answer(expected) => {
                 assert_eq!((status, got.onward.is_none()), (Some(*expected), true), "{got:#?}");
                 assert_eq!(got.sent, 1, "exactly one answer");
             }
-            Expect::Onward(parts) => {
+            Onward(parts) => {
                 assert_eq!(status, None, "{got:#?}");
                 let onward = got.onward.expect("it is sent on");
                 for part in *parts {
@@ -107,7 +107,7 @@ fn check(folder: &str, file: &str, home: bool, expect: &Expect) {
                     assert!(found, "{part:?} in {}", String::from_utf8_lossy(&onward));
                 }
             }
-            Expect::Registered(contacts) => {
+            Registered(contacts) => {
                 let (status, text) = got.answer.expect("it is answered");
                 assert_eq!((status, got.sent), (200, 1), "{text}");
                 for contact in *contacts {
@@ -117,7 +117,7 @@ fn check(folder: &str, file: &str, home: bool, expect: &Expect) {
                 assert_eq!(text.matches("\r\nContact: ").count(), contacts.len(), "{text}");
                 assert_eq!(got.bound, contacts.len());
             }
-            Expect::Silence => assert_eq!(got.sent, 0, "{got:#?}"),
+            Silence => assert_eq!(got.sent, 0, "{got:#?}"),
         }
     }
 }

@@ -24,6 +24,16 @@ fn a_flood_of_invites_is_shed_at_its_bounds() {
     assert_eq!(World::seen(&world.run(100), CALLER), ["100"], "there is room again");
 }
 
+#[test]
+fn a_client_on_a_connection_is_told_that_there_is_no_room() {
+    let limits = Limits { forwards: 0, ..Limits::default() };
+    let mut world = World::new(1, |settings| settings.limits = limits);
+    let mut bob = Ua::tcp("bob", CALLER, EDGE, &mut world);
+    let invite = bob.invite("alice@example.com");
+    world.say(bob.flow, &invite);
+    assert_eq!(World::seen(&world.run(100), CALLER), ["503"]);
+}
+
 /// A call in the middle of which phones say what they like.
 fn strange(methods: &[u8], cuts: &[(usize, u8)]) {
     let mut world = World::new(1, |settings| settings.stateless = methods.len() % 5 == 4);
