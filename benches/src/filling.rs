@@ -7,9 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use homeward::{
-    core::table::{
-        Assignment, Change, ContactHost, Proposal, Revision, SLOTS_DEFAULT, Server, State,
-    },
+    core::table::{Assignment, Change, ContactHost, Proposal, Revision, SLOTS_DEFAULT, Server},
     store::{AssignmentStore as _, SqliteStore},
 };
 
@@ -34,12 +32,12 @@ pub fn fill(path: &Path, this: &str, clients: u64) -> Result<()> {
     let servers = HOMES.map(|index| Change::Server {
         index,
         server: Server {
-            name: format!("home-{index}"),
-            address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, index as u8), PORT)),
             contact: ContactHost { host: format!("home-{index}.{DOMAIN}"), port: PORT },
             weight: 1,
-            state: State::Up,
-            standby: None,
+            ..Server::new(
+                &format!("home-{index}"),
+                SocketAddr::from((Ipv4Addr::new(192, 0, 2, index as u8), PORT)),
+            )
         },
     });
     base = commit(&store, base, servers.into())?;

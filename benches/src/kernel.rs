@@ -71,7 +71,15 @@ impl Kernel {
     /// # Errors
     /// When native XDP is refused.
     pub fn sink(&mut self, lab: &Lab, pair: &Pair) -> Result<()> {
-        let program = self.program_mut("sink")?;
+        self.attach_clients("sink", lab, pair)
+    }
+
+    /// Attaches a program to the clients' end of a pair.
+    ///
+    /// # Errors
+    /// When native XDP is refused.
+    pub fn attach_clients(&mut self, name: &str, lab: &Lab, pair: &Pair) -> Result<()> {
+        let program = self.program_mut(name)?;
         lab.among_clients(|| {
             program.attach(&pair.client_interface, XdpMode::Driver)?;
             Ok(())

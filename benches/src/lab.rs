@@ -55,6 +55,8 @@ pub struct Pair {
     pub server_mac: [u8; 6],
     /// The server's address.
     pub server: Ipv4Addr,
+    /// The clients' own address on the pair.
+    pub client: Ipv4Addr,
 }
 
 impl Lab {
@@ -143,7 +145,27 @@ impl Lab {
         let index =
             inside(CLIENTS, &["cat", &format!("/sys/class/net/{client_interface}/ifindex")])?;
         let client_index = index.trim().parse().context("no interface number")?;
-        Ok(Pair { namespace, client_interface, client_index, client_mac, server_mac, server })
+        Ok(Pair {
+            namespace,
+            client_interface,
+            client_index,
+            client_mac,
+            server_mac,
+            server,
+            client,
+        })
+    }
+
+    /// The number of the pair that is made next: its addresses are 10.1.NUMBER.1 and .2.
+    pub fn next_pair(&self) -> u8 {
+        self.pairs + 1
+    }
+
+    /// A command that runs inside the clients' namespace.
+    pub fn clients_command(&self, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", CLIENTS]).arg(program);
+        command
     }
 
     /// Runs `work` on a thread inside the clients' namespace.

@@ -25,6 +25,7 @@ pub mod load;
 pub mod message;
 pub mod options;
 pub mod parse;
+pub mod pins;
 pub mod plot;
 mod pod;
 pub mod report;

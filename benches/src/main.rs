@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use benches::{
-    bench::{program, redirect, scan, tune},
+    bench::{program, redirect, scan, table, tune},
     interrupt,
     options::Options,
     show,
@@ -28,6 +28,8 @@ enum Bench {
     Redirect(redirect::Arguments),
     /// ns for each answer in TEST_RUN, by message size and table size, beside the bare reflector (P3ns)
     Program(program::Arguments),
+    /// Import, starts, commits and memory of the assignment table (K1 to K5)
+    Table(table::Arguments),
     /// Method, Vias and AoR on the host, beside rsip (P11)
     Scan,
     /// The daemon's settings: which make a difference here, as a fragment of a configuration
@@ -61,6 +63,7 @@ fn run(cli: &Cli) -> Result<String> {
     let report = match &cli.bench {
         Bench::Redirect(arguments) => redirect::run(&cli.options, arguments)?,
         Bench::Program(arguments) => program::run(&cli.options, arguments)?,
+        Bench::Table(arguments) => table::run(&cli.options, arguments)?,
         Bench::Scan => scan::run(&cli.options)?,
         Bench::Tune => tune::run(&cli.options)?,
         Bench::SoakRestart(arguments) => restart::run(&cli.options, arguments)?,

@@ -34,6 +34,9 @@ pub struct Options {
     /// Kamailio's program
     #[arg(long, global = true, default_value_os_t = kamailio().join("usr/sbin/kamailio"))]
     pub kamailio: PathBuf,
+    /// etcd's program
+    #[arg(long, global = true, default_value_os_t = tools().join("peers/etcd/usr/bin/etcd"))]
+    pub etcd: PathBuf,
     /// Folder of Kamailio's modules; beside the program if not given
     #[arg(long, global = true)]
     pub kamailio_modules: Option<PathBuf>,
@@ -96,10 +99,15 @@ fn target() -> PathBuf {
 
 /// Where `cargo xtask setup` unpacks Kamailio.
 fn kamailio() -> PathBuf {
+    tools().join("peers/kamailio")
+}
+
+/// Where `cargo xtask setup` puts what it fetches.
+fn tools() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let tools = set("HOMEWARD_TOOLS").or_else(|| {
         let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
         Some(cache.join("homeward/tools"))
     });
-    tools.unwrap_or_default().join("peers/kamailio")
+    tools.unwrap_or_default()
 }

@@ -5,6 +5,7 @@
 //! generator over the same kind of interface with native XDP, one worker each.
 
 use std::{
+    fmt::Write as _,
     fs::{self, File},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::layout::DOMAIN;
+use crate::layout::{CLIENT, DOMAIN};
 use crate::{
     interrupt,
     kernel::Kernel,
@@ -69,6 +70,15 @@ pub fn bare(
     Ok(System { name: program, pair, server: None, object: None })
 }
 
+/// What Kamailio is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// The least that a 302 takes.
+    Least,
+    /// What Homeward does: its checks, and so many clients in a table.
+    Table(u64),
+}
+
 /// Kamailio's stateless 302: one worker, the memory managers of its own default (`fm`).
 ///
 /// # Errors
@@ -79,21 +89,45 @@ pub fn kamailio(
     program: &Path,
     modules: &Path,
     folder: &Path,
+    job: Job,
 ) -> Result<System> {
-    let pair = lab.pair("kamailio")?;
+    let (name, text) = match job {
+        Job::Least => ("kamailio", include_str!("../peers/kamailio-redirect.cfg")),
+        Job::Table(_) => ("kamailiotable", include_str!("../peers/kamailio-table.cfg")),
+    };
+    let pair = lab.pair(name)?;
     kernel.sink(lab, &pair)?;
     kernel.attach("pass", &pair)?;
     let configuration = folder.join("kamailio.cfg");
     fs::create_dir_all(folder)?;
-    fs::write(&configuration, include_str!("../peers/kamailio-redirect.cfg"))?;
+    fs::write(&configuration, text)?;
     let mut command = pair.command(program);
+    if let Job::Table(clients) = job {
+        write_homes(folder, clients)?;
+        // The package is only unpacked; its libraries stand beside the folder of its modules.
+        command.env("LD_LIBRARY_PATH", modules.parent().unwrap_or(modules));
+        command.arg("-A").arg(format!("HOMES=\"text://{}\"", folder.display()));
+    }
     command.arg("-f").arg(&configuration).arg("-L").arg(modules).arg("-Y").arg(folder);
     command.arg("-P").arg(folder.join("pid")).arg("-w").arg(folder);
     command.args(["-l", &format!("udp:{}:{PORT}", pair.server), "-n", "1", "-DD", "-E"]);
     command.args(["-X", "fm", "-x", "fm", "-m", "64", "-M", "16"]);
     command.args(["-b", &RECEIVE_BUFFER.to_string()]);
     let server = Server::start(command, folder)?;
-    Ok(System { name: "kamailio", pair, server: Some(server), object: None })
+    Ok(System { name, pair, server: Some(server), object: None })
+}
+
+/// Writes the table of homes in the form of Kamailio's `db_text`: a folder of two files.
+fn write_homes(folder: &Path, clients: u64) -> Result<()> {
+    fs::write(folder.join("version"), "table_name(string) table_version(int)\nhomes:2\n")?;
+    let mut homes = String::from(
+        "key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n",
+    );
+    for client in 0..clients {
+        writeln!(homes, "{CLIENT}{client:08x}@{DOMAIN}:0:0:home-1.example.com\\:5060:0")?;
+    }
+    fs::write(folder.join("homes"), homes)?;
+    Ok(())
 }
 
 /// Homeward's kernel program with a table of `clients` overrides, without the daemon.
@@ -127,9 +161,27 @@ pub fn homeward(
     folder: &Path,
     clients: u64,
 ) -> Result<System> {
-    let daemon = Daemon::prepare(lab, kernel, program, host, folder, clients, "")?;
+    let site = Site { host, folder, clients, overrides_max: clients, clients_end: "sink", xdp: "" };
+    let daemon = Daemon::prepare(lab, kernel, program, &site)?;
     let server = Some(daemon.start()?);
     Ok(System { name: "homeward", pair: daemon.pair, server, object: None })
+}
+
+/// What a daemon is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// Its host, at most eight letters.
+    pub host: &'a str,
+    /// Its state, configuration and log.
+    pub folder: &'a Path,
+    /// Clients in its store.
+    pub clients: u64,
+    /// Room in the kernel's map.
+    pub overrides_max: u64,
+    /// The program at the clients' end: `sink` for load, `pass` where sockets are to get answers.
+    pub clients_end: &'a str,
+    /// More of the configuration: settings of its [xdp] table, and other tables behind them.
+    pub xdp: &'a str,
 }
 
 /// A daemon that can be started, and started again.
@@ -142,7 +194,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Fills its store and writes its configuration, with `xdp` in the table of that name.
+    /// Fills its store and writes its configuration.
     ///
     /// # Errors
     /// When the pair or the store can't be made.
@@ -150,24 +202,23 @@ impl Daemon {
         lab: &mut Lab,
         kernel: &mut Kernel,
         program: &Path,
-        host: &str,
-        folder: &Path,
-        clients: u64,
-        xdp: &str,
+        site: &Site<'_>,
     ) -> Result<Self> {
+        let Site { host, folder, clients, overrides_max, clients_end, xdp } = *site;
         let pair = lab.pair(host)?;
-        kernel.sink(lab, &pair)?;
+        kernel.attach_clients(clients_end, lab, &pair)?;
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         crate::filling::fill(&folder.join("table.db"), HOST, clients)?;
         let daemon = Self { pair, program: program.into(), folder: folder.into() };
         let (server, state) = (daemon.pair.server, folder.display());
-        let room = clients.next_power_of_two() + (1 << 17);
+        let room = overrides_max.next_power_of_two();
         let text = format!(
             "[node]\nname = \"{HOST}\"\nstate_dir = \"{state}\"\n\
              [sip]\nlisten = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]\n\
+             [control]\nsocket = \"{}\"\n\
              [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\n\
-             overrides_max = {room}\n{xdp}\n[control]\nsocket = \"{}\"\n",
+             overrides_max = {room}\n{xdp}",
             daemon.socket().display()
         );
         let path = daemon.configuration();

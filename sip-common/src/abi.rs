@@ -29,7 +29,7 @@ pub mod map {
     pub const DOMAINS: &str = "DOMAINS";
     /// Array of one: [`super::Config`].
     pub const CONFIG: &str = "CONFIG";
-    /// Array of one: the end of the daemon's lease, ns of the monotonic clock.
+    /// Array: the end of the daemon's lease and its notes, see [`super::note`].
     pub const LEASE: &str = "LEASE";
     /// Per-CPU array: counters by [`crate::verdict`].
     pub const COUNTERS: &str = "COUNTERS";
@@ -37,6 +37,25 @@ pub mod map {
     pub const REDIRECTS: &str = "REDIRECTS";
     /// Per-CPU array: the program's own time, see [`crate::guard::time_bucket`].
     pub const TIMES: &str = "TIMES";
+}
+
+/// Elements of `LEASE`. The program reads the first; the others are what a daemon that adopts the
+/// maps has to know of them.
+pub mod note {
+    /// The end of the daemon's lease, ns of the monotonic clock; 0 and the program passes all.
+    pub const LEASE: u32 = 0;
+    /// Epoch of the table's revision that the maps hold.
+    pub const EPOCH: u32 = 1;
+    /// Its counter.
+    pub const COUNTER: u32 = 2;
+    /// Not 0 while the maps are between two revisions.
+    pub const PUBLISHING: u32 = 3;
+    /// Hash of what the maps' words follow from beside the revision.
+    pub const BASIS: u32 = 4;
+    /// Hash of the object that the program is from.
+    pub const OBJECT: u32 = 5;
+    /// Number of elements.
+    pub const WORDS: u32 = 8;
 }
 
 /// Servers in the table, at most.
@@ -254,7 +273,7 @@ pub const TIME_SAMPLE: u32 = 64;
 
 /// What the program must know beside the table.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// [`ABI_VERSION`]; anything else, and the program passes everything.
     pub abi: u32,

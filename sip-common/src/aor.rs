@@ -11,7 +11,7 @@ use crate::{
         Scratch,
         swar::{LOWER, masked},
     },
-    siphash::{self, Key, State},
+    siphash::{self, Fold, Key, State},
     verdict::Refusal,
 };
 
@@ -22,27 +22,20 @@ const WORDS: u32 = 40;
 /// [`Refusal::code`].
 #[inline(always)]
 pub fn key(s: &mut Scratch, config: &Config) -> u32 {
-    let (arena, head) = (&s.arena, &s.head);
-    let mut state = State::new_128(config.client_secret);
-    let mut at = head.aor.at;
-    let end = head.aor.end();
-    let host = head.to_host.at;
-    let mut round = 0;
-    if head.aor.len >= WORDS * 8 {
+    let aor = s.head.aor;
+    if aor.len >= WORDS * 8 {
         return Refusal::ToInvalid.code();
     }
-    while round < WORDS {
-        round += 1;
-        let user_left = if at < host { host.wrapping_sub(at) } else { 0 };
-        let word = arena.word(at) | (LOWER & !masked(u64::MAX, user_left));
-        let left = end.wrapping_sub(at);
-        if left < 8 {
-            state.word(masked(word, left) | (head.aor.len as u64) << 56);
-            break;
-        }
-        state.word(word);
-        at = at.wrapping_add(8);
-    }
+    let user = s.head.to_host.at.wrapping_sub(aor.at);
+    // Lower case from where the host begins.
+    let lower = |ahead: u32| {
+        let left = user.saturating_sub(ahead);
+        if left < 8 { LOWER << (left << 3) } else { 0 }
+    };
+    let mut state = State::new_128(config.client_secret);
+    let rest = s.arena.whole_words(aor, WORDS, |ahead, word| state.word(word | lower(ahead)));
+    let rest = rest | masked(lower(aor.len & !7), aor.len & 7);
+    state.word(rest | (aor.len as u64) << 56);
     s.key = ClientKey(state.finish_128());
     0
 }
@@ -91,20 +84,9 @@ pub fn host_is(arena: &Arena, host: Span, domain: &Domain) -> bool {
 
 /// Takes the bytes of a span in, its length with them, so that no two lists of spans are alike.
 #[inline(always)]
-fn absorb(state: &mut State, arena: &Arena, span: Span) {
-    let mut at = 0;
-    let mut round = 0;
-    while round < WORDS {
-        round += 1;
-        let left = span.len.wrapping_sub(at);
-        if left < 8 || span.len < at {
-            break;
-        }
-        state.word(arena.word(span.at.wrapping_add(at)));
-        at = at.wrapping_add(8);
-    }
-    let rest = masked(arena.word(span.at.wrapping_add(at)), span.len & 7);
-    state.word(rest | (span.len as u64) << 56);
+fn absorb(fold: &mut Fold, arena: &Arena, span: Span) {
+    let rest = arena.whole_words(span, WORDS, |_, word| fold.word(word));
+    fold.word(rest | (span.len as u64) << 56);
 }
 
 /// Hashes top branch, sent-by, Call-ID, From tag and sequence number under a key (RFC 3261 8.2.7)
@@ -116,12 +98,10 @@ pub fn hash(s: &mut Scratch, config: &Config) -> u32 {
     if head.branch.len >= longest || head.call_id.len >= longest || head.from_tag.len >= longest {
         return Refusal::ValueLong.code();
     }
-    let mut state = State::new(config.tag_secret);
-    absorb(&mut state, &s.arena, s.head.branch);
-    absorb(&mut state, &s.arena, s.head.sent_by);
-    absorb(&mut state, &s.arena, s.head.call_id);
-    absorb(&mut state, &s.arena, s.head.from_tag);
-    absorb(&mut state, &s.arena, s.head.cseq);
-    s.hash = state.finish();
+    let mut fold = Fold::new(config.tag_secret);
+    for span in [head.branch, head.sent_by, head.call_id, head.from_tag, head.cseq] {
+        absorb(&mut fold, &s.arena, span);
+    }
+    s.hash = fold.finish();
     0
 }

@@ -8,7 +8,7 @@
 //! (pointer and length) the kernel's verifier takes for unrelated numbers.
 #![allow(unsafe_code)] // unaligned eight-byte access, and the barrier that keeps a mask in place
 
-use crate::scan::swar::first;
+use crate::scan::swar::{first, masked};
 
 /// Bytes of the longest UDP payload that is scanned; a longer one is passed.
 pub const PAYLOAD_MAX: u32 = 1472;
@@ -69,10 +69,45 @@ impl Kept {
         // SAFETY: a reference is valid for writes.
         unsafe { core::ptr::from_mut(&mut self.0).write_volatile(value) }
     }
+
+    /// Adds to the number.
+    #[inline(always)]
+    pub fn add(&mut self, value: u32) {
+        self.set(self.get().wrapping_add(value));
+    }
 }
 
-/// Bytes that [`Arena::copy`] moves at once.
-pub const BLOCK: u32 = 32;
+/// Bytes that [`Arena::append`] moves at once.
+const BLOCK: u32 = 32;
+/// Bytes of an [`Ahead`].
+const AHEAD: usize = 32;
+
+/// The bytes from an offset, which was masked once for all of them.
+#[derive(Clone, Copy)]
+pub struct Ahead<'a>(&'a [u8; AHEAD]);
+
+impl Ahead<'_> {
+    /// Eight bytes, `place` behind the offset; zero beyond what is ahead.
+    #[inline(always)]
+    pub fn word(self, place: usize) -> u64 {
+        let bytes = self.0.get(place..).and_then(<[u8]>::first_chunk);
+        bytes.copied().map_or(0, u64::from_le_bytes)
+    }
+
+    /// Two bytes, likewise.
+    #[inline(always)]
+    pub fn pair(self, place: usize) -> u16 {
+        let bytes = self.0.get(place..).and_then(<[u8]>::first_chunk);
+        bytes.copied().map_or(0, u16::from_le_bytes)
+    }
+
+    /// The byte, likewise.
+    #[inline(always)]
+    pub fn byte(self, place: usize) -> u8 {
+        self.0.get(place).copied().unwrap_or(0)
+    }
+}
+
 /// Bytes to spare behind the last offset: the most that [`Arena::find`] reads.
 const SPARE: usize = PAYLOAD_MAX as usize;
 
@@ -102,7 +137,7 @@ pub fn opaque_address(value: usize) -> usize {
         let mut value = value;
         // SAFETY: a move of a register to itself. It has to be an instruction: two line records
         // of one instruction are refused by the kernel.
-        unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(nomem, nostack)) };
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
         value
     }
     #[cfg(not(target_arch = "bpf"))]
@@ -128,6 +163,33 @@ impl Arena {
             ahead += 8;
         }
         at.wrapping_add(len)
+    }
+
+    /// Hands each whole word of a span to `take`, at most `words` of them, with its place in the
+    /// span, and returns what is left of the span, zeros behind it. The offset is masked once, as in [`Self::find`].
+    #[inline(always)]
+    pub fn whole_words(&self, span: Span, words: u32, mut take: impl FnMut(u32, u64)) -> u64 {
+        let most = if words < PAYLOAD_MAX / 8 { words << 3 } else { PAYLOAD_MAX - 8 };
+        let from = self.bytes.as_ptr().wrapping_add((opaque(span.at) & MASK) as usize);
+        let mut ahead = 0;
+        loop {
+            // SAFETY: from is at most SIZE - 1, and ahead + 8 at most SPARE.
+            let word = unsafe { from.add(ahead as usize).cast::<u64>().read_unaligned() };
+            let word = u64::from_le(word);
+            if ahead >= most || ahead >= span.len & !7 {
+                return masked(word, span.len & 7);
+            }
+            take(ahead, word);
+            ahead += 8;
+        }
+    }
+
+    /// What stands from `at`.
+    #[inline(always)]
+    pub fn ahead(&self, at: u32) -> Ahead<'_> {
+        let at = (opaque(at) & MASK) as usize;
+        // SAFETY: at <= SIZE - 1, and the array holds SIZE + SPARE bytes.
+        Ahead(unsafe { &*self.bytes.as_ptr().add(at).cast::<[u8; AHEAD]>() })
     }
 
     /// Eight bytes from `at`, the first one lowest.
@@ -162,21 +224,31 @@ impl Arena {
         unsafe { self.bytes.as_mut_ptr().add(at).cast::<u64>().write_unaligned(word.to_le()) }
     }
 
-    /// Copies [`BLOCK`] bytes from `from` to `to`, eight at a time from the first.
+    /// Copies a span to `cursor` by whole blocks, and moves the cursor behind it. The offsets are
+    /// masked once, as in [`Self::find`].
     #[inline(always)]
-    pub fn copy(&mut self, from: u32, to: u32) {
-        let from = (opaque(from) & MASK) as usize;
-        let to = (opaque(to) & MASK) as usize;
+    pub fn append(&mut self, cursor: &mut Kept, span: Span) {
+        let to = cursor.get();
         let bytes = self.bytes.as_mut_ptr();
-        let mut word = 0;
-        while word < BLOCK as usize {
-            // SAFETY: both are at most SIZE - 1, and word is below BLOCK, which SPARE is not.
-            unsafe {
-                let value = bytes.add(from).add(word).cast::<u64>().read_unaligned();
-                bytes.add(to).add(word).cast::<u64>().write_unaligned(value);
+        let from = bytes.wrapping_add((opaque(span.at) & MASK) as usize);
+        let target = bytes.wrapping_add((opaque(to) & MASK) as usize);
+        let mut ahead = 0;
+        while ahead < PAYLOAD_MAX {
+            let mut word = ahead as usize;
+            while word < (ahead + BLOCK) as usize {
+                // SAFETY: both are at most SIZE - 1, and word + 8 at most SPARE.
+                unsafe {
+                    let value = from.add(word).cast::<u64>().read_unaligned();
+                    target.add(word).cast::<u64>().write_unaligned(value);
+                }
+                word += 8;
             }
-            word += 8;
+            ahead += BLOCK;
+            if ahead >= span.len {
+                break;
+            }
         }
+        cursor.set(to.wrapping_add(span.len));
     }
 
     /// Writes six words from `at`.
@@ -186,7 +258,7 @@ impl Arena {
         let bytes = self.bytes.as_mut_ptr();
         for (place, word) in words.iter().enumerate() {
             let word = u64::from_ne_bytes(*word);
-            // SAFETY: as in `copy`.
+            // SAFETY: as in `append`.
             unsafe { bytes.add(at).add(place << 3).cast::<u64>().write_unaligned(word) }
         }
     }
@@ -231,3 +303,5 @@ impl Arena {
         unsafe { self.bytes.as_mut_ptr().add(at) }
     }
 }
+
+const _: () = assert!(PAYLOAD_MAX.is_multiple_of(BLOCK));

@@ -25,8 +25,8 @@ pub const UDP_HEADER: u32 = 8;
 pub trait Frame {
     /// Two bytes at `at`, in network order.
     fn be16(&self, at: u32) -> Option<u16>;
-    /// Four bytes at `at`, as they lie in memory.
-    fn raw32(&self, at: u32) -> Option<u32>;
+    /// Four bytes each from `at`, as they lie in memory. One look at the frame's end serves all.
+    fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]>;
     /// Length of the frame in bytes.
     fn len(&self) -> u32;
 }
@@ -98,7 +98,8 @@ pub fn datagram<F: Frame>(frame: &F, config: &Config) -> Result<Datagram, Refusa
     use Refusal::{FrameGroup, FrameShort, FrameTooLong, NotUdp, SourceInvalid};
     let short = FrameShort;
     // The group bit is the lowest of an address's first byte (IEEE 802.3).
-    let groups = (frame.be16(0).ok_or(short)?, frame.be16(6).ok_or(short)?);
+    let [to, between, _] = frame.words(0).ok_or(short)?;
+    let groups = (u32::from_be(to) >> 16, u32::from_be(between) & 0xffff);
     let (kind, ip, tags) = ethertype(frame).ok_or(short)?;
     let found = match kind {
         ETHERTYPE_IPV4 => ipv4(frame, ip)?,
@@ -148,34 +149,25 @@ fn ethertype<F: Frame>(frame: &F) -> Option<(u16, u32, u32)> {
 #[inline(always)]
 fn ipv4<F: Frame>(frame: &F, ip: u32) -> Result<Datagram, Refusal> {
     let short = Refusal::FrameShort;
-    let mut sum = 0u64;
-    let mut word = 0;
-    while word < 5 {
-        sum += frame.raw32(ip + word * 4).ok_or(short)? as u64;
-        word += 1;
-    }
-    let first = frame.be16(ip).ok_or(short)?;
-    if first >> 12 != 4 {
+    let [a, b, c, from, to] = frame.words(ip).ok_or(short)?;
+    let (version, fragment, protocol) = (u32::from_be(a), u32::from_be(b), u32::from_be(c));
+    if version >> 28 != 4 || protocol >> 16 & 0xff != UDP {
         return Err(Refusal::NotUdp);
     }
-    let protocol = frame.be16(ip + 8).ok_or(short)? as u32 & 0xff;
-    if protocol != UDP {
-        return Err(Refusal::NotUdp);
-    }
-    if first >> 8 & 15 != 5 {
+    if version >> 24 & 15 != 5 {
         return Err(Refusal::FrameIpOptions);
     }
     // More fragments, or an offset; "don't fragment" is welcome.
-    if frame.be16(ip + 6).ok_or(short)? & 0xbfff != 0 {
+    if fragment & 0xbfff != 0 {
         return Err(Refusal::FrameFragment);
     }
-    if fold_sum(sum) != 0 {
+    if fold_sum(a as u64 + b as u64 + c as u64 + from as u64 + to as u64) != 0 {
         return Err(Refusal::FrameIpChecksum);
     }
-    let total = frame.be16(ip + 2).ok_or(short)? as u32;
+    let total = version & 0xffff;
     let mapped = 0x0000_ffffu32.to_be();
-    let source = [0, 0, mapped, frame.raw32(ip + 12).ok_or(short)?];
-    let destination = [0, 0, mapped, frame.raw32(ip + 16).ok_or(short)?];
+    let source = [0, 0, mapped, from];
+    let destination = [0, 0, mapped, to];
     udp(frame, ip, ip + 20, total.wrapping_sub(20), source, destination)
 }
 
@@ -192,9 +184,8 @@ fn ipv6<F: Frame>(frame: &F, ip: u32) -> Result<Datagram, Refusal> {
         return Err(if extension { Refusal::FrameIpOptions } else { Refusal::NotUdp });
     }
     let total = frame.be16(ip + 4).ok_or(short)? as u32;
-    let word = |at| frame.raw32(ip + at).ok_or(short);
-    let source = [word(8)?, word(12)?, word(16)?, word(20)?];
-    let destination = [word(24)?, word(28)?, word(32)?, word(36)?];
+    let source = frame.words(ip + 8).ok_or(short)?;
+    let destination = frame.words(ip + 24).ok_or(short)?;
     let found = udp(frame, ip, ip + 40, total, source, destination)?;
     if found.checksum == 0 {
         // Without one only tunnels may go (RFC 6935).
@@ -213,10 +204,9 @@ fn udp<F: Frame>(
     destination: [u32; 4],
 ) -> Result<Datagram, Refusal> {
     let short = Refusal::FrameShort;
-    let source_port = frame.be16(udp).ok_or(short)? as u32;
-    let destination_port = frame.be16(udp + 2).ok_or(short)? as u32;
-    let udp_len = frame.be16(udp + 4).ok_or(short)? as u32;
-    let checksum = frame.be16(udp + 6).ok_or(short)? as u32;
+    let [ports, rest] = frame.words(udp).ok_or(short)?;
+    let (ports, rest) = (u32::from_be(ports), u32::from_be(rest));
+    let udp_len = rest >> 16;
     if udp_len != ip_len || udp_len < UDP_HEADER {
         return Err(Refusal::FrameLength);
     }
@@ -230,9 +220,9 @@ fn udp<F: Frame>(
         v6: 0,
         source,
         destination,
-        source_port,
-        destination_port,
-        checksum,
+        source_port: ports >> 16,
+        destination_port: ports & 0xffff,
+        checksum: rest & 0xffff,
     })
 }
 
@@ -300,9 +290,9 @@ impl Frame for Slice<'_> {
         Some(u16::from_be_bytes(*bytes))
     }
 
-    fn raw32(&self, at: u32) -> Option<u32> {
-        let bytes = self.0.get(at as usize..)?.first_chunk()?;
-        Some(u32::from_ne_bytes(*bytes))
+    fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
+        let (words, _) = self.0.get(at as usize..)?.as_chunks::<4>();
+        Some(words.first_chunk::<N>()?.map(u32::from_ne_bytes))
     }
 
     fn len(&self) -> u32 {

@@ -6,27 +6,18 @@
 
 use crate::{
     abi::{CONTACT_TEXT_MAX, Contact},
-    arena::{Arena, BLOCK, Kept, PAYLOAD_MAX, REPLY, Span, TEXT, opaque},
-    scan::{Head, Request, Scratch},
+    arena::{Arena, Kept, PAYLOAD_MAX, REPLY, Span, TEXT},
+    scan::{Head, Request, Scratch, swar::masked},
     verdict::Refusal,
 };
-
-/// Parts of an answer, at most: a power of two, so that an index can be masked.
-const PARTS: usize = 16;
-/// Blocks of composing an answer.
-const ROUNDS: u32 = PAYLOAD_MAX / BLOCK + PARTS as u32;
 
 /// Words of a Contact text that are copied at once.
 const CONTACT_WORDS: usize = 6;
 
-/// Generated text: `;received=` and the source address.
-const RECEIVED: u32 = TEXT;
-/// Within it, the address.
-const ADDRESS: u32 = RECEIVED + 10;
-/// Generated text: `=` and the source port.
-const RPORT: u32 = TEXT + 64;
-/// Generated text: `;tag=`, 16 hex digits, CRLF.
-const TAG: u32 = TEXT + 80;
+/// Generated text: the source address.
+const ADDRESS: u32 = TEXT;
+/// Bytes of `;received=`.
+const RECEIVED_LEN: u32 = 10;
 /// Bytes of the To tag with its name and CRLF.
 const TAG_LEN: u32 = 23;
 /// Bytes of the status line.
@@ -34,113 +25,102 @@ const STATUS_LEN: u32 = 31;
 /// Bytes of Content-Length and the empty line.
 const TAIL_LEN: u32 = 21;
 
-/// The parts of an answer behind its status line, and its length.
+/// What an answer holds beside the request's own lines, and its length.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {
-    /// Parts in use.
-    pub parts: u32,
     /// Length of the whole answer in bytes.
     pub len: u32,
     /// Whether the second Contact line is in it.
     pub standby: u32,
-    /// The part that is copied.
+    /// Where the next part goes.
     cursor: Kept,
-    /// Where the parts end in the arena.
-    tail: Kept,
+    /// The Via line up to where `rport` and `received` go.
+    via: Span,
+    /// The rest of the Via line.
+    via_rest: Span,
+    /// Length of the source address's text, which stands at [`ADDRESS`]; 0 without `received`.
+    received: u32,
+    /// `=` and the source port.
+    rport: u64,
+    /// Length of both; 0 without `rport`.
+    rport_len: u32,
     /// Zero.
     reserved: u32,
-    part: [Span; PARTS],
-}
-
-impl Plan {
-    #[inline(always)]
-    fn push(&mut self, span: Span) {
-        if span.len == 0 {
-            return;
-        }
-        if let Some(part) = self.part.get_mut(opaque(self.parts) as usize & 15) {
-            *part = span;
-        }
-        self.parts += 1;
-        self.len = self.len.wrapping_add(span.len);
-    }
 }
 
 /// Plans the answer to a scanned request; 0 or a [`Refusal::code`].
 #[inline(always)]
 pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
-    let (request, tag) = (s.request, s.hash);
-    let len = request.len;
-    let address_len = put_address(&mut s.arena, &request);
+    let request = &s.request;
+    let address_len = put_address(&mut s.arena, request);
     let head = &s.head;
-    let via = head.via_line;
-    if head.rport_end == 0 && head.sent_by_port != request.port {
-        return Refusal::ViaReturn.code();
-    }
-    let received = head.rport_end != 0 || !is_text(&s.arena, head, address_len);
-    let received_len = if received { ADDRESS - RECEIVED + address_len } else { 0 };
-
-    s.plan.parts = 0;
-    s.plan.len = STATUS_LEN;
+    let plan = &mut s.plan;
     let insert = if head.rport_end != 0 { head.rport_end } else { head.via_end };
-    s.plan.push(Span::between(via.at, insert));
+    plan.via = Span::between(head.via_line.at, insert);
+    plan.via_rest = Span::between(insert, head.via_line.end());
+    let mut len = STATUS_LEN + TAG_LEN;
     if head.rport_end != 0 {
-        let digits = put_port(&mut s.arena, request.port);
-        s.plan.push(Span { at: RPORT, len: digits });
-    }
-    s.plan.push(Span { at: RECEIVED, len: received_len });
-    s.plan.push(Span::between(insert, via.end()));
-    s.plan.push(s.head.from_line);
-    s.plan.push(s.head.to_value);
-    put_tag(&mut s.arena, tag);
-    s.plan.push(Span { at: TAG, len: TAG_LEN });
-    s.plan.push(s.head.call_id_line);
-    s.plan.push(s.head.cseq_line);
-
-    let full = s.plan.len.wrapping_add(contact.end);
-    if full <= len {
-        s.plan.standby = 1;
-        s.plan.len = full;
+        let (digits, count) = decimal(request.port & 0xffff, 5);
+        plan.rport = digits << 8 | b'=' as u64;
+        plan.rport_len = count + 1;
+        plan.received = address_len;
+        len += count + 1 + RECEIVED_LEN + address_len;
     } else {
-        s.plan.standby = 0;
-        s.plan.len = s.plan.len.wrapping_add(contact.primary).wrapping_add(TAIL_LEN);
+        if head.sent_by_port != request.port {
+            return Refusal::ViaReturn.code();
+        }
+        plan.rport_len = 0;
+        plan.received = 0;
+        if !is_text(&s.arena, head, address_len) {
+            plan.received = address_len;
+            len += RECEIVED_LEN + address_len;
+        }
     }
-    if s.plan.len > len || s.plan.len > PAYLOAD_MAX {
+    len = len.wrapping_add(head.via_line.len).wrapping_add(head.from_line.len);
+    len = len.wrapping_add(head.to_value.len).wrapping_add(head.call_id_line.len);
+    len = len.wrapping_add(head.cseq_line.len);
+
+    let full = len.wrapping_add(contact.end);
+    plan.standby = (full <= request.len) as u32;
+    plan.len = if full <= request.len {
+        full
+    } else {
+        len.wrapping_add(contact.primary).wrapping_add(TAIL_LEN)
+    };
+    if plan.len > request.len || plan.len > PAYLOAD_MAX {
         return Refusal::ReplyTooLong.code();
     }
     0
 }
 
-/// Writes the planned answer to [`REPLY`]. Every part is copied by whole blocks; what is written
+/// Writes the planned answer to [`REPLY`]. Everything is written by whole words; what is written
 /// too much, the next part writes over, and the end is zero.
 #[inline(always)]
 pub fn compose(s: &mut Scratch, contact: &Contact) {
-    let arena = &mut s.arena;
+    let (arena, head, plan) = (&mut s.arena, &s.head, &mut s.plan);
+    let at = &mut plan.cursor;
     put_text(arena, REPLY, b"SIP/2.0 302 Moved Temporarily\r\n\0");
-    let mut at = REPLY + STATUS_LEN;
-    s.plan.cursor.set(0);
-    let mut part = s.plan.part.first().copied().unwrap_or_default();
-    let mut round = 0;
-    while round < ROUNDS {
-        round += 1;
-        arena.copy(part.at, at);
-        if part.len > BLOCK {
-            part = Span { at: part.at.wrapping_add(BLOCK), len: part.len.wrapping_sub(BLOCK) };
-            at = at.wrapping_add(BLOCK);
-            continue;
-        }
-        at = at.wrapping_add(part.len);
-        let cursor = s.plan.cursor.get().wrapping_add(1);
-        s.plan.cursor.set(cursor);
-        if cursor >= s.plan.parts {
-            break;
-        }
-        part = s.plan.part.get(opaque(cursor) as usize & 15).copied().unwrap_or_default();
+    at.set(REPLY + STATUS_LEN);
+    arena.append(at, plan.via);
+    if plan.rport_len != 0 {
+        arena.put(at.get(), plan.rport);
+        at.add(plan.rport_len);
     }
-    s.plan.tail.set(at);
-    let mut at = s.plan.tail.get();
-    let len = if s.plan.standby != 0 { contact.end } else { contact.primary };
+    if plan.received != 0 {
+        put_text(arena, at.get(), b";received=\0\0\0\0\0\0");
+        at.add(RECEIVED_LEN);
+        arena.append(at, Span { at: ADDRESS, len: plan.received });
+    }
+    arena.append(at, plan.via_rest);
+    arena.append(at, head.from_line);
+    arena.append(at, head.to_value);
+    put_tag(arena, at.get(), s.hash);
+    at.add(TAG_LEN);
+    arena.append(at, head.call_id_line);
+    arena.append(at, head.cseq_line);
+    let mut at = at.get();
+    let len = if plan.standby != 0 { contact.end } else { contact.primary };
     let (words, _) = contact.text.as_chunks::<8>();
     let (blocks, _) = words.as_chunks::<CONTACT_WORDS>();
     let mut copied = 0;
@@ -152,7 +132,7 @@ pub fn compose(s: &mut Scratch, contact: &Contact) {
         copied += CONTACT_WORDS as u32 * 8;
     }
     at = at.wrapping_add(len);
-    if s.plan.standby == 0 {
+    if plan.standby == 0 {
         put_text(arena, at, b"Content-Length: 0\r\n\r\n\0\0\0");
         at = at.wrapping_add(TAIL_LEN);
     }
@@ -173,7 +153,6 @@ fn put_text<const N: usize>(arena: &mut Arena, at: u32, text: &[u8; N]) {
 /// Whether the sent-by's host is the text of the source address.
 #[inline(always)]
 fn is_text(arena: &Arena, head: &Head, len: u32) -> bool {
-    use crate::scan::swar::masked;
     if head.sent_by_host.len != len {
         return false;
     }
@@ -182,7 +161,7 @@ fn is_text(arena: &Arena, head: &Head, len: u32) -> bool {
     while round < 5 && at < len {
         let left = len.wrapping_sub(at);
         let host = masked(arena.word(head.sent_by_host.at.wrapping_add(at)), left);
-        if host != masked(arena.word((ADDRESS).wrapping_add(at)), left) {
+        if host != masked(arena.word(ADDRESS.wrapping_add(at)), left) {
             return false;
         }
         at = at.wrapping_add(8);
@@ -191,10 +170,9 @@ fn is_text(arena: &Arena, head: &Head, len: u32) -> bool {
     true
 }
 
-/// Writes `;received=` and the address; the address's length.
+/// Writes the source address to [`ADDRESS`]; its length.
 #[inline(always)]
 fn put_address(arena: &mut Arena, request: &Request) -> u32 {
-    put_text(arena, RECEIVED, b";received=\0\0\0\0\0\0");
     let mut at = ADDRESS;
     if request.v6 != 0 {
         // Eight groups without compression: RFC 5952 recommends it, RFC 3261 does not need it.
@@ -216,13 +194,29 @@ fn put_address(arena: &mut Arena, request: &Request) -> u32 {
     let mut shift = 32;
     while shift > 0 {
         shift -= 8;
-        let (digits, len) = decimal(word >> shift & 0xff, 3);
-        arena.put(at, digits | (b'.' as u64) << (len << 3));
+        let text = OCTETS.get((word >> shift & 0xff) as usize).copied().unwrap_or_default();
+        let len = text >> 24;
+        arena.put(at, (text & 0x00ff_ffff) as u64 | (b'.' as u64) << (len << 3));
         at = at.wrapping_add(len).wrapping_add(1);
     }
     // Without the last dot.
     at.wrapping_sub(ADDRESS + 1)
 }
+
+/// The digits of every octet, the first one lowest, and their count in the top byte.
+static OCTETS: [u32; 256] = {
+    let mut texts = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (digits, len) = decimal(octet, 3);
+        #[allow(clippy::indexing_slicing)] // evaluated by the compiler
+        {
+            texts[octet as usize] = digits as u32 | len << 24;
+        }
+        octet += 1;
+    }
+    texts
+};
 
 /// Writes a group of an IPv6 address without leading zeros; the offset behind it.
 #[inline(always)]
@@ -241,7 +235,7 @@ fn put_hex(arena: &mut Arena, at: u32, value: u32) -> u32 {
 }
 
 /// The digits of a number below 100,000 that has at most `most` of them, the first one lowest,
-/// and their count. Without branches: an address is another one with every packet.
+/// and their count. Without branches: a port is another one with every packet.
 #[inline(always)]
 const fn decimal(value: u32, most: u32) -> (u64, u32) {
     let mut digits = 0;
@@ -264,21 +258,13 @@ const fn decimal(value: u32, most: u32) -> (u64, u32) {
     (digits >> (blanks << 3), most - blanks)
 }
 
-/// Writes `=` and the port; the length of both.
-#[inline(always)]
-fn put_port(arena: &mut Arena, port: u32) -> u32 {
-    let (digits, len) = decimal(port & 0xffff, 5);
-    arena.put(RPORT, digits << 8 | b'=' as u64);
-    len + 1
-}
-
 /// Writes `;tag=`, 16 hex digits and CRLF.
 #[inline(always)]
-fn put_tag(arena: &mut Arena, tag: u64) {
-    put_text(arena, TAG, b";tag=\0\0\0");
-    arena.put(TAG + 5, hex((tag >> 32) as u32));
-    arena.put(TAG + 13, hex(tag as u32));
-    put_text(arena, TAG + 21, b"\r\n\0\0\0\0\0\0");
+fn put_tag(arena: &mut Arena, at: u32, tag: u64) {
+    put_text(arena, at, b";tag=\0\0\0");
+    arena.put(at.wrapping_add(5), hex((tag >> 32) as u32));
+    arena.put(at.wrapping_add(13), hex(tag as u32));
+    put_text(arena, at.wrapping_add(21), b"\r\n\0\0\0\0\0\0");
 }
 
 /// Eight hex digits, the highest first, as a word of text.
@@ -312,9 +298,9 @@ mod tests {
     fn hex_and_addresses_are_written_as_text() {
         for tag in [0u64, 1, 0x0123_4567_89ab_cdef, u64::MAX, 0xdead_beef_0000_0001] {
             let mut arena = Arena::default();
-            put_tag(&mut arena, tag);
+            put_tag(&mut arena, REPLY, tag);
             assert_eq!(
-                arena.bytes(Span { at: TAG, len: TAG_LEN }),
+                arena.bytes(Span { at: REPLY, len: TAG_LEN }),
                 format!(";tag={tag:016x}\r\n").as_bytes()
             );
         }
@@ -335,11 +321,6 @@ mod tests {
             }
             let len = put_address(&mut arena, &Request { source, v6: 1, ..Request::default() });
             assert_eq!(arena.bytes(Span { at: ADDRESS, len }), text.as_bytes());
-        }
-        for port in [1, 99, 5060, 65_535] {
-            let mut arena = Arena::default();
-            let len = put_port(&mut arena, port);
-            assert_eq!(arena.bytes(Span { at: RPORT, len }), format!("={port}").as_bytes());
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 use aya_ebpf::programs::XdpContext;
 use sip_common::{
     arena::{REPLY, opaque},
-    frame::{Datagram, UDP_HEADER, fold_sum},
+    frame::{Datagram, Frame as _, UDP_HEADER, fold_sum},
     verdict::Refusal,
 };
 

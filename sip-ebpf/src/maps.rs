@@ -14,7 +14,7 @@ use sip_common::{
     abi::{
         BUCKETS_MAX, CONTACTS_MAX, ClientKey, Config, Contact, DOMAINS_MAX, Domain,
         OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCE_EDGE,
-        SOURCE_EXEMPT, SOURCE_SERVER, SOURCES_MAX, ServerWord, SlotWord, TIME_SAMPLE,
+        SOURCE_EXEMPT, SOURCE_SERVER, SOURCES_MAX, ServerWord, SlotWord, TIME_SAMPLE, note,
     },
     frame::Datagram,
     guard::{Bucket, Recent, Shed, TIMES_MAX, time_bucket},
@@ -42,9 +42,13 @@ static DOMAINS: Array<Domain> = Array::with_max_entries(DOMAINS_MAX, 0);
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
-static LEASE: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static LEASE: Array<u64> = Array::with_max_entries(note::WORDS, BPF_F_MMAPABLE);
+#[cfg(not(feature = "other-layout"))]
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 0);
+#[cfg(feature = "other-layout")]
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX + 1, 0);
 #[map]
 static REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SERVERS_MAX, 0);
 #[map]
@@ -91,7 +95,7 @@ pub fn config() -> Option<&'static Config> {
 #[inline(always)]
 pub fn lease_ns() -> u64 {
     // SAFETY: an aligned word that the daemon replaces whole.
-    LEASE.get_ptr(0).map_or(0, |lease| unsafe { lease.read_volatile() })
+    LEASE.get_ptr(note::LEASE).map_or(0, |lease| unsafe { lease.read_volatile() })
 }
 
 /// The monotonic clock to a few milliseconds: the cheap one.

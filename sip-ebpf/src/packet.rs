@@ -30,13 +30,6 @@ impl Packet<'_> {
         (stop <= self.0.data_end()).then_some(start as *mut T)
     }
 
-    /// Four bytes each, as they lie in memory.
-    #[inline(always)]
-    pub fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
-        // SAFETY: inside the packet.
-        Some(unsafe { self.at::<[u32; N]>(at)?.read_unaligned() })
-    }
-
     /// Writes four bytes each, as they lie in memory.
     #[inline(always)]
     pub fn put<const N: usize>(&self, at: u32, words: [u32; N]) -> Option<()> {
@@ -57,9 +50,9 @@ impl Frame for Packet<'_> {
     }
 
     #[inline(always)]
-    fn raw32(&self, at: u32) -> Option<u32> {
+    fn words<const N: usize>(&self, at: u32) -> Option<[u32; N]> {
         // SAFETY: inside the packet.
-        Some(unsafe { self.at::<u32>(at)?.read_unaligned() })
+        Some(unsafe { self.at::<[u32; N]>(at)?.read_unaligned() })
     }
 
     #[inline(always)]
@@ -74,7 +67,7 @@ impl Frame for Packet<'_> {
 pub fn load(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
     let packet = Packet(ctx);
     let payload = opaque(work.datagram.payload()) & 0x7f;
-    let begin = packet.raw32(payload).ok_or(Refusal::NotRegister)?;
+    let [begin] = packet.words(payload).ok_or(Refusal::NotRegister)?;
     if begin != u32::from_ne_bytes(*b"REGI") {
         return Err(Refusal::NotRegister);
     }

@@ -71,6 +71,8 @@ pub const KEYS: &[&str] = &[
 pub const PATH_DEFAULT: &str = "/etc/homeward/homeward.toml";
 /// Where the control socket is unless told otherwise.
 pub const SOCKET_DEFAULT: &str = "/run/homeward/control.sock";
+/// Where the kernel's pins are unless told otherwise.
+pub const BPFFS_DEFAULT: &str = "/sys/fs/bpf/homeward";
 
 /// A valid configuration.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,9 +6,12 @@
 //! answered; no lock and no waiting on a datagram's way.
 //! Deliberately absent: decisions.
 
+mod asks;
 mod gate;
 mod open;
+mod service;
 mod shared;
+mod verify;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,13 +24,14 @@ use tokio::{
 };
 
 pub use open::{Host, RunError, settings};
+use service::Service;
 use shared::{BARRIER_MAX, Then, Whom};
 
 use crate::{
     control::{Call, ControlError},
     core::{
         Flow, Output, Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
         table::{Commit, Proposal},
     },
     datapath::KernelPath,
@@ -66,12 +70,17 @@ impl Host {
         let mut interrupt = on(SignalKind::interrupt())?;
         let (calls_in, mut calls) = mpsc::channel(64);
         let mut control: JoinHandle<Result<(), ControlError>> =
-            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in));
+            tokio::spawn(self.control.take().ok_or(RunError::Twice)?.serve(calls_in.clone()));
+        if let Some(api) = &mut self.api {
+            api.start(calls_in)?;
+        }
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let log = self.kernel.as_mut().and_then(drain_log);
         tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
+        let mut service = Service::from_environment();
+        service.ready(self.standing());
         loop {
             let timer = self.next_timer();
             tokio::select! {
@@ -80,11 +89,16 @@ impl Host {
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
+                () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
+                Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.renew(clock::now().mono);
+                        self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
+                    service.status(|| self.standing());
                 }
+                () = tokio::task::yield_now(), if self.publishing => self.publish(),
+                () = service.alive() => {}
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 ended = &mut control => {
@@ -94,6 +108,8 @@ impl Host {
             }
         }
         tracing::info!("leaving");
+        service.stopping();
+        drop(self.api.take());
         control.abort();
         // The task owns the socket's file; it is gone when the task is.
         let _ = control.await;
@@ -101,9 +117,16 @@ impl Host {
             log.abort();
         }
         if let Some(kernel) = self.kernel.take() {
-            kernel.close(&self.config);
+            kernel.close();
         }
         Ok(())
+    }
+
+    /// How the daemon stands, in one line for the service manager.
+    fn standing(&self) -> String {
+        let modes = self.kernel.as_ref().map(|kernel| kernel.modes().join(", "));
+        let modes = modes.unwrap_or_else(|| "off, the daemon answers all".to_owned());
+        format!("table revision {}; XDP {modes}", self.core.table().revision())
     }
 
     fn next_timer(&self) -> Duration {
@@ -116,6 +139,24 @@ impl Host {
         self.core.handle_timeout(clock::now(), &mut out);
         self.carry_out(out);
         self.barriers();
+    }
+
+    /// Goes on with what the kernel's maps are behind, a piece at a time.
+    fn publish(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        let now = clock::now().mono;
+        self.publishing = kernel.work(self.core.table(), now);
+        if !self.publishing {
+            for (call, answer) in self.unanswered.drain(..) {
+                reply(call, Ok(answer));
+            }
+        }
+        for (key, lesson) in kernel.take_lessons() {
+            for gone in self.core.table_mut().learned_mut().learn(key, lesson, now.as_secs()) {
+                kernel.learned(self.core.table(), gone);
+            }
+        }
+        self.tell_applied();
     }
 
     /// Takes waiting batches, some at a time, so that commands get their turn.
@@ -147,7 +188,7 @@ impl Host {
             match output {
                 Output::Learn { key, .. } => {
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.learned(self.core.table(), key);
+                        self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
                 Output::Send { flow: Flow { local, peer: to, .. }, payload } => {
@@ -166,23 +207,9 @@ impl Host {
 
     /// Answers a command, or asks the store for the change that it wants.
     fn call(&mut self, call: Call) {
-        match &call.command {
-            Command::EdgeList => {
-                let revision = self.core.table().revision();
-                let answer = Answer::Edges { revision, edges: self.shared.views() };
-                return reply(call, Ok(answer));
-            }
-            Command::EdgeWait { revision, wait_s } => {
-                let revision = revision.unwrap_or(self.core.table().revision());
-                let patience =
-                    wait_s.map_or(BARRIER_MAX, |seconds| Duration::from_secs(seconds.into()));
-                return self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
-            }
-            Command::EdgeForget { host } => {
-                let host = host.clone();
-                return self.forget_edge(host, call);
-            }
-            _ => {}
+        let Some(call) = self.of_hosts(call) else { return };
+        if let Some(refused) = call.outdated(self.core.table().revision()) {
+            return reply(call, Err(refused));
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
@@ -190,7 +217,17 @@ impl Host {
                 let answer = self.complete(answer);
                 reply(call, Ok(answer));
             }
-            Ok(Planned::Commit { proposal, answer }) => self.submit(proposal, call, answer),
+            Ok(Planned::Commit { proposal, answer, barrier: false }) => {
+                self.submit(proposal, call, answer);
+            }
+            Ok(Planned::Commit { proposal, answer, barrier: true }) => {
+                let then = Then::Commit(proposal, answer);
+                let before = self.core.table().revision();
+                self.wait_for(before, Whom::Known, BARRIER_MAX, call, then);
+            }
+            Ok(Planned::Scan(scan)) => self.scan(scan, call),
+            Ok(Planned::History { before, limit }) => self.history(before, limit, call),
+            Ok(Planned::Verify { repair }) => self.verify(repair, call),
             Err(refused) => reply(call, Err(refused)),
         }
     }
@@ -215,7 +252,13 @@ impl Host {
             }
             Err(error) => {
                 let cure = "nothing was changed; see the daemon's log";
-                return reply(call, Err(Refused::daemon(error.to_string(), cure)));
+                let mut refused = Refused::daemon(error.to_string(), cure);
+                match error {
+                    StoreError::TooLarge { max, .. } => refused.parts_max = Some(max),
+                    StoreError::Conflict { current } => refused.current = Some(current),
+                    _ => {}
+                }
+                return reply(call, Err(refused));
             }
         };
         // A shared store may have told of it already.
@@ -224,9 +267,13 @@ impl Host {
         }
         match self.core.table_mut().apply(&commit) {
             Ok(applied) => {
-                self.publish(&applied);
+                self.take_in(applied);
                 tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
-                reply(call, Ok(answer));
+                if self.publishing {
+                    self.unanswered.push((call, answer));
+                } else {
+                    reply(call, Ok(answer));
+                }
             }
             Err(error) => {
                 tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
@@ -257,6 +304,8 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                let seen_s = self.core.bindings().seen_s(&key);
+                view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
             }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});
@@ -276,12 +325,15 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("store".to_owned(), self.shared.status());
+                if let Some(api) = &self.api {
+                    view.more.insert("api".to_owned(), api.status());
+                }
                 view.more.insert(
                     "clients".to_owned(),
-                    json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied()}),
+                    json!({"registered": self.core.bindings().clients(), "bindings": self.core.bindings().len(), "proxied_now": self.core.proxied(), "assignments_bytes": table.overrides().memory_bytes()}),
                 );
             }
-            Answer::Done { .. } | Answer::Servers { .. } | Answer::Edges { .. } => {}
+            _ => {}
         }
         answer
     }
@@ -299,7 +351,7 @@ fn on(kind: SignalKind) -> Result<Signal, RunError> {
 /// A debug build of the program logs the reason for each packet.
 #[expect(deprecated, reason = "its successor is unsafe, and the logger owns its descriptor")]
 fn drain_log(kernel: &mut KernelPath) -> Option<JoinHandle<()>> {
-    let logger = aya_log::EbpfLogger::init(kernel.ebpf()).ok()?;
+    let logger = aya_log::EbpfLogger::init(kernel.ebpf()?).ok()?;
     let mut logger = tokio::io::unix::AsyncFd::new(logger).ok()?;
     Some(tokio::spawn(async move {
         while let Ok(mut guard) = logger.readable_mut().await {

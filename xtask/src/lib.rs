@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod group;
 pub mod interrupt;
 pub mod lab;
+pub mod package;
 pub mod process;
 pub mod scene;
 pub mod setup;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, demo, doctor, fuzz, interrupt, lab, setup, soak, test, tune, verify};
+use xtask::{
+    bench, build, demo, doctor, fuzz, interrupt, lab, package, setup, soak, test, tune, verify,
+};
 
 /// Homeward's set-up, build and lab.
 #[derive(Parser)]
@@ -22,11 +24,13 @@ enum Command {
     Doctor(doctor::Options),
     /// Build the kernel program and the daemon that carries it
     Build(build::Options),
+    /// The daemon in an archive, with service, configuration and documents
+    Package(package::Options),
     /// Measure: redirect, program, scan, show; `cargo xtask bench --help` lists the options
     Bench(bench::Options),
     /// The claim, clause by clause, between hosts on this machine
     Demo(demo::Options),
-    /// Every test, tier by tier: host, kernel, differential, hosts
+    /// Every test, tier by tier: host, store, kernel, differential, hosts, package
     Test(test::Options),
     /// Long runs of generated input
     Fuzz(fuzz::Options),
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::command(&options),
         Command::Doctor(options) => doctor::command(&options),
         Command::Build(options) => build::command(&options),
+        Command::Package(options) => package::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Demo(options) => demo::command(&options),
         Command::Test(options) => test::command(&options),

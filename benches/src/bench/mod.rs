@@ -3,4 +3,5 @@
 pub mod program;
 pub mod redirect;
 pub mod scan;
+pub mod table;
 pub mod tune;

@@ -26,7 +26,7 @@ use crate::{
     report::{Report, Target},
     rounds::{Accounts, OTHERS_MAX, median},
     search::Search,
-    system::{self, RECEIVE_BUFFER, System},
+    system::{self, Job, RECEIVE_BUFFER, System},
     table,
 };
 
@@ -43,6 +43,8 @@ const CLIENTS_LARGE: u64 = 1_000_000;
 
 /// Kamailio's place among the systems.
 const KAMAILIO: usize = 2;
+/// The place of the one that does Homeward's job.
+const KAMAILIO_TABLE: usize = 3;
 
 /// Options of `redirect`.
 #[derive(clap::Args, Clone, Debug)]
@@ -112,18 +114,17 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
             Place::Reflector => system::bare(&mut lab, &mut kernel, "reflect", name)?,
         });
     }
-    systems.push(system::kamailio(
-        &mut lab,
-        &mut kernel,
-        &options.kamailio,
-        &options.kamailio_modules()?,
-        &scratch.join("kamailio"),
-    )?);
+    let modules = options.kamailio_modules()?;
+    for (job, name) in [(Job::Least, "kamailio"), (Job::Table(CLIENTS), "kamailiotable")] {
+        let (program, folder) = (&options.kamailio, scratch.join(name));
+        systems.push(system::kamailio(&mut lab, &mut kernel, program, &modules, &folder, job)?);
+    }
     let mut contestants = [
         Contestant::new(0, "homeward, 10 k clients", CLIENTS, 1)?,
         Contestant::new(1, "homeward, 1 M clients", CLIENTS_LARGE, 1)?,
         Contestant::new(0, "homeward, 10 k clients, two processors", CLIENTS, 2)?,
         Contestant::new(KAMAILIO, "kamailio, stateless 302", CLIENTS, 1)?,
+        Contestant::new(KAMAILIO_TABLE, "kamailio, stateless 302 from a table", CLIENTS, 1)?,
     ];
     let trial = Duration::from_millis(if options.quick { 300 } else { 1_000 });
     let mut bench = Bench {
@@ -182,12 +183,12 @@ fn rounds(bench: &mut Bench, contestants: &mut [Contestant], options: &Options) 
             others.iter().fold(0.0f64, |a, b| a.max(*b)) * 100.0
         ));
     }
-    let (Some(ours), Some(peer)) = (contestants.first(), contestants.last()) else {
-        bail!("nothing was measured")
-    };
+    let [ours, .., peer, peer_table] = contestants else { bail!("nothing was measured") };
     let ratios = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a / b.max(1e-9)).collect();
     report.targets.push(Target::new("P1", 20.0, 27.0, ratios(&ours.rates, &peer.rates)));
     report.targets.push(Target::new("P2", 30.0, 40.0, ratios(&peer.costs, &ours.costs)));
+    let table: Vec<f64> = ratios(&ours.rates, &peer_table.rates);
+    report.figure("P1t: homeward / kamailio with a table", median(&table));
     Ok(report)
 }
 
@@ -239,7 +240,7 @@ impl Contestant {
             clients,
             processors,
             branch_at: ANSWER_BRANCH_AT,
-            start: if system == KAMAILIO { 100_000.0 } else { 1_000_000.0 },
+            start: if system >= KAMAILIO { 100_000.0 } else { 1_000_000.0 },
             best: 0.0,
             rates: Vec::new(),
             costs: Vec::new(),

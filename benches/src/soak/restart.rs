@@ -5,18 +5,13 @@
 //! retransmission, which the load does not make; those are told by reason.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
-    sys::signal::Signal,
-};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{
@@ -30,8 +25,9 @@ use crate::{
     lab::{Lab, Pair},
     load::Order,
     options::Options,
+    pins::Pins,
     report::{Report, Target},
-    system::{Daemon, Server},
+    system::{Daemon, Server, Site},
 };
 
 /// Clients in the table.
@@ -65,13 +61,19 @@ pub struct Arguments {
 /// When the lab can't be made, the daemon does not come up again, or on a signal.
 pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     let folder = options.folder("soak-restart")?;
-    let pins = Pins::mount()?;
+    let pins = Pins::mount(BPFFS)?;
     let mut lab = Lab::new()?;
     let mut kernel = Kernel::load(&options.bench_object)?;
-    let xdp = format!("keep_attached = true\nbpffs = \"{}\"\n", pins.folder().display());
-    let place = folder.join("servers/homeward");
-    let daemon =
-        Daemon::prepare(&mut lab, &mut kernel, &options.daemon, "soak", &place, CLIENTS, &xdp)?;
+    let xdp = format!("keep_attached = true\nbpffs = \"{}\"\n", pins.folder("soak").display());
+    let site = Site {
+        host: "soak",
+        folder: &folder.join("servers/homeward"),
+        clients: CLIENTS,
+        overrides_max: CLIENTS + (1 << 17),
+        clients_end: "sink",
+        xdp: &xdp,
+    };
+    let daemon = Daemon::prepare(&mut lab, &mut kernel, &options.daemon, &site)?;
     let operator = Operator::new(&daemon.socket());
     let server = daemon.start()?;
     wait(&operator)?;
@@ -101,7 +103,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     let missing = operator.missing(0, confirmed)?;
     let start_ms = ended.median_start_ms();
     ended.server.end(Signal::SIGTERM)?;
-    let detached = daemon.command(&["detach", "--bpffs"]).arg(pins.folder()).status()?;
+    let detached = daemon.command(&["detach", "--bpffs"]).arg(pins.folder("soak")).status()?;
     if !detached.success() {
         bail!("`homeward detach` ended with {detached}");
     }
@@ -231,33 +233,4 @@ fn wait(operator: &Operator) -> Result<Duration> {
         thread::sleep(Duration::from_millis(2));
     }
     Ok(from.elapsed())
-}
-
-/// A bpffs of the run's own; gone with it.
-struct Pins;
-
-impl Pins {
-    fn mount() -> Result<Self> {
-        unmount();
-        fs::create_dir_all(BPFFS).with_context(|| format!("cannot make {BPFFS}"))?;
-        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
-            .with_context(|| format!("cannot mount a bpffs at {BPFFS}"))?;
-        Ok(Self)
-    }
-
-    fn folder(&self) -> PathBuf {
-        Path::new(BPFFS).join("homeward")
-    }
-}
-
-impl Drop for Pins {
-    fn drop(&mut self) {
-        unmount();
-    }
-}
-
-/// Takes away what this or an earlier run has mounted there.
-fn unmount() {
-    while umount2(BPFFS, MntFlags::MNT_DETACH).is_ok() {}
-    let _ = fs::remove_dir(BPFFS);
 }

@@ -12,21 +12,23 @@
 mod fast;
 mod from;
 mod scalar;
+mod scratch;
 mod start;
 pub mod swar;
 mod to;
 mod via;
 
 pub use from::from;
+pub use scratch::{Head, Request, Scratch, Walk};
 pub use start::start_line;
 pub use to::to;
 pub use via::{parameter, via};
 
 use crate::{
-    abi::{ClientKey, Config, Contact},
+    abi::{Config, Contact},
     aor,
-    arena::{Arena, Kept, PAYLOAD_MAX, REPLY, Span},
-    reply::{self, Plan},
+    arena::{Arena, PAYLOAD_MAX, Span},
+    reply,
     route::{self, Table},
     verdict::Refusal,
 };
@@ -48,33 +50,6 @@ const REQUIRED: u32 = 1 << Name::Via as u32
     | 1 << Name::CallId as u32
     | 1 << Name::CSeq as u32;
 
-/// Where a walk through a value stands; each walk begins with [`Walk::start`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Walk {
-    /// The part of the value that the walk is in.
-    place: Kept,
-    /// Behind the last quoted string; 0 if there was none.
-    quote_end: Kept,
-    /// Where the name, tag or user at hand begins; 0 if there is none.
-    begin: Kept,
-    /// Where its `=` or its host stands; 0 if there is none.
-    middle: Kept,
-    /// What was met so far.
-    met: Kept,
-}
-
-impl Walk {
-    #[inline(always)]
-    fn start(&mut self, place: u32) {
-        self.place.set(place);
-        self.quote_end.set(0);
-        self.begin.set(0);
-        self.middle.set(0);
-        self.met.set(0);
-    }
-}
-
 /// The next byte of a walk that can mean something: its offset, and the byte; `None` where the
 /// eight bytes at `at` hold none and do not reach `end`. At `end` the byte is 0.
 #[inline(always)]
@@ -85,114 +60,6 @@ fn step(arena: &Arena, at: u32, end: u32) -> Option<(u32, u8)> {
     }
     let here = if hits == 0 { end } else { at.wrapping_add(first(hits)) };
     Some(if here >= end { (end, 0) } else { (here, arena.byte(here)) })
-}
-
-/// What the scan found, as offsets into the arena.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Head {
-    /// Headers seen, a bit each.
-    pub seen: u32,
-    /// Value of Content-Length.
-    pub content_length: u32,
-    /// Where the body begins.
-    pub body: u32,
-    /// The walk at hand.
-    pub walk: Walk,
-    /// Offset of the next header line.
-    pub next: Kept,
-    /// The header line at hand, with CRLF.
-    pub line: Span,
-    /// Host of the Request-URI.
-    pub uri_host: Span,
-    /// [`aor::host_mix`] of it.
-    pub uri_mix: u64,
-    /// The Via line, its name and CRLF included.
-    pub via_line: Span,
-    /// End of the Via value, blanks cut off.
-    pub via_end: u32,
-    /// End of the parameter `rport`, where its value goes; 0 if there is none.
-    pub rport_end: u32,
-    /// Host of the top Via's sent-by.
-    pub sent_by_host: Span,
-    /// Sent-by with its port.
-    pub sent_by: Span,
-    /// Port of the sent-by, 5060 where it names none.
-    pub sent_by_port: u32,
-    /// Whether the Via has a parameter of overload control.
-    pub overload: u32,
-    /// The branch, magic cookie included.
-    pub branch: Span,
-    /// The To line from its name to the end of its value.
-    pub to_value: Span,
-    /// User and host of To: `user@host`.
-    pub aor: Span,
-    /// Host of To.
-    pub to_host: Span,
-    /// The From line with CRLF.
-    pub from_line: Span,
-    /// The From tag; empty if there is none.
-    pub from_tag: Span,
-    /// The Call-ID line with CRLF.
-    pub call_id_line: Span,
-    /// The Call-ID.
-    pub call_id: Span,
-    /// The CSeq line with CRLF.
-    pub cseq_line: Span,
-    /// The sequence number's digits.
-    pub cseq: Span,
-}
-
-impl Head {
-    /// Forgets what a message may leave out. What it may not, [`REQUIRED`], is always written.
-    #[inline(always)]
-    fn reset(&mut self) {
-        self.seen = 0;
-        self.content_length = 0;
-        self.rport_end = 0;
-        self.overload = 0;
-        self.from_tag = Span::default();
-    }
-}
-
-/// What is known of a request beside its bytes.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Request {
-    /// Source address, IPv6 or IPv4-mapped, network order.
-    pub source: [u32; 4],
-    /// 1 if it is IPv6.
-    pub v6: u32,
-    /// Source port.
-    pub port: u32,
-    /// `SOURCE_` flags of the source's prefix.
-    pub source_flags: u32,
-    /// Length of the request in bytes.
-    pub len: u32,
-    /// Seconds of the monotonic clock.
-    pub now_s: u64,
-}
-
-/// All that one message needs while it is judged: one per processor.
-#[repr(C)]
-#[derive(Default)]
-pub struct Scratch {
-    /// The message, generated text and the answer.
-    pub arena: Arena,
-    /// Where the message came from.
-    pub request: Request,
-    /// What the scan found.
-    pub head: Head,
-    /// The client's key.
-    pub key: ClientKey,
-    /// The PRF of the request: tag of its answer, and mark of its retransmissions.
-    pub hash: u64,
-    /// The answer's parts.
-    pub plan: Plan,
-    /// 1 once the request was counted against its source's rate.
-    pub admitted: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// The steps of a decision. The kernel program replaces each with a function that is verified
@@ -513,19 +380,6 @@ pub fn value<S: Steps + ?Sized>(s: &mut Scratch, header: u32, value: u32, end: u
         content_length(s, value, end)
     } else {
         contact(&s.arena, value, end)
-    }
-}
-
-impl Scratch {
-    /// Takes a datagram in. False if it is longer than what is scanned.
-    pub fn load(&mut self, datagram: &[u8], request: Request) -> bool {
-        self.request = Request { len: datagram.len() as u32, ..request };
-        self.arena.load(datagram)
-    }
-
-    /// The composed answer.
-    pub fn reply(&self) -> &[u8] {
-        self.arena.bytes(Span { at: REPLY, len: self.plan.len })
     }
 }
 

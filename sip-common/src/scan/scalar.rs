@@ -17,10 +17,11 @@ const DIGITS: u32 = 10;
 /// A number of at most ten digits and the offset behind it; the offset is `at` if there is none.
 #[inline(always)]
 pub(super) fn number(arena: &Arena, at: u32) -> (u64, u32) {
+    let text = arena.ahead(at);
     let mut value = 0u64;
     let mut digits = 0;
     while digits < DIGITS {
-        let digit = arena.byte(at.wrapping_add(digits)).wrapping_sub(b'0');
+        let digit = text.byte(digits as usize).wrapping_sub(b'0');
         if digit > 9 {
             break;
         }

@@ -75,13 +75,9 @@ pub(super) fn is_port(word: u64, len: u32) -> bool {
 /// The number in a word for which [`is_port`] holds.
 #[inline(always)]
 pub(super) fn port(word: u64, len: u32) -> u32 {
-    let mut value = 0u32;
-    let mut place = 0;
-    while place < 5 {
-        if place < len {
-            value = value.wrapping_mul(10).wrapping_add((word >> (place << 3)) as u32 & 15);
-        }
-        place += 1;
-    }
-    value
+    // The last digit goes to the top; then pairs, fours and eights are added up.
+    let digits = (word & 0x0f0f_0f0f_0f0f_0f0f) << (64u32.wrapping_sub(len << 3) & 63);
+    let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
+    (fours.wrapping_mul(10_000 << 32 | 1) >> 32) as u32
 }

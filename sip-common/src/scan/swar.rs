@@ -1,6 +1,7 @@
 //! Eight bytes at a time: searches in a word.
 //!
-//! A mask has the top bit of every byte that was found; every test here is exact for each byte.
+//! A mask has the top bit of every byte that was found; a test is exact for each byte, or, where it
+//! says so, up to the first one that it finds.
 
 use crate::arena::Arena;
 
@@ -22,6 +23,12 @@ const fn at_least(low: u64, limit: u8) -> u64 {
     low.wrapping_add(all(0x80 - limit))
 }
 
+/// Bytes below `limit`, likewise.
+#[inline(always)]
+const fn less(low: u64, limit: u8) -> u64 {
+    all(0x7f + limit).wrapping_sub(low)
+}
+
 /// Bytes below 0x20.
 #[inline(always)]
 pub const fn controls(word: u64) -> u64 {
@@ -35,20 +42,40 @@ pub const fn equal(word: u64, byte: u8) -> u64 {
     !((other & LOW_BITS).wrapping_add(LOW_BITS) | other) & TOP_BITS
 }
 
-/// Bytes that are blanks or controls, or not ASCII.
+/// Bytes that are blanks or controls, or not ASCII; see [`besides`] for how exact.
 #[inline(always)]
 pub const fn no_word(word: u64) -> u64 {
-    (!at_least(word & LOW_BITS, 0x21) | word) & TOP_BITS
+    (less(word, 0x21) | word) & TOP_BITS
 }
 
 /// Bytes that can mean something in a header: all but letters, digits, `-`, `.` and `/`.
 #[inline(always)]
 pub const fn specials(word: u64) -> u64 {
-    let low = word & LOW_BITS;
-    let below = !at_least(low, 0x2d);
-    let middle = at_least(low, 0x3a) & !at_least(low | LOWER, 0x61);
-    let above = at_least(low | LOWER, 0x7b);
-    (below | middle | above | word) & TOP_BITS
+    besides(word, 0x2d, 0x3a, 0x61)
+}
+
+/// Bytes that [`specials`] finds, but for `:`, `@` and the grave accent, which a URI may hold.
+#[inline(always)]
+pub const fn uri_specials(word: u64) -> u64 {
+    besides(word, 0x2d, 0x3b, 0x60)
+}
+
+/// Bytes that are no letters and no dashes.
+#[inline(always)]
+pub const fn no_name(word: u64) -> u64 {
+    besides(word, 0x2d, 0x2e, 0x61)
+}
+
+/// Bytes that are neither from `low` up to `high` (excluded) nor, in lower case, from `letters` to
+/// `z`.
+///
+/// Exact up to the first byte that is found and no further, which is all that a search looks at:
+/// only a byte above 0x7f, which is always found, carries into the bytes behind it.
+#[inline(always)]
+const fn besides(word: u64, low: u8, high: u8, letters: u8) -> u64 {
+    let lower = word | LOWER;
+    let between = at_least(word, high) & less(lower, letters);
+    (less(word, low) | between | at_least(lower, 0x7b) | word) & TOP_BITS
 }
 
 /// The index of the lowest byte in a mask that is not empty.
@@ -60,8 +87,8 @@ pub const fn first(mask: u64) -> u32 {
 /// [`first`] for a machine that can't count trailing zeros.
 #[inline(always)]
 const fn first_counted(mask: u64) -> u32 {
-    let lowest = mask & mask.wrapping_neg();
-    (((lowest >> 7).wrapping_sub(1) & ONES).wrapping_mul(ONES) >> 56) as u32
+    let up_to = mask ^ mask.wrapping_sub(1);
+    ((up_to & ONES).wrapping_mul(ONES) >> 56) as u32 - 1
 }
 
 /// The first `len` bytes of a word (0 to 8), the others zero.
@@ -101,16 +128,28 @@ pub fn next_special(arena: &Arena, at: u32, words: u32) -> u32 {
 /// The next special byte from `at` that `skip` does not pass over; see [`next_special`].
 #[inline(always)]
 pub fn next_where(arena: &Arena, at: u32, words: u32, skip: impl Fn(u8) -> bool) -> u32 {
+    next_of(arena, at, words, specials, skip)
+}
+
+/// The next byte from `at` that `mask` finds and `skip` does not pass over; see [`next_special`].
+#[inline(always)]
+pub fn next_of(
+    arena: &Arena,
+    at: u32,
+    words: u32,
+    mask: impl Fn(u64) -> u64,
+    skip: impl Fn(u8) -> bool,
+) -> u32 {
     let mut at = at;
     let mut round = 0;
     while round < words {
         round += 1;
-        let mask = specials(arena.word(at));
-        if mask == 0 {
+        let hits = mask(arena.word(at));
+        if hits == 0 {
             at = at.wrapping_add(8);
             continue;
         }
-        at = at.wrapping_add(first(mask));
+        at = at.wrapping_add(first(hits));
         if !skip(arena.byte(at)) {
             return at;
         }
@@ -123,7 +162,8 @@ pub fn next_where(arena: &Arena, at: u32, words: u32, skip: impl Fn(u8) -> bool)
 mod tests {
     use super::*;
 
-    fn hits(mask: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) {
+    /// Looks at every byte in every place; with `up_to_first`, not behind the first one found.
+    fn hits(mask: impl Fn(u64) -> u64, up_to_first: bool, is: impl Fn(u8) -> bool) {
         for byte in 0..=255u8 {
             for place in 0..8 {
                 for rest in [b'a', 0, 0xff, b',', b'z', 0x80, 0x1f] {
@@ -132,6 +172,9 @@ mod tests {
                     let found = mask(u64::from_le_bytes(bytes)).to_le_bytes();
                     for (byte, hit) in bytes.iter().zip(found) {
                         assert_eq!(hit, if is(*byte) { 0x80 } else { 0 }, "{bytes:x?}");
+                        if up_to_first && hit != 0 {
+                            break;
+                        }
                     }
                 }
             }
@@ -140,10 +183,12 @@ mod tests {
 
     #[test]
     fn masks_are_exact_for_every_byte_in_every_place() {
-        hits(controls, |b| b < 0x20);
-        hits(|w| equal(w, b'?'), |b| b == b'?');
-        hits(no_word, |b| b <= 0x20 || b >= 0x80);
-        hits(specials, |b| !(b.is_ascii_alphanumeric() || b"-./".contains(&b)));
+        hits(controls, false, |b| b < 0x20);
+        hits(|w| equal(w, b'?'), false, |b| b == b'?');
+        hits(no_word, true, |b| b <= 0x20 || b >= 0x80);
+        hits(specials, true, |b| !(b.is_ascii_alphanumeric() || b"-./".contains(&b)));
+        hits(uri_specials, true, |b| !(b.is_ascii_alphanumeric() || b"-./:@`".contains(&b)));
+        hits(no_name, true, |b| !(b.is_ascii_alphabetic() || b == b'-'));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! `homeward client show AOR`.
+//! `homeward client show AOR` and `homeward client list`.
+
+mod list;
 
 use std::io::{self, Write};
 
 use clap::Subcommand;
 
-use super::output;
+use super::{Cli, Failure, output};
 use crate::core::{
     admin::{ClientView, Command, names},
     table::Placement,
@@ -25,12 +27,16 @@ enum Action {
         #[arg(value_parser = names::aor)]
         aor: String,
     },
+    /// List clients that have an assignment of their own, and those that are registered here
+    List(list::Args),
 }
 
 impl Args {
-    pub(super) fn command(&self) -> Command {
-        let Action::Show { aor } = &self.action;
-        Command::ClientShow { aor: aor.clone() }
+    pub(super) fn run(&self, cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
+        match &self.action {
+            Action::Show { aor } => cli.answer(&Command::ClientShow { aor: aor.clone() }, out),
+            Action::List(args) => args.run(cli, out),
+        }
     }
 }
 
@@ -61,6 +67,9 @@ pub(super) fn print(view: &ClientView, out: &mut dyn Write) -> io::Result<()> {
     ];
     if let Some(assigned) = view.assigned.as_ref().filter(|_| view.by == Placement::Slot) {
         pairs.push(("assigned", format!("{assigned}, which does not serve now")));
+    }
+    if let Some(seen_s) = view.seen_s {
+        pairs.push(("last seen", format!("{seen_s} s ago")));
     }
     for binding in &view.bindings {
         let text = format!("{} for {} s more", binding.contact, binding.expires_s);

@@ -7,12 +7,16 @@
 
 mod assign;
 mod client;
+mod detach;
+mod documents;
 mod edge;
 mod explain;
 mod output;
 mod run;
 mod server;
 mod status;
+mod store;
+mod table;
 mod unassign;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
@@ -54,12 +58,21 @@ pub enum Subcommands {
     Assign(assign::Args),
     /// Give a client back to its slot
     Unassign(unassign::Args),
-    /// Look at a client
+    /// Look at clients
     Client(client::Args),
     /// Look at the hosts that share the table
     Edge(edge::Args),
+    /// Copy, restore and check the file that holds the table
+    Store(store::Args),
+    /// Look at the assignment table as a whole
+    Table(table::Args),
     /// Show the daemon's state
     Status(status::Args),
+    /// Write man pages and shell completions below a folder
+    #[command(hide = true)]
+    Documents(documents::Args),
+    /// Remove the kernel program and its maps that a daemon has left attached
+    Detach(detach::Args),
 }
 
 /// Why a command did not succeed: one line, and the exit code.
@@ -71,9 +84,23 @@ pub struct Failure {
     pub code: u8,
 }
 
+impl Failure {
+    /// The daemon answered something else than it was asked.
+    fn odd_answer() -> Self {
+        let message = "the daemon answered something else; is it of this version?";
+        Self { message: message.to_owned(), code: 1 }
+    }
+}
+
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         Self { message: error.to_string(), code: error.exit_code() }
+    }
+}
+
+impl From<crate::store::StoreError> for Failure {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self { message: error.to_string(), code: 1 }
     }
 }
 
@@ -123,14 +150,28 @@ impl Cli {
             Subcommands::Explain(args) => {
                 return args.run(self.json, out, &mut std::io::stderr().lock());
             }
+            Subcommands::Documents(args) => return args.run(),
+            Subcommands::Detach(args) => return args.run(self, out),
             Subcommands::Server(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),
-            Subcommands::Client(args) => args.command(),
             Subcommands::Edge(args) => args.command(),
+            Subcommands::Client(args) => return args.run(self, out),
+            Subcommands::Store(args) => return args.run(self, out),
+            Subcommands::Table(args) => return args.run(self, out),
             Subcommands::Status(args) => args.command(),
         };
-        let answer = self.ask(&command)?;
+        self.answer(&command, out)
+    }
+
+    /// A connection to the daemon.
+    fn connect(&self) -> Result<Client, CallError> {
+        Client::connect(&self.socket())
+    }
+
+    /// Asks the daemon once, and prints what it answers.
+    fn answer(&self, command: &Command, out: &mut dyn Write) -> Result<(), Failure> {
+        let answer = self.ask(command)?;
         if self.json {
             output::json(&answer, out)?;
             return Ok(());
@@ -141,6 +182,8 @@ impl Cli {
             Answer::Edges { revision, edges } => edge::print(*revision, edges, out)?,
             Answer::Client(view) => client::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
+            // Those have pages, and commands of their own that print them.
+            _ => return Err(Failure::odd_answer()),
         }
         Ok(())
     }

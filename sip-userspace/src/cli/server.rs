@@ -1,4 +1,4 @@
-//! `homeward server add|set|list`.
+//! `homeward server add|set|remove|drain|undrain|disable|enable|list`.
 
 use std::{
     io::{self, Write},
@@ -9,8 +9,8 @@ use clap::Subcommand;
 
 use super::output;
 use crate::core::{
-    admin::{Command, Refused, ServerView, names},
-    table::{ContactHost, Revision, State},
+    admin::{Command, Refused, ServerFields, ServerView, names},
+    table::{ContactHost, Kind, Revision, State},
 };
 
 /// Arguments of `homeward server`.
@@ -27,18 +27,11 @@ enum Action {
         /// Its name: letters, digits, `-`, `_` and `.`
         #[arg(value_parser = name)]
         name: String,
-        /// Where requests are forwarded to
+        /// Where requests are forwarded to over UDP
         #[arg(long, value_name = "IP:PORT", value_parser = address)]
         address: SocketAddr,
-        /// What a redirect names [default: the address]
-        #[arg(long, value_name = "HOST:PORT")]
-        contact: Option<ContactHost>,
-        /// The server that a redirect names beside it
-        #[arg(long, value_name = "NAME", value_parser = name)]
-        standby: Option<String>,
-        /// Its share of the slots, against the other servers' weights [default: 100]
-        #[arg(long, value_name = "N")]
-        weight: Option<u32>,
+        #[command(flatten)]
+        fields: Fields,
     },
     /// Change a server; what is not said stays
     Set {
@@ -48,48 +41,102 @@ enum Action {
         #[command(flatten)]
         changes: Changes,
     },
+    /// Remove a server that is drained, disabled or down, and that nothing leads to any more
+    Remove(Name),
+    /// Give a server nothing new: it keeps what is assigned to it, its slots go to the others
+    Drain(Name),
+    /// Take a server into use again
+    Undrain(Name),
+    /// Take a server out of use at once: all its clients go to the others
+    Disable(Name),
+    /// Take a server into use again
+    Enable(Name),
     /// List the servers
     List,
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true)]
-struct Changes {
-    /// Where requests are forwarded to
-    #[arg(long, value_name = "IP:PORT", value_parser = address)]
-    address: Option<SocketAddr>,
-    /// What a redirect names
+struct Name {
+    /// Its name
+    #[arg(value_parser = name)]
+    name: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+struct Fields {
+    /// What a redirect names [default: the address]
     #[arg(long, value_name = "HOST:PORT")]
     contact: Option<ContactHost>,
     /// The server that a redirect names beside it, or `none`
     #[arg(long, value_name = "NAME", value_parser = name)]
     standby: Option<String>,
-    /// Its share of the slots
+    /// Its share of the slots, against the other servers' weights [default: 100]
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
-    /// up, draining, down, disabled or standby
+    /// Clients that it can serve; 0 if that is not known
+    #[arg(long, value_name = "N")]
+    capacity: Option<u64>,
+    /// What answers there: homeward or foreign [default: homeward]
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Kind>,
+    /// Where it takes requests over TCP, or `none`
+    #[arg(long, value_name = "IP:PORT", value_parser = transport)]
+    tcp: Option<String>,
+    /// Where it takes requests over TLS, or `none`
+    #[arg(long, value_name = "IP:PORT", value_parser = transport)]
+    tls: Option<String>,
+    /// up, draining, down, disabled or standby [default: up]
     #[arg(long, value_name = "STATE")]
     state: Option<State>,
 }
 
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true, args = [
+    "contact", "standby", "weight", "capacity", "kind", "tcp", "tls", "state",
+])]
+struct Changes {
+    /// Where requests are forwarded to over UDP
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
+    address: Option<SocketAddr>,
+    #[command(flatten)]
+    fields: Fields,
+}
+
+impl Fields {
+    fn with(&self, address: Option<SocketAddr>) -> ServerFields {
+        ServerFields {
+            address,
+            contact: self.contact.clone(),
+            standby: self.standby.clone(),
+            weight: self.weight,
+            state: self.state,
+            capacity: self.capacity,
+            kind: self.kind,
+            tcp: self.tcp.clone(),
+            tls: self.tls.clone(),
+        }
+    }
+}
+
 impl Args {
     pub(super) fn command(&self) -> Command {
+        let state = |name: &Name, state| Command::ServerSet {
+            name: name.name.clone(),
+            fields: ServerFields { state: Some(state), ..ServerFields::default() },
+        };
         match &self.action {
-            Action::Add { name, address, contact, standby, weight } => Command::ServerAdd {
-                name: name.clone(),
-                address: *address,
-                contact: contact.clone(),
-                standby: standby.clone(),
-                weight: *weight,
-            },
+            Action::Add { name, address, fields } => {
+                Command::ServerAdd { name: name.clone(), fields: fields.with(Some(*address)) }
+            }
             Action::Set { name, changes } => Command::ServerSet {
                 name: name.clone(),
-                address: changes.address,
-                contact: changes.contact.clone(),
-                standby: changes.standby.clone(),
-                weight: changes.weight,
-                state: changes.state,
+                fields: changes.fields.with(changes.address),
             },
+            Action::Remove(name) => Command::ServerRemove { name: name.name.clone() },
+            Action::Drain(name) => state(name, State::Draining),
+            Action::Disable(name) => state(name, State::Disabled),
+            Action::Undrain(name) | Action::Enable(name) => state(name, State::Up),
             Action::List => Command::ServerList,
         }
     }
@@ -104,6 +151,13 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
         .map_err(|_| "no address with a port; write it as 192.0.2.1:5060 or [2001:db8::1]:5060")
 }
 
+fn transport(text: &str) -> Result<String, &'static str> {
+    if text != "none" {
+        address(text)?;
+    }
+    Ok(text.to_owned())
+}
+
 pub(super) fn print(
     revision: Revision,
     servers: &[ServerView],
@@ -115,16 +169,24 @@ pub(super) fn print(
             "no servers (revision {revision}); add one with `homeward server add`"
         );
     }
-    let head = ["name", "state", "address", "contact", "weight", "slots", "assigned", "standby"];
+    let head = [
+        "name", "state", "address", "contact", "weight", "capacity", "kind", "slots", "assigned",
+        "standby",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for server in servers {
         let here = if server.here { " (here)" } else { "" };
         rows.push(vec![
             format!("{}{here}", server.name),
             server.state.to_string(),
-            server.address.to_string(),
+            addresses(server),
             server.contact.clone(),
             server.weight.to_string(),
+            match server.capacity {
+                0 => "-".to_owned(),
+                capacity => capacity.to_string(),
+            },
+            server.kind.to_string(),
             server.slots.to_string(),
             server.assigned.to_string(),
             server.standby.clone().unwrap_or_else(|| "-".to_owned()),
@@ -132,4 +194,14 @@ pub(super) fn print(
     }
     output::table(&rows, out)?;
     writeln!(out, "revision {revision}")
+}
+
+fn addresses(server: &ServerView) -> String {
+    let mut text = server.address.to_string();
+    for (name, address) in [("tcp", server.tcp), ("tls", server.tls)] {
+        if let Some(address) = address {
+            text.push_str(&format!(" {name}={address}"));
+        }
+    }
+    text
 }

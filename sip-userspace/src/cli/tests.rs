@@ -1,7 +1,13 @@
 //! Arguments as they are typed, and whole commands against a daemon.
 
 use super::*;
-use crate::control::tests::Daemon;
+use crate::{
+    control::tests::Daemon,
+    core::{
+        admin::ServerFields,
+        table::{Kind, State},
+    },
+};
 
 fn read(line: &str) -> Result<Cli, Failure> {
     Cli::read(std::iter::once("homeward").chain(line.split_whitespace()).map(OsString::from))
@@ -12,7 +18,6 @@ fn command(line: &str) -> Command {
         Subcommands::Server(args) => args.command(),
         Subcommands::Assign(args) => args.command(),
         Subcommands::Unassign(args) => args.command(),
-        Subcommands::Client(args) => args.command(),
         Subcommands::Status(args) => args.command(),
         other => panic!("{other:?} asks no daemon"),
     }
@@ -32,25 +37,36 @@ fn arguments_become_commands() {
         assign(true, true)
     );
     assert_eq!(command("unassign a@b.c"), Command::Unassign { aor: "a@b.c".into() });
-    assert_eq!(command("client show a@b.c"), Command::ClientShow { aor: "a@b.c".into() });
     assert_eq!(command("--json status --socket /x"), Command::Status);
     assert_eq!(command("server list"), Command::ServerList);
     let add = "server add home1 --address [2001:db8::1]:5060 --contact Home1.example.com:5070 --standby home2 --weight 7";
-    let Command::ServerAdd { name, address, contact, standby, weight } = command(add) else {
-        panic!()
-    };
-    assert_eq!((name.as_str(), address.to_string().as_str()), ("home1", "[2001:db8::1]:5060"));
-    assert_eq!(contact.unwrap().to_string(), "home1.example.com:5070");
-    assert_eq!((standby.as_deref(), weight), (Some("home2"), Some(7)));
-    let Command::ServerSet { state, standby, address, .. } =
-        command("server set home1 --state draining --standby none")
-    else {
-        panic!()
-    };
-    assert_eq!(
-        (state.unwrap().label(), standby.as_deref(), address),
-        ("draining", Some("none"), None)
-    );
+    let Command::ServerAdd { name, fields } = command(add) else { panic!() };
+    let address = fields.address.unwrap().to_string();
+    assert_eq!((name.as_str(), address.as_str()), ("home1", "[2001:db8::1]:5060"));
+    assert_eq!(fields.contact.unwrap().to_string(), "home1.example.com:5070");
+    assert_eq!((fields.standby.as_deref(), fields.weight), (Some("home2"), Some(7)));
+    let set = |fields| Command::ServerSet { name: "home1".into(), fields };
+    let state = |state| set(ServerFields { state: Some(state), ..ServerFields::default() });
+    for (line, expected) in [
+        ("server drain home1", state(State::Draining)),
+        ("server undrain home1", state(State::Up)),
+        ("server enable home1", state(State::Up)),
+        ("server disable home1", state(State::Disabled)),
+        ("server remove home1", Command::ServerRemove { name: "home1".into() }),
+        (
+            "server set home1 --state draining --standby none --capacity 0 --kind foreign --tls none",
+            set(ServerFields {
+                state: Some(State::Draining),
+                standby: Some("none".into()),
+                capacity: Some(0),
+                kind: Some(Kind::Foreign),
+                tls: Some("none".into()),
+                ..ServerFields::default()
+            }),
+        ),
+    ] {
+        assert_eq!(command(line), expected, "{line}");
+    }
 }
 
 #[test]
@@ -65,6 +81,9 @@ fn wrong_arguments_are_one_line_with_code_two() {
         ("server add home1 --address 192.0.2.1:1 --contact a:0", "no port from 1 to 65535"),
         ("server add home1 --address 192.0.2.1:1 --weight many", "invalid digit"),
         ("server set home1", "required arguments were not provided"),
+        ("server set home1 --kind odd", "use one of homeward, foreign"),
+        ("server set home1 --tcp 192.0.2.1", "write it as 192.0.2.1:5060"),
+        ("table history --before now", "`now` is no revision"),
         ("server set home1 --state tired", "use one of up, draining, down, disabled, standby"),
         ("serve", "unrecognized subcommand 'serve'"),
         ("client show", "<AOR>"),

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 use sip_common::abi::{LISTENERS_MAX, OVERRIDES_DEFAULT, SLOTS_MAX, SOURCES_MAX, VLANS_MAX};
 
 use super::{
-    ConfigError, Control, Log, Mode, Node, Prefix, Receive, SOCKET_DEFAULT, Sip, Sources, Xdp,
+    BPFFS_DEFAULT, ConfigError, Control, Log, Mode, Node, Prefix, Receive, SOCKET_DEFAULT, Sip,
+    Sources, Xdp,
     document::{Document, Found},
 };
 use crate::core::{
@@ -165,7 +166,7 @@ pub(super) fn xdp(document: &Document<'_>) -> Result<Xdp, ConfigError> {
         overrides_max: document
             .number("xdp.overrides_max", 1024..=100_000_000, OVERRIDES_DEFAULT.into())?
             .value as u32,
-        bpffs: path(document, "xdp.bpffs", "/sys/fs/bpf/homeward", 4096)?,
+        bpffs: path(document, "xdp.bpffs", BPFFS_DEFAULT, 4096)?,
     })
 }
 

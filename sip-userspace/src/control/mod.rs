@@ -13,12 +13,12 @@ mod server;
 use serde::{Deserialize, Serialize};
 
 pub use client::{CallError, Client};
-pub use server::{Call, ControlError, Listener};
+pub use server::{Call, ControlError, Listener, ask};
 
 use crate::core::admin::{Answer, Refused};
 
 /// Longest request in bytes, its line end included.
-pub const REQUEST_MAX: usize = 64 * 1024;
+pub const REQUEST_MAX: usize = 1 << 20;
 /// Longest reply in bytes.
 pub const REPLY_MAX: u64 = 64 << 20;
 

@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::{REQUEST_MAX, Reply};
-use crate::core::admin::{Answer, Command, Refused};
+use crate::core::{
+    admin::{Answer, Command, Refused, rows::TableRow},
+    table::Revision,
+};
 
 /// Clients that are served at once; others are turned away.
 const CLIENTS_MAX: usize = 64;
@@ -34,8 +37,18 @@ pub struct Call {
     pub command: Command,
     /// Who asks, as the kernel says: `root` or `uid N`.
     pub by: String,
+    /// The revision that the table must be at; any if there is none.
+    pub base: Option<Revision>,
     /// Where the answer goes. The client may be gone; then sending fails, and that is all right.
     pub reply: oneshot::Sender<Result<Answer, Refused>>,
+}
+
+impl Call {
+    /// The refusal, if the table is not at the revision that the caller expects.
+    pub fn outdated(&self, current: Revision) -> Option<Refused> {
+        let expected = self.base.filter(|expected| *expected != current)?;
+        Some(Refused::conflict(expected, current))
+    }
 }
 
 /// Why the control socket can't be served.
@@ -170,18 +183,56 @@ async fn attend(mut stream: tokio::net::UnixStream, calls: &mpsc::Sender<Call>) 
     }
 }
 
+/// A command. Imports are read by themselves: a tagged enum is read into a tree first, which would
+/// take longer than all else that is done with their rows.
+fn read(line: &[u8]) -> serde_json::Result<Command> {
+    if !line.starts_with(IMPORT) {
+        return serde_json::from_slice(line);
+    }
+    let Import { rows, why, dry_run, skip_bad, .. } = serde_json::from_slice(line)?;
+    Ok(Command::TableImport { rows, why, dry_run, skip_bad })
+}
+
+/// How this program's command line begins an import.
+const IMPORT: &[u8] = br#"{"command":"table_import","#;
+
+/// [`Command::TableImport`] as it stands on the wire.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Import {
+    #[serde(rename = "command")]
+    _command: serde::de::IgnoredAny,
+    rows: Vec<TableRow>,
+    why: Option<String>,
+    dry_run: bool,
+    skip_bad: bool,
+}
+
 fn too_long() -> Refused {
     let reason = format!("the request is cut off, or longer than {REQUEST_MAX} bytes");
     Refused::argument(reason, "end it with a line end, or split it")
 }
 
 async fn answer(line: &[u8], by: &str, calls: &mpsc::Sender<Call>) -> Result<Answer, Refused> {
-    let command = serde_json::from_slice(line).map_err(|error| {
+    let command = read(line).map_err(|error| {
         let reason = format!("not a command of this version: {error}");
         Refused::argument(reason, "use the homeward of the same version as the daemon")
     })?;
+    ask(calls, command, by.to_owned(), None).await
+}
+
+/// Gives a command to the driver and waits for its answer, whatever way it came in.
+///
+/// # Errors
+/// If the driver refuses, has too much to do, or is gone.
+pub async fn ask(
+    calls: &mpsc::Sender<Call>,
+    command: Command,
+    by: String,
+    base: Option<Revision>,
+) -> Result<Answer, Refused> {
     let (reply, answered) = oneshot::channel();
-    let call = Call { command, by: by.to_owned(), reply };
+    let call = Call { command, by, base, reply };
     calls.try_send(call).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => {
             Refused::daemon("the daemon has too many commands waiting", "try again in a moment")
@@ -200,4 +251,25 @@ async fn answer(line: &[u8], by: &str, calls: &mpsc::Sender<Call>) -> Result<Ans
 
 fn stopping() -> Refused {
     Refused::daemon("the daemon is stopping", "try again when it is up")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_read_as_the_same_command_by_both_ways() {
+        let row =
+            TableRow { aor: "a@b".into(), server: Some("home1".into()), ..TableRow::default() };
+        let command = Command::TableImport {
+            rows: vec![row, TableRow { aor: "c@d".into(), pinned: true, ..TableRow::default() }],
+            why: None,
+            dry_run: true,
+            skip_bad: false,
+        };
+        let line = serde_json::to_vec(&command).unwrap();
+        assert!(line.starts_with(IMPORT));
+        assert_eq!(read(&line).unwrap(), command);
+        assert_eq!(serde_json::from_slice::<Command>(&line).unwrap(), command);
+    }
 }

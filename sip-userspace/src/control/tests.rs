@@ -12,7 +12,10 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    core::admin::{Asker, Command, Fault, Planned, plan},
+    core::{
+        admin::{Asker, Command, Fault, Planned, plan},
+        bindings::Bindings,
+    },
     store::{AssignmentStore, MemoryStore},
 };
 
@@ -26,6 +29,11 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start() -> Self {
+        Self::with(drive)
+    }
+
+    /// A daemon whose driver is this.
+    pub(crate) fn with(drive: impl FnOnce(mpsc::Receiver<Call>) + Send + 'static) -> Self {
         let (calls, receiver) = mpsc::channel(8);
         let mut daemon = Self::listen(calls);
         daemon.threads.push(thread::spawn(move || drive(receiver)));
@@ -61,18 +69,42 @@ impl Drop for Daemon {
     }
 }
 
-fn drive(mut calls: mpsc::Receiver<Call>) {
+pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
     let store = MemoryStore::create(64).unwrap();
     let mut table = store.load("home0").unwrap();
     let domains = ["example.com".to_owned()];
     while let Some(call) = calls.blocking_recv() {
+        if let Some(refused) = call.outdated(table.revision()) {
+            let _ = call.reply.send(Err(refused));
+            continue;
+        }
+        if call.command == Command::EdgeList {
+            let answer = Answer::Edges { revision: table.revision(), edges: Vec::new() };
+            let _ = call.reply.send(Ok(answer));
+            continue;
+        }
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {
             Err(refused) => Err(refused),
             Ok(Planned::Answer(answer)) => Ok(answer),
-            Ok(Planned::Commit { proposal, answer }) => {
+            Ok(Planned::Commit { proposal, answer, .. }) => {
                 table.apply(&store.commit(proposal).unwrap()).unwrap();
                 Ok(answer)
             }
+            Ok(Planned::Scan(mut scan)) => {
+                let bindings = Bindings::default();
+                Ok(std::iter::repeat_with(|| scan.step(&table, &bindings))
+                    .flatten()
+                    .next()
+                    .unwrap())
+            }
+            Ok(Planned::History { before, limit }) => {
+                let records = store.history(before, limit).unwrap();
+                let servers =
+                    table.servers().map(|(index, server)| (index.to_string(), server.name.clone()));
+                let records = records.into_iter().map(Into::into).collect();
+                Ok(Answer::History { records, servers: servers.collect() })
+            }
+            Ok(Planned::Verify { .. }) => Ok(Answer::Verified(Box::default())),
         };
         let _ = call.reply.send(result);
     }
@@ -117,7 +149,7 @@ fn what_is_no_command_is_refused_and_others_are_still_served() {
         (b"{\"command\":\"assign\",\"aor\":\"a@b\",\"server\":\"x\",\"pinned\":false,\"no_redirect\":false,\"z\":1}\n", "unknown field"),
         (b"\xff\xfe\n", "not a command"),
         (b"{\"command\":\"status\"}", "cut off"),
-        (&long, "longer than 65536 bytes"),
+        (&long, "longer than 1048576 bytes"),
     ] {
         let reply = raw(&daemon.socket, bytes);
         let Some(Reply::Refused(refused)) = reply else { panic!("{expected}: {reply:?}") };

@@ -5,13 +5,20 @@
 //! nothing, and its refusal names the thing, the reason and the cure.
 
 pub mod command;
+mod export;
+mod fields;
+mod import;
+mod list;
 pub mod names;
+pub mod rows;
 mod servers;
 mod show;
 
 pub use command::{
     Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
 };
+pub use fields::ServerFields;
+pub use list::Scan;
 
 use super::table::{Assignment, Change, Proposal, Table};
 
@@ -30,20 +37,9 @@ pub struct Asker<'a> {
 /// If an argument is wrong, or the table does not allow it.
 pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Planned, Refused> {
     match command {
-        Command::ServerAdd { name, address, contact, standby, weight } => {
-            let new = servers::New { name, address: *address, contact, standby, weight: *weight };
-            servers::add(table, &new, asker)
-        }
-        Command::ServerSet { name, address, contact, standby, weight, state } => {
-            let wanted = servers::Wanted {
-                address: *address,
-                contact: contact.as_ref(),
-                standby: standby.as_deref(),
-                weight: *weight,
-                state: *state,
-            };
-            servers::set(table, name, &wanted, asker)
-        }
+        Command::ServerAdd { name, fields } => servers::add(table, name, fields, asker),
+        Command::ServerSet { name, fields } => servers::set(table, name, fields, asker),
+        Command::ServerRemove { name } => servers::remove(table, name, asker),
         Command::ServerList => Ok(Planned::Answer(show::servers(table))),
         Command::Assign { aor, server, pinned, no_redirect } => {
             assign(table, aor, server, (*pinned, *no_redirect), asker)
@@ -52,11 +48,29 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
         Command::ClientShow { aor } => {
             Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
         }
-        Command::Status => Ok(Planned::Answer(show::status(table))),
         // What other hosts do is not in the table; a daemon answers these by itself.
         Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {
             Err(Refused::daemon("the hosts are known to a running daemon alone", "ask that one"))
         }
+        Command::ClientList { prefix, home, after, limit } => {
+            let home = home.as_ref().map(|home| server_index(table, home)).transpose()?;
+            let scan = Scan::new(prefix.clone(), home, after.clone(), *limit);
+            Ok(Planned::Scan(Box::new(scan)))
+        }
+        Command::ClientSlots { aors } => slots(table, aors, asker),
+        Command::TablePage { revision, after } => {
+            export::page(table, *revision, after.as_deref()).map(Planned::Answer)
+        }
+        Command::TableImport { rows, why, dry_run, skip_bad } => {
+            let how = import::How { why: why.as_deref(), dry_run: *dry_run, skip_bad: *skip_bad };
+            import::plan(table, rows, &how, asker)
+        }
+        Command::TableHistory { before, limit } => {
+            let limit = (*limit as usize).clamp(1, rows::HISTORY_PAGE_MAX);
+            Ok(Planned::History { before: *before, limit })
+        }
+        Command::StoreVerify { repair } => Ok(Planned::Verify { repair: *repair }),
+        Command::Status => Ok(Planned::Answer(show::status(table, asker.domains))),
     }
 }
 
@@ -74,6 +88,13 @@ fn client(aor: &str, asker: &Asker<'_>) -> Result<String, Refused> {
             asker.domains.join(", ")
         ),
     ))
+}
+
+fn slots(table: &Table, aors: &[String], asker: &Asker<'_>) -> Result<Planned, Refused> {
+    rows::bounded(aors.len())?;
+    let slot = |aor: &String| client(aor, asker).map(|aor| table.slot(table.key(&aor)));
+    let slots = aors.iter().map(slot).collect::<Result<_, _>>()?;
+    Ok(Planned::Answer(Answer::Slots { slots }))
 }
 
 fn server_index(table: &Table, name: &str) -> Result<u16, Refused> {
@@ -142,7 +163,8 @@ fn propose(
     }
     let base = table.revision();
     let proposal = Proposal { base, by: asker.by.to_owned(), why, led: false, changes };
-    Ok(Planned::Commit { proposal, answer: Answer::Done { revision: base.next(), what } })
+    let answer = Answer::Done { revision: base.next(), what };
+    Ok(Planned::Commit { proposal, answer, barrier: false })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Bindings of clients to contacts, in memory, with their expiry (RFC 3261 section 10).
 //!
-//! Built for ten million clients in 6 GB: a client costs one map entry, one slice and one text per
-//! contact, which holds the way to it too; the AoR itself is not kept, since its key says all. Each client has exactly one place
+//! Built for ten million clients in 6 GB: a client costs one map entry, one slice, one text per
+//! contact, which holds the way to it too, and one for its AoR, so that an operator can list it.
+//! Each client has exactly one place
 //! among the ends, at or before its earliest expiry, and is looked at again when that comes.
 //! Times are seconds of the monotonic clock. Deliberately absent: the rules of registration.
 
@@ -137,8 +138,19 @@ fn read_q(text: &[u8]) -> Option<u16> {
 #[derive(Debug)]
 struct Client {
     bindings: Box<[Binding]>,
+    /// The canonical AoR; empty until [`Bindings::saw`] says it.
+    aor: Box<[u8]>,
+    /// When it last registered or asked, in seconds of the monotonic clock.
+    seen_s: u32,
     /// Where the client stands among the ends.
     looked_at_s: u32,
+}
+
+/// Where [`Bindings::look`] goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    second: u32,
+    skip: usize,
 }
 
 /// All bindings of this host.
@@ -184,13 +196,53 @@ impl Bindings {
             _ => {
                 let before = self.get(&key).len();
                 self.remove(&key);
-                self.clients.insert(key, Client { bindings, looked_at_s: first_s });
+                let client =
+                    Client { bindings, aor: Box::default(), seen_s: 0, looked_at_s: first_s };
+                self.clients.insert(key, client);
                 self.ends.entry(first_s).or_default().push(key);
                 self.len = self.len.saturating_add(before);
                 before
             }
         };
         self.len = self.len.saturating_sub(before).saturating_add(now_len);
+    }
+
+    /// Notes that a client was here, and who it is.
+    pub fn saw(&mut self, key: &ClientKey, now_s: u32, aor: impl FnOnce() -> Box<[u8]>) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.seen_s = now_s;
+        if client.aor.is_empty() {
+            client.aor = aor();
+        }
+    }
+
+    /// When a client with bindings last registered or asked, in seconds of the monotonic clock.
+    pub fn seen_s(&self, key: &ClientKey) -> Option<u32> {
+        self.clients.get(key).map(|client| client.seen_s)
+    }
+
+    /// Shows at most `max` clients by their AoR, from `from` on, and says where to go on. A client
+    /// that is bound anew between two calls may be shown twice, or not at all.
+    pub fn look<'a>(
+        &'a self,
+        from: Place,
+        max: usize,
+        mut show: impl FnMut(&'a [u8]),
+    ) -> Option<Place> {
+        let mut left = max;
+        for (second, keys) in self.ends.range(from.second..) {
+            let skip = if *second == from.second { from.skip } else { 0 };
+            for (number, key) in keys.iter().enumerate().skip(skip) {
+                if left == 0 {
+                    return Some(Place { second: *second, skip: number });
+                }
+                left = left.saturating_sub(1);
+                if let Some(client) = self.clients.get(key) {
+                    show(&client.aor);
+                }
+            }
+        }
+        None
     }
 
     fn remove(&mut self, key: &ClientKey) {
@@ -287,22 +339,44 @@ mod tests {
 
     #[test]
     fn ten_million_bindings_fit_into_6_gb() {
-        let flow = Flow {
-            transport: crate::core::Transport::Tcp,
-            local: "[2001:db8::1]:5060".parse().unwrap(),
-            peer: "[2001:db8::2]:40000".parse().unwrap(),
-            connection: 1,
-        };
-        // A long contact of a phone, and a Path with a token of such a flow.
-        let binding = Binding::new(&[b'u'; 120], &[b'p'; 120], CallId::of(b"x"), 1, 1).unwrap();
-        let binding = binding.reached_by(&[b'r'; 128], Some(&flow), 1).unwrap();
-        // A map has up to two places for an entry, and an allocation up to 16 bytes beside it.
-        let entry = 2 * (size_of::<(ClientKey, Client)>() + 1);
-        let end = 2 * size_of::<ClientKey>();
-        let all = entry + end + size_of::<Binding>() + 16 + binding.heap_bytes() + 16;
-        assert!(all <= 644, "{all} bytes at the worst");
-        let usual = all - 120 - 128 - 24;
-        assert!(usual <= 400, "{usual} bytes as phones are");
+        let (udp, tcp) = (crate::core::Transport::Udp, crate::core::Transport::Tcp);
+        let here = Flow::udp("192.0.2.1:5060".parse().unwrap(), "203.0.113.7:4".parse().unwrap());
+        // A phone that registered by itself; one with push parameters behind an edge.
+        for (uri, params, path, transport, most) in [(40, 40, 0, udp, 400), (80, 120, 80, tcp, 600)]
+        {
+            let flow = Flow { transport, ..here };
+            let (uri, params, path) = (vec![b'u'; uri], vec![b'p'; params], vec![b'r'; path]);
+            let binding = Binding::new(&uri, &params, CallId::of(b"x"), 1, 1).unwrap();
+            let binding = binding.reached_by(&path, Some(&flow), 1).unwrap();
+            // A map has up to two places for an entry, an allocation up to 16 bytes beside it, and
+            // an AoR about 24.
+            let entry = 2 * (size_of::<(ClientKey, Client)>() + 1);
+            let end = 2 * size_of::<ClientKey>();
+            let texts = binding.heap_bytes() + 16 + 24 + 16;
+            let all = entry + end + size_of::<Binding>() + 16 + texts;
+            assert!(all <= most, "{all} bytes");
+        }
+    }
+
+    #[test]
+    fn clients_are_looked_at_in_pieces() {
+        let mut bindings = Bindings::default();
+        for number in 0..10u64 {
+            let key = ClientKey([number, number]);
+            bindings.set(key, vec![binding(5 + (number / 4) as u32)]);
+            bindings.saw(&key, 3, || format!("u{number}@h").into_bytes().into());
+            bindings.saw(&key, 4, || panic!("its name is known"));
+            assert_eq!(bindings.seen_s(&key), Some(4));
+        }
+        let (mut seen, mut from) = (Vec::new(), Some(Place::default()));
+        while let Some(place) = from {
+            let before = seen.len();
+            from = bindings.look(place, 3, |aor| seen.push(aor.to_vec()));
+            assert!(seen.len() <= before + 3);
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 10);
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use super::{
 use crate::sip::{
     address::Address,
     answer::Answer,
+    aor::Aor,
     compare,
     date::sip_date,
     fault::Fault,
@@ -80,7 +81,12 @@ pub fn register(
 ) -> Answer {
     let now_s = now.mono_s();
     match update(bindings, settings, key, request, came, now_s) {
-        Ok(()) => accepted(bindings.get(&key), now_s, now.unix_s),
+        Ok(()) => {
+            let aor = || request.to_uri.sip().and_then(|to| Aor::of(&to));
+            let aor = || aor().map(|aor| aor.bytes().into()).unwrap_or_default();
+            bindings.saw(&key, now_s, aor);
+            accepted(bindings.get(&key), now_s, now.unix_s)
+        }
         Err(refused) => refusal(refused, settings),
     }
 }

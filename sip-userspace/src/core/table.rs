@@ -20,7 +20,7 @@ pub mod restore;
 pub mod server;
 pub mod words;
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use sip_common::{
@@ -33,7 +33,7 @@ pub use delta::{Delta, SlotContent, Stated};
 pub use learned::{Learned, Lesson};
 pub use overrides::{Entry, Overrides};
 pub use restore::Parts;
-pub use server::{ContactHost, Server, State};
+pub use server::{ContactHost, Kind, Server, State};
 
 /// Stands in a slot that no server can take.
 pub const NO_SERVER: u16 = u16::MAX;
@@ -67,7 +67,18 @@ impl fmt::Debug for Meta {
 
 /// The last committed change: it only grows, and a restore or a migration raises the epoch.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
 )]
 pub struct Revision {
     /// Raised by a restore or a migration.
@@ -89,15 +100,15 @@ impl fmt::Display for Revision {
     }
 }
 
-impl FromStr for Revision {
+impl std::str::FromStr for Revision {
     type Err = String;
 
-    /// `epoch.counter`, as it is shown.
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('.').and_then(|(epoch, counter)| {
+        let parts = text.split_once('.');
+        let parts = parts.and_then(|(epoch, counter)| {
             Some(Self { epoch: epoch.parse().ok()?, counter: counter.parse().ok()? })
         });
-        parsed.ok_or_else(|| format!("`{text}` is no revision: write EPOCH.COUNTER, e.g. 0.17"))
+        parts.ok_or_else(|| format!("`{}` is no revision; write it as 0.12", text.escape_debug()))
     }
 }
 
@@ -121,7 +132,7 @@ pub enum Home {
 }
 
 /// What decided a client's home.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// An assignment of its own.

@@ -26,7 +26,7 @@ pub(crate) fn addr(text: &str) -> SocketAddr {
 fn server(name: &str, address: &str, standby: Option<u16>) -> Server {
     let address = addr(address);
     let contact = ContactHost { host: format!("{name}.example.com"), port: address.port() };
-    Server { name: name.into(), address, contact, weight: 100, state: State::Up, standby }
+    Server { contact, standby, ..Server::new(name, address) }
 }
 
 /// A table of edge (0), home (1) and standby (2), seen from `this`; alice lives on `home`.

@@ -1,24 +1,21 @@
 //! The program on an interface: in the mode that was asked for, or loudly in a lesser one.
 //!
-//! What is attached goes with the process, unless it is pinned on purpose.
+//! A link goes with the process, or is pinned the moment it is made and stays. A pinned one is
+//! taken over: it goes on running the old program until it is given the new one, atomically.
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    os::fd::{AsFd, OwnedFd},
 };
 
-use aya::programs::{
-    ProgramError, XdpMode,
-    links::{FdLink, PinnedLink},
-    xdp::XdpLinkId,
-};
+use aya::programs::{ProgramError, XdpMode, links::FdLink, xdp::XdpLinkId};
 
-use super::{DatapathError, Kernel};
+use super::{
+    DatapathError, Kernel,
+    memory::{link_info, object_get, update_link},
+    pins::{Link, Pins},
+};
 use crate::config::Mode;
-
-/// What a pinned link's name begins with.
-const PIN: &str = "link-";
 
 /// The program on one interface.
 #[derive(Debug)]
@@ -27,17 +24,85 @@ pub struct Attached {
     pub interface: String,
     /// [`Mode::Native`] or [`Mode::Generic`].
     pub mode: Mode,
-    link: XdpLinkId,
+    link: Held,
 }
 
-/// Attaches the program; `Ok(None)` if `auto` found no way, which is logged.
+/// Who keeps the program attached.
+#[derive(Debug)]
+enum Held {
+    /// This process.
+    Own(#[expect(dead_code, reason = "the program's own list has it too")] XdpLinkId),
+    /// A pin.
+    Pinned(OwnedFd),
+}
+
+impl Attached {
+    /// Has a pinned link run the kernel's program from now on.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn switch(&self, kernel: &mut Kernel) -> Result<(), DatapathError> {
+        let Held::Pinned(link) = &self.link else { return Ok(()) };
+        run(link, kernel).map_err(|error| DatapathError::Attach {
+            interface: self.interface.clone(),
+            reason: format!("its link does not take the new program: {error}"),
+            cure: "`homeward detach`, then start again".to_owned(),
+        })
+    }
+}
+
+/// Takes a pinned link over, if it is on the interface of its name; else it is removed. Unless
+/// `later`, it runs the kernel's program from now on.
 ///
 /// # Errors
-/// If the demanded mode can't be had.
+/// If the system refuses.
+pub fn adopt(
+    kernel: &mut Kernel,
+    link: Link,
+    later: bool,
+) -> Result<Option<Attached>, DatapathError> {
+    let Link { interface, mode, path, fd } = link;
+    let found = link_info(fd.as_fd()).map(|info| info.interface).unwrap_or(0);
+    let index = nix::net::if_::if_nametoindex(interface.as_str()).unwrap_or(0);
+    let alive = found != 0 && found == index && (later || run(&fd, kernel).is_ok());
+    if alive {
+        return Ok(Some(Attached { interface, mode, link: Held::Pinned(fd) }));
+    }
+    tracing::info!(interface, "the interface is another one now: the old link is removed");
+    remove(&path)?;
+    Ok(None)
+}
+
+/// Detaches the program where it is not wanted any more.
+///
+/// # Errors
+/// If the pin can't be removed.
+pub fn detach(link: Link) -> Result<(), DatapathError> {
+    tracing::info!(interface = link.interface, "detached: it is not configured any more");
+    remove(&link.path)
+}
+
+fn remove(path: &std::path::Path) -> Result<(), DatapathError> {
+    fs::remove_file(path)
+        .map_err(|error| DatapathError::Pins { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn run(link: &OwnedFd, kernel: &mut Kernel) -> std::io::Result<()> {
+    let program = kernel.program().map_err(std::io::Error::other)?;
+    let program = program.fd().map_err(std::io::Error::other)?;
+    update_link(link.as_fd(), program.as_fd())
+}
+
+/// Attaches the program, with its link pinned if pins are given; `Ok(None)` if `auto` found no
+/// way, which is logged.
+///
+/// # Errors
+/// If the demanded mode can't be had, or the link not be pinned.
 pub fn attach(
     kernel: &mut Kernel,
     interface: &str,
     mode: Mode,
+    pins: Option<&Pins>,
 ) -> Result<Option<Attached>, DatapathError> {
     let tries: &[Mode] = match mode {
         Mode::Off => &[],
@@ -49,8 +114,11 @@ pub fn attach(
         let flags = if *tried == Mode::Native { XdpMode::Driver } else { XdpMode::Skb };
         match kernel.program()?.attach(interface, flags) {
             Ok(link) => {
-                let interface = interface.to_owned();
-                return Ok(Some(Attached { interface, mode: *tried, link }));
+                let link = match pins {
+                    Some(pins) => pin(kernel, link, pins, interface, *tried)?,
+                    None => Held::Own(link),
+                };
+                return Ok(Some(Attached { interface: interface.to_owned(), mode: *tried, link }));
             }
             Err(error) => {
                 let error = attach_error(interface, *tried, &error);
@@ -64,52 +132,24 @@ pub fn attach(
     Ok(None)
 }
 
-/// Leaves the program attached when the process ends.
-///
-/// # Errors
-/// If the link can't be pinned: no bpffs, or an attachment of the old kind.
-pub fn keep(
+/// Pins a link that was just made; if that fails, it is gone again.
+fn pin(
     kernel: &mut Kernel,
-    attached: Attached,
-    pins: &Path,
-) -> Result<PathBuf, DatapathError> {
-    let path = pin_path(pins, &attached.interface);
+    link: XdpLinkId,
+    pins: &Pins,
+    interface: &str,
+    mode: Mode,
+) -> Result<Held, DatapathError> {
+    let path = pins.link(interface, mode);
     let failed = |reason: String| DatapathError::Attach {
-        interface: attached.interface.clone(),
+        interface: interface.to_owned(),
         reason: format!("the link can't be pinned at {}: {reason}", path.display()),
-        cure: "mount bpffs there, or set xdp.keep_attached = false".to_owned(),
+        cure: "mount a bpffs there, or set xdp.keep_attached = false".to_owned(),
     };
-    let mut directory = fs::DirBuilder::new();
-    directory
-        .recursive(true)
-        .mode(0o700)
-        .create(pins)
-        .map_err(|error| failed(error.to_string()))?;
-    let program = kernel.program()?;
-    let link = program.take_link(attached.link).map_err(|error| failed(error.to_string()))?;
+    let link = kernel.program()?.take_link(link).map_err(|error| failed(error.to_string()))?;
     let link = FdLink::try_from(link).map_err(|error| failed(error.to_string()))?;
     link.pin(&path).map_err(|error| failed(error.to_string()))?;
-    Ok(path)
-}
-
-/// Takes off what an earlier run left attached, on any interface.
-pub fn remove_kept(pins: &Path) {
-    let Ok(entries) = fs::read_dir(pins) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !name.starts_with(PIN) {
-            continue;
-        }
-        let removed = PinnedLink::from_pin(&path).map_err(|error| error.to_string());
-        let removed = removed.and_then(|link| link.unpin().map_err(|error| error.to_string()));
-        if let Err(error) = removed {
-            tracing::warn!(%error, "{} stays: remove it by hand", path.display());
-        }
-    }
-}
-
-fn pin_path(pins: &Path, interface: &str) -> PathBuf {
-    pins.join(format!("{PIN}{interface}"))
+    object_get(&path).map(Held::Pinned).map_err(|error| failed(error.to_string()))
 }
 
 fn attach_error(interface: &str, mode: Mode, error: &ProgramError) -> DatapathError {

@@ -1,23 +1,26 @@
 //! From the committed table into the kernel, and out again as counters.
 //!
 //! `path` is the whole of it for a running daemon. `kernel` loads the program and is the only
-//! writer of its maps (invariant I3); `publish` decides in which order the table's words are
-//! written, `desired` what is told beside the table; `attach` puts the program on an interface;
-//! `memory` is the crate's only module with `unsafe`. With XDP off none of this exists, and every
+//! writer of its maps (invariant I3), which `maps` names; `publish` decides in which order the
+//! table's words are written and compares the two, `desired` what is told beside the table;
+//! `attach` puts the program on an interface; `memory` is the crate's only module with `unsafe`. With XDP off none of this exists, and every
 //! answer is the same (I1).
 //! Deliberately absent: decisions about clients.
 
 pub mod attach;
 pub mod desired;
 pub mod kernel;
+pub mod layout;
+pub mod maps;
 pub mod memory;
 pub mod path;
+pub mod pins;
 pub mod publish;
 pub mod times;
 
 pub use attach::Attached;
 pub use kernel::{Kernel, Sizes};
-pub use path::KernelPath;
+pub use path::{Compared, Difference, Head, KernelPath, Origin, Verified};
 
 use sip_common::verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS};
 
@@ -59,6 +62,22 @@ pub enum DatapathError {
         reason: String,
         /// What to do.
         cure: String,
+    },
+    /// The table is not in the maps as it should be.
+    #[error("the kernel's maps are behind: {reason}")]
+    Publish {
+        /// What failed.
+        reason: String,
+    },
+    /// A directory of pins can't be used.
+    #[error(
+        "{path}: {reason}; correct xdp.bpffs, or remove what is there (`homeward detach`), or set xdp.keep_attached = false"
+    )]
+    Pins {
+        /// The directory, or what is wrong in it.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// A system call failed.
     #[error("{call}: {source}")]

@@ -13,16 +13,18 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, gate::Gate, shared::Shared};
+use super::{COMMITS_MAX, EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
 use crate::{
+    api::{Api, ApiError},
     config::{Config, SourceFlags},
-    control::{ControlError, Listener},
+    control::{Call, ControlError, Listener},
     core::{
         Core, Output, Settings,
+        admin::Answer,
         route::{Memory, Own, Strict},
         settings::Source,
     },
-    datapath::{DatapathError, KernelPath, desired},
+    datapath::{DatapathError, Head, KernelPath, desired},
     net::{
         clock,
         udp::{OpenError, Options, Udp},
@@ -50,6 +52,9 @@ pub enum RunError {
     /// The control socket ended.
     #[error("control socket: {0}")]
     Control(String),
+    /// The HTTP API.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// The served addresses.
     #[error(transparent)]
     Udp(#[from] OpenError),
@@ -81,6 +86,12 @@ pub struct Host {
     pub(super) settled: mpsc::Receiver<Settled>,
     pub(super) settled_in: mpsc::Sender<Settled>,
     pub(super) out: Vec<Output>,
+    /// There is more to write into the kernel's maps.
+    pub(super) publishing: bool,
+    pub(super) asks: Asks,
+    pub(super) api: Option<Api>,
+    /// Commands whose change is not yet in the kernel's maps, with their answers.
+    pub(super) unanswered: Vec<(Call, Answer)>,
 }
 
 impl Host {
@@ -92,9 +103,6 @@ impl Host {
         let control = Listener::bind(&config.control.socket, config.control.mode)?;
         make_directory(&config.node.state_dir)?;
         let store = store::open(&config)?;
-        let table = store.load(&config.node.name)?;
-        let (events_in, events) = mpsc::channel(EVENTS_MAX);
-        store.watch(table.revision(), events_in);
         let receive = &config.receive;
         let udp = Udp::open(
             &config.sip.listen,
@@ -106,14 +114,30 @@ impl Host {
             },
         )?;
 
-        let told = desired::config(&config, table.meta(), secret()?);
-        let domains = desired::domains(&config);
-        let mut kernel = KernelPath::open(&config, &told, &domains, &table, clock::now().mono)?;
-        if let Some(path) = &mut kernel
-            && !path.attach(&config, clock::now().mono)?
-        {
-            kernel = None;
+        let api = config.api.listen.map(|listen| Api::bind(listen, config.api.token_file.clone()));
+        let api = api.transpose()?;
+        let (meta, revision) = store.head()?;
+        let head = Head { meta: &meta, revision };
+        let secret_of_sources = secret()?;
+        let mut kernel = KernelPath::open(&config, head, secret_of_sources, clock::now().mono)?;
+        let load = || store.load(&config.node.name);
+        let table = match &mut kernel {
+            Some(kernel) => kernel.meanwhile(load)?,
+            None => load()?,
+        };
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        store.watch(table.revision(), events_in);
+        let told = match &kernel {
+            Some(kernel) => kernel.told(),
+            None => desired::config(&config, &meta, secret_of_sources),
+        };
+        if let Some(path) = &mut kernel {
+            path.start(&table, clock::now().mono)?;
+            if !path.attach(&config, clock::now().mono)? {
+                kernel = None;
+            }
         }
+        let domains = desired::domains(&config);
         let recent: Box<dyn Memory> = match &kernel {
             Some(kernel) => Box::new(kernel.recent()),
             None => Box::new(Own::default()),
@@ -134,6 +158,10 @@ impl Host {
             settled,
             settled_in,
             out: Vec::new(),
+            publishing: true,
+            asks: Asks::default(),
+            api,
+            unanswered: Vec::new(),
         })
     }
 }

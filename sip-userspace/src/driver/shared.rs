@@ -12,7 +12,7 @@ use super::{Host, reply};
 use crate::{
     control::Call,
     core::{
-        admin::{Answer, EdgeView, Refused},
+        admin::{Answer, Command, EdgeView, Refused},
         table::{Applied, Delta, Proposal, Revision},
     },
     net::clock,
@@ -132,7 +132,7 @@ impl Host {
         }
         match self.core.table_mut().apply_delta(delta) {
             Ok(applied) => {
-                self.publish(&applied);
+                self.take_in(applied);
                 tracing::info!(%revision, by, why, "table changed");
             }
             Err(error) => {
@@ -145,12 +145,44 @@ impl Host {
         }
     }
 
-    /// Carries what is stale in the kernel there, and tells the others how far this host is.
-    pub(super) fn publish(&mut self, applied: &Applied) {
+    /// Carries what is stale in the kernel there.
+    pub(super) fn take_in(&mut self, applied: Applied) {
         if let Some(kernel) = &mut self.kernel {
-            kernel.applied(self.core.table(), applied, clock::now().mono);
+            let now = clock::now().mono;
+            self.publishing |= kernel.applied(self.core.table(), applied, now);
         }
-        self.store.applied(self.core.table().revision());
+        self.tell_applied();
+    }
+
+    /// Tells the others how far this host is, once its kernel is that far: what the kernel can't
+    /// take it passes to this daemon, which has the table.
+    pub(super) fn tell_applied(&self) {
+        if !self.publishing {
+            self.store.applied(self.core.table().revision());
+        }
+    }
+
+    /// Answers what is asked about the hosts, or gives the call back.
+    pub(super) fn of_hosts(&mut self, call: Call) -> Option<Call> {
+        let current = self.core.table().revision();
+        match &call.command {
+            Command::EdgeList => {
+                let answer = Answer::Edges { revision: current, edges: self.shared.views() };
+                reply(call, Ok(answer));
+            }
+            Command::EdgeWait { revision, wait_s } => {
+                let revision = revision.unwrap_or(current);
+                let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+                let patience = wait_s.map_or(BARRIER_MAX, seconds);
+                self.wait_for(revision, Whom::InContact, patience, call, Then::Answer);
+            }
+            Command::EdgeForget { host } => {
+                let host = host.clone();
+                self.forget_edge(host, call);
+            }
+            _ => return Some(call),
+        }
+        None
     }
 
     /// Lets a call wait until the hosts have applied `revision`, for at most `patience`.

@@ -14,6 +14,14 @@ pub fn sip_date(unix_s: u64) -> String {
     format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
+/// Seconds since 1970 as `2010-11-13 23:29:00 UTC`.
+pub fn utc(unix_s: u64) -> String {
+    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 /// Year, month and day of a day since 1970: Howard Hinnant, "chrono-Compatible Low-Level Date
 /// Algorithms", civil_from_days, for days that are not negative.
 fn civil(days: u64) -> (u64, u64, u64) {

@@ -7,7 +7,9 @@
 //! Deliberately absent: what a change means; the caller has checked it against the table at the
 //! revision that it names.
 
+pub mod etcd;
 mod memory;
+pub mod migrate;
 mod shared;
 mod sqlite;
 mod url;
@@ -16,15 +18,29 @@ use std::{path::PathBuf, sync::Arc};
 
 use crossbeam::channel;
 
+pub use etcd::EtcdStore;
 pub use memory::MemoryStore;
 pub use shared::{Edge, Event, Events, Health};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteStore, copy};
 pub use url::StoreUrl;
 
 use crate::{
     config::Config,
     core::table::{ApplyError, Change, Commit, Meta, Proposal, Revision, Table},
 };
+
+/// Opens the store that a configuration names, and creates it if it is one of this host alone.
+///
+/// # Errors
+/// If it can't be opened; a shared store that does not answer is an error of loading from it.
+pub fn open(config: &Config) -> Result<Arc<dyn AssignmentStore>, StoreError> {
+    Ok(match &config.store.url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open_or_create(path, config.node.slots)?),
+        StoreUrl::Etcd { .. } => {
+            Arc::new(EtcdStore::open(&config.store, &config.node.name, &config.node.state_dir)?)
+        }
+    })
+}
 
 /// Called once with what became of a proposal, on the store's thread: it must not block.
 pub type Done = Box<dyn FnOnce(Result<Commit, StoreError>) + Send>;
@@ -36,6 +52,16 @@ pub trait AssignmentStore: Send + Sync {
     /// # Errors
     /// If the store can't be read, or contradicts itself.
     fn load(&self, this: &str) -> Result<Table, StoreError>;
+
+    /// The table's constants and its revision, which is all that is needed to see whether the
+    /// kernel's maps still hold it. A store that can tells them without reading the table.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    fn head(&self) -> Result<(Meta, Revision), StoreError> {
+        let table = self.load("")?;
+        Ok((table.meta().clone(), table.revision()))
+    }
 
     /// Commits a proposal and then calls `done`.
     fn submit(&self, proposal: Proposal, done: Done);
@@ -234,6 +260,57 @@ pub enum StoreError {
         /// What this host expected.
         own: String,
     },
+    /// The cluster's secret file is missing, or is none.
+    #[error(
+        "{path}: the cluster's secret file can't be used: {cause}; copy it from a host of the \
+         cluster with mode 0600, or correct store.secret_file"
+    )]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// The secret file is not the one that the table was made with.
+    #[error(
+        "{path}: it holds the secret with the id {own}, and the table in {store} was made with \
+         {found}; copy the file from a host of that cluster, or correct store.url"
+    )]
+    WrongSecret {
+        /// The file.
+        path: PathBuf,
+        /// The table's place.
+        store: String,
+        /// Id of the table's secret.
+        found: String,
+        /// Id of the file's.
+        own: String,
+    },
+    /// There is no table.
+    #[error(
+        "{store}: there is no table in it; make one with `homeward table create`, bring one with \
+         `homeward table migrate`, or correct store.url"
+    )]
+    NoTable {
+        /// The store.
+        store: String,
+    },
+    /// There is a table.
+    #[error("{store}: there is a table in it already, which is left as it is; use another store")]
+    TableExists {
+        /// The store.
+        store: String,
+    },
+    /// A shared store can't be used, for a reason that its operator can mend.
+    #[error("{store}: {cause}; {cure}")]
+    Unusable {
+        /// The store.
+        store: String,
+        /// Why.
+        cause: String,
+        /// What to do.
+        cure: String,
+    },
     /// Another host is the balancer now.
     #[error("this host does not lead the cluster any more; the balancer that does will decide")]
     NotLeader,
@@ -254,19 +331,6 @@ pub enum StoreError {
 impl From<ApplyError> for StoreError {
     fn from(error: ApplyError) -> Self {
         Self::Rejected(error.to_string())
-    }
-}
-
-/// Opens the store that the configuration names.
-///
-/// # Errors
-/// If it can't be had.
-pub fn open(config: &Config) -> Result<Arc<dyn AssignmentStore>, StoreError> {
-    match &config.store.url {
-        StoreUrl::Sqlite(path) => {
-            Ok(Arc::new(SqliteStore::open_or_create(path, config.node.slots)?))
-        }
-        StoreUrl::Etcd { .. } => todo!(),
     }
 }
 
@@ -292,5 +356,7 @@ fn now_ms() -> u64 {
     since.map_or(0, |since| since.as_millis() as u64)
 }
 
-#[cfg(test)]
-mod conformance;
+/// What every store must do: for tests, of this crate and of real stores.
+#[cfg(any(test, feature = "etcd-tests"))]
+#[doc(hidden)]
+pub mod conformance;

@@ -4,6 +4,8 @@
 //! Beside the file stands a lock file, so that two daemons never share a store, while others may
 //! read it. The file holds the cluster's secrets and is its owner's alone (0600).
 
+pub mod copy;
+mod fill;
 mod read;
 mod schema;
 mod write;
@@ -19,13 +21,14 @@ use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{AssignmentStore, Done, Record, StoreError, new_meta};
-use crate::core::table::{Proposal, Revision, Table};
+use crate::core::table::{Meta, Proposal, Revision, Table};
 
 /// Requests that wait for the writer, at most; beyond them a caller waits.
 const QUEUE_MAX: usize = 1024;
 
 enum Request {
     Load(String, Sender<Result<Table, StoreError>>),
+    Head(Sender<Result<(Meta, Revision), StoreError>>),
     Commit(Proposal, Done),
     History(Option<Revision>, usize, Sender<Result<Vec<Record>, StoreError>>),
 }
@@ -44,6 +47,30 @@ impl SqliteStore {
     /// # Errors
     /// If there is something at the path already, or it can't be written.
     pub fn create(path: &Path, slots: u32) -> Result<Self, StoreError> {
+        let meta = new_meta(slots)?;
+        Self::make(path, |connection| schema::create(connection, &meta))
+    }
+
+    /// Creates a store with a table from elsewhere, as of `revision`, and its history.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::create`].
+    pub fn create_with(
+        path: &Path,
+        table: &Table,
+        revision: Revision,
+        history: &[Record],
+    ) -> Result<Self, StoreError> {
+        Self::make(path, |connection| {
+            schema::create(connection, table.meta())?;
+            fill::fill(connection, table, revision, history)
+        })
+    }
+
+    fn make(
+        path: &Path,
+        fill: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         if path.exists() {
             return Err(StoreError::Exists { path: path.to_owned() });
@@ -56,14 +83,11 @@ impl SqliteStore {
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
         made.map_err(|source| io(&new, source))?;
         let connection = Connection::open(&new).map_err(|error| failed(&new, error))?;
-        schema::create(&connection, &new_meta(slots)?).map_err(|error| failed(&new, error))?;
+        fill(&connection).map_err(|error| failed(&new, error))?;
         connection.close().map_err(|(_, error)| failed(&new, error))?;
         File::open(&new).and_then(|file| file.sync_all()).map_err(|source| io(&new, source))?;
         std::fs::rename(&new, path).map_err(|source| io(path, source))?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(|source| io(directory, source))?;
+        sync_directory(path)?;
         Self::start(path, lock)
     }
 
@@ -91,14 +115,15 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub fn peek(path: &Path, this: &str) -> Result<Table, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_owned() });
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags);
-        let connection = connection.map_err(|error| failed(path, error))?;
-        schema::check(&connection, path)?;
-        read::table(&connection, path, this)
+        read::table(&beside_others(path)?, path, this)
+    }
+
+    /// The last commits of a store that another process may have open, newest first.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn peek_history(path: &Path, limit: usize) -> Result<Vec<Record>, StoreError> {
+        read::history(&beside_others(path)?, path, None, limit)
     }
 
     fn start(path: &Path, lock: File) -> Result<Self, StoreError> {
@@ -134,6 +159,9 @@ fn serve(connection: &mut Connection, path: &Path, requests: &Receiver<Request>)
             Request::Load(this, answer) => {
                 let _ = answer.send(read::table(connection, path, &this));
             }
+            Request::Head(answer) => {
+                let _ = answer.send(read::head(connection, path));
+            }
             Request::Commit(proposal, done) => done(write::commit(connection, path, proposal)),
             Request::History(before, limit, answer) => {
                 let _ = answer.send(read::history(connection, path, before, limit));
@@ -146,6 +174,12 @@ impl AssignmentStore for SqliteStore {
     fn load(&self, this: &str) -> Result<Table, StoreError> {
         let (answer, receiver) = channel::bounded(1);
         self.send(Request::Load(this.to_owned(), answer));
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn head(&self) -> Result<(Meta, Revision), StoreError> {
+        let (answer, receiver) = channel::bounded(1);
+        self.send(Request::Head(answer));
         receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 
@@ -182,6 +216,26 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Makes a renaming in this file's directory durable.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| io(directory, source))
+}
+
+/// A connection that only reads, and takes no lock.
+fn beside_others(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags);
+    let connection = connection.map_err(|error| failed(path, error))?;
+    schema::check(&connection, path)?;
+    Ok(connection)
+}
+
 /// The path with `.suffix` after its file name.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -211,7 +265,7 @@ fn io(path: &Path, source: std::io::Error) -> StoreError {
 }
 
 /// What a failure of SQLite means for the store.
-fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
+pub(super) fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

@@ -9,7 +9,7 @@ use homeward::core::{
     Core, Flow, Now, Output, Packet,
     route::{Own, Strict},
     settings::Settings,
-    table::{Change, Commit, ContactHost, Meta, Server, State, Table, domains::Domains},
+    table::{Change, Commit, ContactHost, Meta, Server, Table, domains::Domains},
 };
 use sip_common::abi::{ClientKey, DOMAINS_MAX, Domain, Override};
 use std::{net::SocketAddr, time::Duration};
@@ -98,12 +98,8 @@ fn table(world: &World) -> Table {
     };
     let mut table = Table::new(meta, "home-a");
     let server = |name: &str, address: SocketAddr| Server {
-        name: name.to_owned(),
-        address,
         contact: ContactHost { host: format!("{name}.example.com"), port: 5060 },
-        weight: 100,
-        state: State::Up,
-        standby: None,
+        ..Server::new(name, address)
     };
     let mut changes = vec![
         Change::Server { index: 0, server: server("home-a", SERVER) },

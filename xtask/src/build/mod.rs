@@ -66,6 +66,14 @@ pub fn kernel_program(toolchain: &Toolchain, options: &Options) -> Result<PathBu
     publish(&kernel::compile(toolchain, "sip-ebpf", "homeward-xdp", features)?, name)
 }
 
+/// Builds the objects that tests of an upgrade need: the same maps under another program, and
+/// maps of another layout.
+pub fn upgrade_programs(toolchain: &Toolchain) -> Result<[PathBuf; 2]> {
+    let program = kernel_program(toolchain, &Options { log: true })?;
+    let object = kernel::compile(toolchain, "sip-ebpf", "homeward-xdp", &["other-layout"])?;
+    Ok([program, publish(&object, "homeward-xdp-layout.o")?])
+}
+
 /// Builds the benches' kernel programs: `target/bpf/bench-ebpf.o`; none if there are none.
 pub fn bench_program(toolchain: &Toolchain) -> Result<Option<PathBuf>> {
     if !workspace::root().join("benches/ebpf/Cargo.toml").is_file() {

@@ -51,7 +51,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         |_| "the kernel program, and the daemon that carries it".into(),
     )?;
     if options.etcd {
-        return sharing::play(tell, &built.daemon, &tools.etcd);
+        return sharing::play(tell, &built.daemon, &tools.etcd.binary);
     }
     let lab = tell.prepare("lab", || Lab::up(LAB), |_| hosts())?;
     let stage = tell.prepare(

@@ -62,7 +62,8 @@ fn toolchain() -> Vec<Finding> {
     for missing in setup::missing_programs() {
         findings.push(Finding::warn(missing.thing, missing.reason, missing.cure));
     }
-    if let Err(missing) = setup::look_for_kamailio() {
+    let peers = [setup::look_for_kamailio().err(), setup::look_for_etcd().err()];
+    for missing in peers.into_iter().flatten() {
         findings.push(Finding::warn(missing.thing, missing.reason, missing.cure));
     }
     findings

@@ -75,6 +75,13 @@ impl Etcd {
         member.with_context(|| format!("no etcd runs on host {host}"))?.signal(signal)
     }
 
+    /// Ends one member with SIGKILL.
+    pub fn kill_member(&mut self, host: HostName) -> Result<()> {
+        let Some(mut member) = self.members.remove(host.as_str()) else { return Ok(()) };
+        member.signal(Signal::SIGKILL)?;
+        member.wait(START).map(drop)
+    }
+
     fn wait(&mut self, lab: &Lab, host: HostName) -> Result<()> {
         let deadline = Instant::now() + START;
         let address = (host.v4(), 2379).into();

@@ -26,6 +26,17 @@ pub const STORES: [HostName; 3] = [HostName::S1, HostName::S2, HostName::S3];
 /// A host that is silent for so long is not in contact any more, in seconds.
 pub const EDGE_LEASE_S: u32 = 2;
 
+/// What is done to a member of the store.
+#[derive(Clone, Copy, Debug)]
+pub enum Member {
+    /// SIGKILL.
+    Kill,
+    /// Another signal.
+    Signal(Signal),
+    /// Started again after it was killed.
+    Start,
+}
+
 /// The hosts; dropping it ends everything and takes the lab down.
 #[derive(Debug)]
 pub struct Cluster {
@@ -34,6 +45,7 @@ pub struct Cluster {
     etcd: Etcd,
     lab: Lab,
     binary: PathBuf,
+    store: PathBuf,
     flags: Vec<(&'static str, String)>,
 }
 
@@ -47,10 +59,11 @@ impl Cluster {
         members: usize,
         flags: &[(&'static str, String)],
     ) -> Result<Self> {
+        let store = etcd.to_path_buf();
         let members = STORES.get(..members).context("a store has one to three members")?;
         let etcd = Etcd::start(&lab, etcd, members)?;
         let (binary, flags) = (binary.to_path_buf(), flags.to_vec());
-        let mut cluster = Self { daemons: BTreeMap::new(), etcd, lab, binary, flags };
+        let mut cluster = Self { daemons: BTreeMap::new(), etcd, lab, binary, store, flags };
         cluster.create_table()?;
         for host in HOSTS {
             cluster.start(host)?;
@@ -82,6 +95,15 @@ impl Cluster {
     /// The store.
     pub fn etcd(&mut self) -> &mut Etcd {
         &mut self.etcd
+    }
+
+    /// Does something to one member of the store.
+    pub fn member(&mut self, host: HostName, what: Member) -> Result<()> {
+        match what {
+            Member::Kill => self.etcd.kill_member(host),
+            Member::Signal(signal) => self.etcd.signal_member(host, signal),
+            Member::Start => self.etcd.start_member(&self.lab, &self.store, host),
+        }
     }
 
     /// The command line of the daemon on `host`.

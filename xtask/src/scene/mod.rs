@@ -16,7 +16,7 @@ mod status;
 
 pub use self::{
     answer::Answer,
-    cluster::{Cluster, EDGE_LEASE_S, HOSTS, STORES},
+    cluster::{Cluster, EDGE_LEASE_S, HOSTS, Member, STORES},
     homeward::Homeward,
     model::{MODELS, Model},
     phone::{Exchange, Phone},

@@ -31,8 +31,15 @@ pub(super) const LINKER: [Package; 2] = [
     Package { name: "gcc", why: "Rust links what runs on this machine with it" },
 ];
 
-/// For the lab, each with the program that tells that it is there.
-pub(super) const LAB: [(&str, Package); 4] = [
+/// For building and for the lab, each with the program that tells that it is there.
+pub(super) const PROGRAMS: [(&str, Package); 7] = [
+    (
+        "protoc",
+        Package {
+            name: "protobuf-compiler",
+            why: "the client of etcd is generated from etcd's own description when it is built",
+        },
+    ),
     ("ip", Package { name: "iproute2", why: "the lab's hosts are network namespaces" }),
     (
         "ethtool",
@@ -42,6 +49,14 @@ pub(super) const LAB: [(&str, Package); 4] = [
         },
     ),
     ("sipp", Package { name: "sip-tester", why: "SIPp is the lab's phone" }),
+    (
+        "capsh",
+        Package {
+            name: "libcap2-bin",
+            why: "the packed daemon is tried with its few capabilities",
+        },
+    ),
+    ("systemd-analyze", Package { name: "systemd", why: "the packed service is tried in a lab" }),
     ("ping", Package { name: "iputils-ping", why: "the lab's links are checked with it" }),
 ];
 

@@ -23,7 +23,13 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
 
-use self::{apt::Package, linker::Linker, peers::Kamailio, rustc::Rustc, version::Version};
+use self::{
+    apt::Package,
+    linker::Linker,
+    peers::{Etcd, Kamailio, Peer},
+    rustc::Rustc,
+    version::Version,
+};
 use crate::{process, workspace};
 
 /// Arguments of `cargo xtask setup`.
@@ -50,6 +56,8 @@ pub struct Tools {
     pub toolchain: Toolchain,
     /// The lab's edge proxy.
     pub kamailio: Kamailio,
+    /// The tests' shared store.
+    pub etcd: Etcd,
 }
 
 /// Something that isn't there: one line with its cure.
@@ -97,8 +105,11 @@ pub fn setup(options: &Options) -> Result<Tools> {
     if choice.taken.is_none() {
         attempt(&mut troubles, other_rustc(llvm));
     }
-    if peers::find(&folder).is_err() {
-        attempt(&mut troubles, peers::install(&folder));
+    if peers::find_kamailio(&folder).is_err() {
+        attempt(&mut troubles, peers::KAMAILIO.install(&folder));
+    }
+    if peers::find_etcd(&folder).is_err() {
+        attempt(&mut troubles, peers::ETCD.install(&folder));
     }
     if options.ci && ci::find(&folder).is_none() {
         attempt(&mut troubles, ci::install(&folder));
@@ -130,9 +141,14 @@ pub fn find_kamailio() -> Result<Kamailio> {
     look_for_kamailio().map_err(|missing| anyhow!(missing.to_string()))
 }
 
-/// Programs of the lab that are not there.
+/// The tests' shared store, without installing anything.
+pub fn find_etcd() -> Result<Etcd> {
+    look_for_etcd().map_err(|missing| anyhow!(missing.to_string()))
+}
+
+/// Programs for building and for the lab that are not there.
 pub fn missing_programs() -> Vec<Missing> {
-    let absent = apt::LAB.iter().filter(|(program, _)| process::on_path(program).is_none());
+    let absent = apt::PROGRAMS.iter().filter(|(program, _)| process::on_path(program).is_none());
     absent
         .map(|(program, package)| Missing {
             thing: (*program).into(),
@@ -147,6 +163,7 @@ fn conclude(folder: &Path, options: &Options, troubles: &[String]) -> Result<Too
     let mut missing = missing_programs();
     let toolchain = look_for_toolchain().map_err(|lacking| missing.extend(lacking));
     let kamailio = look_for_kamailio().map_err(|lacking| missing.push(lacking));
+    let etcd = look_for_etcd().map_err(|lacking| missing.push(lacking));
     let deny = ci::find(folder);
     if options.ci && deny.is_none() {
         missing.push(Missing {
@@ -155,7 +172,9 @@ fn conclude(folder: &Path, options: &Options, troubles: &[String]) -> Result<Too
             cure: "`cargo install --locked cargo-deny`".into(),
         });
     }
-    let (Ok(toolchain), Ok(kamailio), true) = (toolchain, kamailio, missing.is_empty()) else {
+    let (Ok(toolchain), Ok(kamailio), Ok(etcd), true) =
+        (toolchain, kamailio, etcd, missing.is_empty())
+    else {
         for trouble in troubles {
             eprintln!("trouble {trouble}");
         }
@@ -167,7 +186,8 @@ fn conclude(folder: &Path, options: &Options, troubles: &[String]) -> Result<Too
     );
     println!("take    {}, because it links for the kernel", toolchain.linker.path.display());
     println!("take    {}, because it is the lab's edge proxy", kamailio.binary.display());
-    for (program, package) in apt::LAB {
+    println!("take    {}, because it is the tests' shared store", etcd.binary.display());
+    for (program, package) in apt::PROGRAMS {
         if let Some(path) = process::on_path(program) {
             println!("take    {}, because {}", path.display(), package.why);
         }
@@ -175,7 +195,7 @@ fn conclude(folder: &Path, options: &Options, troubles: &[String]) -> Result<Too
     if let (true, Some(deny)) = (options.ci, deny) {
         println!("take    {}, because CI checks licences and sources", deny.display());
     }
-    Ok(Tools { toolchain, kamailio })
+    Ok(Tools { toolchain, kamailio, etcd })
 }
 
 /// As [`find_toolchain`], with what is missing piece by piece.
@@ -213,16 +233,18 @@ pub fn look_for_toolchain() -> Result<Toolchain, Vec<Missing>> {
 
 /// As [`find_kamailio`], with what is missing.
 pub fn look_for_kamailio() -> Result<Kamailio, Missing> {
-    let found = workspace::tools()
-        .map_err(|error| format!("{error:#}"))
-        .and_then(|folder| peers::find(&folder));
-    found.map_err(|reason| Missing {
-        thing: "kamailio".into(),
-        reason,
-        cure: cure(
-            "unpack Debian's package with `dpkg-deb -x` to peers/kamailio in the tools' folder",
-        ),
-    })
+    look_for(&peers::KAMAILIO, peers::find_kamailio)
+}
+
+/// As [`find_etcd`], with what is missing.
+pub fn look_for_etcd() -> Result<Etcd, Missing> {
+    look_for(&peers::ETCD, peers::find_etcd)
+}
+
+fn look_for<T>(peer: &Peer, find: impl Fn(&Path) -> Result<T, String>) -> Result<T, Missing> {
+    let found =
+        workspace::tools().map_err(|error| format!("{error:#}")).and_then(|folder| find(&folder));
+    found.map_err(|reason| Missing { thing: peer.name.into(), reason, cure: cure(&peer.cure()) })
 }
 
 /// The packages to install, given what is there.
@@ -240,7 +262,7 @@ fn wanted(have_rustc: bool, have_linker: bool) -> Vec<Package> {
         wanted.extend((!has_llvm).then_some(llvm));
         wanted.extend(process::on_path("cc").is_none().then_some(compiler));
     }
-    let lab = apt::LAB.iter().filter(|(program, _)| process::on_path(program).is_none());
+    let lab = apt::PROGRAMS.iter().filter(|(program, _)| process::on_path(program).is_none());
     wanted.extend(lab.map(|(_, package)| *package));
     wanted
 }

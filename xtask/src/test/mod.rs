@@ -17,7 +17,7 @@ pub use self::tier::Tier;
 pub(crate) use self::tier::{kernel_test, succeed};
 use crate::{
     build::{self, Built},
-    setup,
+    setup::{self, Tools},
 };
 
 /// Arguments of `cargo xtask test`.
@@ -39,10 +39,14 @@ enum Outcome {
 /// `cargo xtask test`.
 pub fn command(options: &Options) -> Result<ExitCode> {
     let wanted = |tier: &Tier| !options.skip.contains(tier);
-    let built = if Tier::ALL.iter().filter(|tier| wanted(tier)).any(|tier| tier.needs_kernel()) {
-        prepare().map_err(|error| format!("{error:#}"))
-    } else {
-        Err("no tier needs it".to_owned())
+    let any = |needs: fn(Tier) -> bool| Tier::ALL.iter().any(|tier| wanted(tier) && needs(*tier));
+    let unneeded = || "no tier needs it".to_owned();
+    let shown = |error: anyhow::Error| format!("{error:#}");
+    let tools = if any(Tier::needs_root) { prepare().map_err(shown) } else { Err(unneeded()) };
+    let built = match &tools {
+        Ok(tools) if any(Tier::needs_kernel) => build(tools).map_err(shown),
+        Ok(_) => Err(unneeded()),
+        Err(reason) => Err(reason.clone()),
     };
     let mut outcomes = Vec::new();
     for tier in Tier::ALL {
@@ -52,8 +56,9 @@ pub fn command(options: &Options) -> Result<ExitCode> {
         }
         println!("\n== {tier}: {}", tier.about());
         let from = Instant::now();
-        let built = built.as_ref().map_err(|reason| anyhow!("it can't run: {reason}"));
-        let outcome = match tier.run(built) {
+        let cannot = |reason: &String| anyhow!("it can't run: {reason}");
+        let outcome = match tier.run(tools.as_ref().map_err(cannot), built.as_ref().map_err(cannot))
+        {
             Ok(()) => Outcome::Passed,
             Err(error) => {
                 eprintln!("{tier}: {error:#}");
@@ -65,20 +70,25 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     Ok(if summary(&outcomes) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What all tiers but the first need: root, set-up, and what is to be tested.
-fn prepare() -> Result<Built> {
+/// What all tiers but the first need: root and set-up.
+fn prepare() -> Result<Tools> {
     if !nix::unistd::geteuid().is_root() {
         return Err(anyhow!(
             "programs are loaded and hosts raised by root only; use sudo, or say {}",
             Tier::ALL
                 .iter()
-                .filter(|tier| tier.needs_kernel())
+                .filter(|tier| tier.needs_root())
                 .map(|tier| format!("--skip {tier}"))
                 .collect::<Vec<_>>()
                 .join(" ")
         ));
     }
-    let tools = setup::setup(&setup::Options::default())?;
+    setup::setup(&setup::Options::default())
+}
+
+/// What is tested, and the programs of other layouts that it has to take over from.
+fn build(tools: &Tools) -> Result<Built> {
+    build::upgrade_programs(&tools.toolchain)?;
     build::build(&tools.toolchain, &build::Options::default())
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, process, workspace};
+use crate::{build::Built, group, process, setup::Tools, workspace};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
@@ -14,25 +14,32 @@ const MUTANTS: u32 = 50_000;
 pub enum Tier {
     /// Units, properties and tables: neither root nor the kernel's toolchain
     Host,
+    /// The shared table in real etcds that are killed, paused and cut off
+    Store,
     /// The loaded program, frame by frame
     Kernel,
     /// Program, host and a third parser on generated messages
     Differential,
     /// Daemons, phones and proxies in labs
     Hosts,
+    /// The package: installed in a clean root, and as a service
+    Package,
 }
 
 impl Tier {
     /// All tiers, in the order in which they run.
-    pub const ALL: [Self; 4] = [Self::Host, Self::Kernel, Self::Differential, Self::Hosts];
+    pub const ALL: [Self; 6] =
+        [Self::Host, Self::Store, Self::Kernel, Self::Differential, Self::Hosts, Self::Package];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Store => "store",
             Self::Kernel => "kernel",
             Self::Differential => "differential",
             Self::Hosts => "hosts",
+            Self::Package => "package",
         }
     }
 
@@ -40,33 +47,45 @@ impl Tier {
     pub(super) fn about(self) -> &'static str {
         match self {
             Self::Host => "units, properties and tables, on this machine alone",
+            Self::Store => "the shared table in etcd, with members killed, paused and cut off",
             Self::Kernel => "the kernel program, frame by frame",
             Self::Differential => "kernel program, host and a third parser on generated messages",
             Self::Hosts => "the claim's clauses between hosts",
+            Self::Package => "the package, in a clean root and as a service",
         }
     }
 
     /// Whether it needs root and what set-up provides.
-    pub(super) fn needs_kernel(self) -> bool {
+    pub(super) fn needs_root(self) -> bool {
         self != Self::Host
     }
 
-    /// Runs it; `built` is asked only if it needs the kernel.
-    pub(super) fn run(self, built: Result<&Built>) -> Result<()> {
+    /// Whether it needs the kernel program and the daemon.
+    pub(super) fn needs_kernel(self) -> bool {
+        !matches!(self, Self::Host | Self::Store)
+    }
+
+    /// Runs it; `tools` and `built` are asked only if it needs them.
+    pub(super) fn run(self, tools: Result<&Tools>, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
-            Self::Kernel => with_object(&["kernel", "explain_kernel", "verify"], built?),
+            Self::Store => {
+                let etcd = &tools?.etcd;
+                let mut command = cargo_test(&["-p", "homeward", "--features", "etcd-tests"]);
+                command.args(["--test", "etcd", "--", "--test-threads=4"]);
+                command.env("HOMEWARD_ETCD", &etcd.binary);
+                command
+            }
+            Self::Kernel => {
+                with_object(&["kernel", "publish", "adopt", "explain_kernel", "verify"], built?)
+            }
             Self::Differential => {
                 let mut command = with_object(&["differential"], built?);
                 command.env("HOMEWARD_MUTANTS", MUTANTS.to_string());
                 command
             }
-            Self::Hosts => {
-                built?;
-                let mut command = cargo_test(&["-p", "xtask", "--test", "lab", "--test", "claim"]);
-                command.args(["--", "--ignored", "--test-threads=1"]);
-                command
-            }
+            Self::Hosts => labs(&["lab", "claim"], built?),
+            Self::Package => labs(&["package"], built?),
         };
         succeed(&mut command)
     }
@@ -82,6 +101,14 @@ impl fmt::Display for Tier {
 fn cargo_test(arguments: &[&str]) -> Command {
     let mut command = process::cargo();
     command.arg("test").args(arguments).current_dir(workspace::root());
+    command
+}
+
+/// Tests that raise labs, one after the other; they find by themselves what was built.
+fn labs(targets: &[&str], _: &Built) -> Command {
+    let mut command = cargo_test(&["-p", "xtask"]);
+    command.args(targets.iter().flat_map(|target| ["--test", target]));
+    command.args(["--", "--ignored", "--test-threads=1"]);
     command
 }
 

@@ -12,6 +12,7 @@ mod edge;
 mod limits;
 mod modes;
 mod moves;
+mod sharing;
 mod start;
 
 use std::{net::SocketAddr, path::PathBuf, sync::OnceLock};

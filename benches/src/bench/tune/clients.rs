@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use homeward::{
-    core::table::{Change, ContactHost, Home, Proposal, SLOTS_DEFAULT, Server, State},
+    core::table::{Change, ContactHost, Home, Proposal, SLOTS_DEFAULT, Server},
     store::{AssignmentStore as _, SqliteStore},
 };
 
@@ -41,20 +41,16 @@ impl Table {
         let path = folder.join("table.db");
         let store = SqliteStore::create(&path, SLOTS_DEFAULT)?;
         let server = |name: &str, last| Server {
-            name: name.into(),
-            address: SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), PORT)),
             contact: ContactHost { host: format!("{name}.{DOMAIN}"), port: PORT },
-            weight: 100,
-            state: State::Up,
-            standby: None,
+            ..Server::new(name, SocketAddr::from((Ipv4Addr::new(192, 0, 2, last), PORT)))
         };
         let changes = [(1, HOST), (2, "home-1")]
             .map(|(index, name)| Change::Server { index, server: server(name, index as u8) });
         store.commit(Proposal {
-            led: false,
             base: store.load(HOST)?.revision(),
             by: "homeward-bench".into(),
             why: "tune".into(),
+            led: false,
             changes: changes.into(),
         })?;
         let table = store.load(HOST)?;

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Inputs},
     core::{
         Settings,
-        table::{Change, Commit, ContactHost, Meta, SLOTS_MIN, Server, State, Table},
+        table::{Change, Commit, ContactHost, Meta, SLOTS_MIN, Server, Table},
     },
     driver,
     store::SqliteStore,
@@ -98,12 +98,9 @@ impl World {
 /// A home whose name no Request-URI has.
 fn elsewhere() -> Server {
     Server {
-        name: "elsewhere".to_owned(),
-        address: SocketAddr::from(([192, 0, 2, 252], 5060)),
         contact: ContactHost { host: "home.invalid".to_owned(), port: 5060 },
         weight: 1,
-        state: State::Up,
-        standby: None,
+        ..Server::new("elsewhere", SocketAddr::from(([192, 0, 2, 252], 5060)))
     }
 }
 

@@ -7,7 +7,12 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::table::{Commit, ContactHost, Placement, Proposal, Revision, State};
+use super::{
+    fields::ServerFields,
+    list::Scan,
+    rows::{ClientRow, ImportView, RecordView, TableRow, VerifyView},
+};
+use crate::core::table::{Commit, Kind, Placement, Proposal, Revision, State};
 
 /// A question or an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,29 +22,20 @@ pub enum Command {
     ServerAdd {
         /// Its name.
         name: String,
-        /// Where requests are forwarded to.
-        address: SocketAddr,
-        /// What a 302 names; the address if it is not said.
-        contact: Option<ContactHost>,
-        /// The server that a 302 names beside it.
-        standby: Option<String>,
-        /// Its share of the slots.
-        weight: Option<u32>,
+        /// What is said about it; the address must be.
+        fields: ServerFields,
     },
     /// Changes a server; what is not said stays.
     ServerSet {
         /// Its name.
         name: String,
-        /// Where requests are forwarded to.
-        address: Option<SocketAddr>,
-        /// What a 302 names.
-        contact: Option<ContactHost>,
-        /// The server that a 302 names beside it; `none` for none.
-        standby: Option<String>,
-        /// Its share of the slots.
-        weight: Option<u32>,
-        /// What it may be asked to do.
-        state: Option<State>,
+        /// What is to become of it.
+        fields: ServerFields,
+    },
+    /// Removes a server that nothing leads to any more.
+    ServerRemove {
+        /// Its name.
+        name: String,
     },
     /// Lists the servers.
     ServerList,
@@ -78,6 +74,53 @@ pub enum Command {
         /// Its node name.
         host: String,
     },
+    /// Lists clients that have an assignment of their own, and those with bindings on this host,
+    /// by their AoRs.
+    ClientList {
+        /// Only those whose AoR begins so.
+        prefix: String,
+        /// Only those whose home is this server.
+        home: Option<String>,
+        /// Only those behind this AoR.
+        after: Option<String>,
+        /// At most so many; fewer may come at once, with where to go on.
+        limit: u32,
+    },
+    /// Says which slots clients fall into.
+    ClientSlots {
+        /// Their AoRs.
+        aors: Vec<String>,
+    },
+    /// Gives some of the assignments of single clients, in the table's own order.
+    TablePage {
+        /// Only if the table is still at this revision.
+        revision: Option<Revision>,
+        /// Only those behind this AoR.
+        after: Option<String>,
+    },
+    /// Assigns clients, all in one commit.
+    TableImport {
+        /// The assignments.
+        rows: Vec<TableRow>,
+        /// Why; it stands in the history.
+        why: Option<String>,
+        /// Only say what would change.
+        dry_run: bool,
+        /// Leave out rows that are wrong, instead of refusing all.
+        skip_bad: bool,
+    },
+    /// Shows the last changes.
+    TableHistory {
+        /// Those before this revision.
+        before: Option<Revision>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Compares the store, the table in memory and the kernel's maps, entry by entry.
+    StoreVerify {
+        /// Make the copies what the store says.
+        repair: bool,
+    },
     /// Shows the state of the daemon.
     Status,
 }
@@ -93,6 +136,22 @@ pub enum Planned {
         proposal: Proposal,
         /// What to answer then.
         answer: Answer,
+        /// It is to wait until every host has the table as it was before.
+        barrier: bool,
+    },
+    /// The answer takes a look at many clients, in pieces.
+    Scan(Box<Scan>),
+    /// The store's history answers.
+    History {
+        /// Changes before this revision.
+        before: Option<Revision>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Store, memory and kernel are to be compared.
+    Verify {
+        /// And made equal to the store.
+        repair: bool,
     },
 }
 
@@ -123,18 +182,54 @@ pub enum Answer {
     },
     /// A client.
     Client(Box<ClientView>),
+    /// Some clients.
+    Clients {
+        /// The table's revision.
+        revision: Revision,
+        /// By AoR.
+        clients: Vec<ClientRow>,
+        /// There are more behind this AoR.
+        next: Option<String>,
+    },
+    /// The slots of clients, in their order.
+    Slots {
+        /// A slot for each.
+        slots: Vec<u32>,
+    },
+    /// Some of the assignments.
+    TablePage {
+        /// The table's revision.
+        revision: Revision,
+        /// In the table's order.
+        rows: Vec<TableRow>,
+        /// There are more behind this AoR.
+        next: Option<String>,
+    },
+    /// What an import did, or would do.
+    Imported(Box<ImportView>),
+    /// The last changes.
+    History {
+        /// Newest first.
+        records: Vec<RecordView>,
+        /// Names of the servers that are in the table now, by index. A tagged enum reads the keys
+        /// of a map as text alone.
+        servers: BTreeMap<String, String>,
+    },
+    /// What a comparison found.
+    Verified(Box<VerifyView>),
     /// The state of the daemon.
     Status(Box<StatusView>),
 }
 
 /// A server as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServerView {
     /// Its index.
     pub index: u16,
     /// Its name.
     pub name: String,
     /// Where requests are forwarded to.
+    #[schema(value_type = String, example = "192.0.2.1:5060")]
     pub address: SocketAddr,
     /// `host:port` that a 302 names.
     pub contact: String,
@@ -144,6 +239,16 @@ pub struct ServerView {
     pub state: State,
     /// The server that a 302 names beside it.
     pub standby: Option<String>,
+    /// Clients that it can serve; 0 if that is not known.
+    pub capacity: u64,
+    /// What answers there.
+    pub kind: Kind,
+    /// Where it takes requests over TCP.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
+    pub tcp: Option<SocketAddr>,
+    /// Where it takes requests over TLS.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
+    pub tls: Option<SocketAddr>,
     /// Slots whose home it is.
     pub slots: u32,
     /// Clients that are assigned to it by name.
@@ -153,7 +258,7 @@ pub struct ServerView {
 }
 
 /// A host that shares the table, as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EdgeView {
     /// Its node name.
     pub host: String,
@@ -164,7 +269,7 @@ pub struct EdgeView {
 }
 
 /// A client as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClientView {
     /// Its canonical AoR.
     pub aor: String,
@@ -173,6 +278,7 @@ pub struct ClientView {
     /// The name of its home; none if no server takes requests.
     pub home: Option<String>,
     /// Where requests for it are forwarded to.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub address: Option<SocketAddr>,
     /// Its home is the host that answers.
     pub here: bool,
@@ -195,10 +301,13 @@ pub struct ClientView {
     /// Its bindings on this host; the driver fills them in.
     #[serde(default)]
     pub bindings: Vec<BindingView>,
+    /// Seconds since this host last saw it register; none if it has no bindings here.
+    #[serde(default)]
+    pub seen_s: Option<u64>,
 }
 
 /// A binding as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct BindingView {
     /// The Contact's URI.
     pub contact: String,
@@ -209,7 +318,7 @@ pub struct BindingView {
 }
 
 /// The daemon's state as it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StatusView {
     /// The name of this host among the servers.
     pub node: String,
@@ -231,6 +340,9 @@ pub struct StatusView {
     pub overrides: u64,
     /// Clients about which this host has learned something.
     pub learned: u64,
+    /// Domains whose clients may be assigned here; any if there is none.
+    #[serde(default)]
+    pub domains: Vec<String>,
     /// What the datapath, the store and the counters add: a name and an object for each.
     #[serde(default)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -256,17 +368,31 @@ pub struct Refused {
     pub reason: String,
     /// What to do about it.
     pub cure: String,
+    /// A change touched more slots and servers than the store takes at once: so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts_max: Option<usize>,
+    /// The table had changed by then: it is at this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Revision>,
 }
 
 impl Refused {
     /// An argument is wrong.
     pub fn argument(reason: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { fault: Fault::Argument, reason: reason.into(), cure: cure.into() }
+        let (reason, cure) = (reason.into(), cure.into());
+        Self { fault: Fault::Argument, reason, cure, parts_max: None, current: None }
     }
 
     /// The daemon could not do it.
     pub fn daemon(reason: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { fault: Fault::Daemon, reason: reason.into(), cure: cure.into() }
+        Self { fault: Fault::Daemon, ..Self::argument(reason, cure) }
+    }
+
+    /// The table is not at the revision that was expected.
+    pub fn conflict(expected: Revision, current: Revision) -> Self {
+        let reason =
+            format!("the table has changed: it was at revision {expected} and is at {current}");
+        Self { current: Some(current), ..Self::daemon(reason, "look again and repeat") }
     }
 }
 

@@ -35,6 +35,10 @@ pub fn aor(text: &str) -> Result<String, Refused> {
     if plain.len() > AOR_MAX {
         return bad(&format!("it is longer than {AOR_MAX} bytes"));
     }
+    // Nearly every AoR of a large file is canonical as it stands.
+    if !user.contains('%') && !domain.bytes().any(|b| b.is_ascii_uppercase()) && is_name(domain) {
+        return Ok(plain.to_owned());
+    }
     let Some(user) = unescape(user) else {
         return bad("its user has a % without two hex digits, or that give no UTF-8");
     };
@@ -95,19 +99,24 @@ pub fn host(text: &str) -> Result<String, String> {
             Err(_) => Err(format!("`{}` is no IPv6 address", inner.escape_debug())),
         };
     }
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if lower.len() <= 253 && lower.split('.').all(label) {
+    if is_name(&lower) {
         Ok(lower)
     } else if lower.is_empty() {
         Err("it has no host".to_owned())
     } else {
         Err(format!("`{}` is no host name or address", lower.escape_debug()))
     }
+}
+
+/// Whether this is a host name, or an IPv4 address.
+fn is_name(host: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.len() <= 253 && host.split('.').all(label)
 }
 
 impl FromStr for ContactHost {

@@ -1,36 +1,23 @@
-//! `server add` and `server set`.
+//! `server add`, `server set` with its short forms, and `server remove`.
 
 use std::net::SocketAddr;
 
 use sip_common::abi::SERVERS_MAX;
 
-use super::{Answer, Asker, Planned, Refused, names, propose, server_index};
-use crate::core::table::{
-    Change, ContactHost, Server, State, Table,
-    server::{WEIGHT_DEFAULT, WEIGHT_MAX},
-};
+use super::{Answer, Asker, Planned, Refused, ServerFields, names, propose, server_index};
+use crate::core::table::{Change, ContactHost, Server, State, Table, server::WEIGHT_MAX};
 
-/// A server to add.
-pub(super) struct New<'a> {
-    pub(super) name: &'a str,
-    pub(super) address: SocketAddr,
-    pub(super) contact: &'a Option<ContactHost>,
-    pub(super) standby: &'a Option<String>,
-    pub(super) weight: Option<u32>,
-}
+/// What takes a value away.
+const NONE: &str = "none";
 
-/// What is to become of a server; what is not said stays.
-pub(super) struct Wanted<'a> {
-    pub(super) address: Option<SocketAddr>,
-    pub(super) contact: Option<&'a ContactHost>,
-    pub(super) standby: Option<&'a str>,
-    pub(super) weight: Option<u32>,
-    pub(super) state: Option<State>,
-}
-
-pub(super) fn add(table: &Table, new: &New<'_>, asker: &Asker<'_>) -> Result<Planned, Refused> {
-    let name = names::server(new.name)?;
-    if name == "none" {
+pub(super) fn add(
+    table: &Table,
+    name: &str,
+    fields: &ServerFields,
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    let name = names::server(name)?;
+    if name == NONE {
         return Err(Refused::argument("`none` can't be a server's name", "choose another"));
     }
     if table.server_named(name).is_some() {
@@ -43,19 +30,15 @@ pub(super) fn add(table: &Table, new: &New<'_>, asker: &Asker<'_>) -> Result<Pla
     let index = free.ok_or_else(|| {
         Refused::argument(format!("the table has {SERVERS_MAX} servers"), "that is the limit")
     })?;
-    let address = usable(new.address)?;
-    let server = Server {
-        name: name.to_owned(),
-        address,
-        contact: contact(new.contact.as_ref())?.unwrap_or_else(|| address.into()),
-        weight: weight(new.weight)?.unwrap_or(WEIGHT_DEFAULT),
-        state: State::Up,
-        standby: match new.standby.as_deref() {
-            None | Some("none") => None,
-            Some(standby) => Some(server_index(table, standby)?),
-        },
-    };
-    let what = format!("server {name} is added, and up");
+    let address = fields.address.ok_or_else(|| {
+        Refused::argument(
+            format!("server {name} has no address"),
+            "say where requests are forwarded to over UDP, as IP:PORT",
+        )
+    })?;
+    let server = Server::new(name, address);
+    let server = changed(table, server, fields)?;
+    let what = format!("server {name} is added, and {}", server.state);
     let why = format!("server {name} added by hand");
     propose(table, vec![Change::Server { index, server }], why, what, asker)
 }
@@ -63,43 +46,109 @@ pub(super) fn add(table: &Table, new: &New<'_>, asker: &Asker<'_>) -> Result<Pla
 pub(super) fn set(
     table: &Table,
     name: &str,
-    wanted: &Wanted<'_>,
+    fields: &ServerFields,
     asker: &Asker<'_>,
 ) -> Result<Planned, Refused> {
-    let index = server_index(table, name)?;
-    let Some(before) = table.server(index) else {
-        return Err(Refused::argument(
-            format!("no server is called `{name}`"),
-            "see `server list`",
-        ));
-    };
-    let mut server = before.clone();
-    if let Some(address) = wanted.address {
-        // A Contact that was never said follows the address.
-        if server.contact == server.address.into() {
-            server.contact = address.into();
-        }
-        server.address = usable(address)?;
-    }
-    server.contact = contact(wanted.contact)?.unwrap_or(server.contact);
-    server.weight = weight(wanted.weight)?.unwrap_or(server.weight);
-    server.state = wanted.state.unwrap_or(server.state);
-    server.standby = match wanted.standby {
-        None => server.standby,
-        Some("none") => None,
-        Some(standby) if standby == name => {
-            let reason = format!("server {name} can't be its own standby");
-            return Err(Refused::argument(reason, "name another server, or `none`"));
-        }
-        Some(standby) => Some(server_index(table, standby)?),
-    };
+    let (index, before) = found(table, name)?;
+    let server = changed(table, before.clone(), fields)?;
     if server == *before {
         let what = format!("server {name} is so already");
         return Ok(Planned::Answer(Answer::Done { revision: table.revision(), what }));
     }
-    let what = format!("server {name} is changed, and {}", server.state);
-    let why = format!("server {name} changed by hand");
+    let only_state = Server { state: before.state, ..server.clone() } == *before;
+    let (what, why) = if only_state {
+        let what = format!("server {name} is {}", server.state);
+        (what, format!("server {name} set to {} by hand", server.state))
+    } else {
+        let what = format!("server {name} is changed, and {}", server.state);
+        (what, format!("server {name} changed by hand"))
+    };
     propose(table, vec![Change::Server { index, server }], why, what, asker)
+}
+
+/// A server goes only when nothing leads to it any more, and when every edge knows that: until
+/// then an edge may still send clients there (invariant I8).
+pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Planned, Refused> {
+    let (index, server) = found(table, name)?;
+    if matches!(server.state, State::Up | State::Standby) {
+        return Err(Refused::argument(
+            format!("server {name} is {}", server.state),
+            format!(
+                "take its clients off with `homeward server drain {name}`, or at once with \
+                 `homeward server disable {name}`; then remove it"
+            ),
+        ));
+    }
+    let placed = table.placed().filter(|(_, server)| *server == index).count();
+    let assigned = table.overrides().on_server(index);
+    let standby: Vec<_> = table
+        .servers()
+        .filter(|(_, other)| other.standby == Some(index))
+        .map(|(_, other)| other.name.as_str())
+        .collect();
+    let mut in_the_way = Vec::new();
+    let mut cures = Vec::new();
+    if placed > 0 {
+        in_the_way.push(format!("{placed} slots are placed on it"));
+        cures.push("let the balancer move its slots while it drains".to_owned());
+    }
+    if assigned > 0 {
+        in_the_way.push(format!("{assigned} clients are assigned to it"));
+        cures.push(format!(
+            "assign them elsewhere, one by one or with `homeward table import` \
+             (`homeward client list --home {name}` shows them while it drains)"
+        ));
+    }
+    if let [first, ..] = standby.as_slice() {
+        in_the_way.push(format!("it is the standby of {}", standby.join(", ")));
+        cures.push(format!("give `homeward server set {first} --standby` another or `none`"));
+    }
+    if !in_the_way.is_empty() {
+        let reason = format!("server {name} is still in use: {}", in_the_way.join(", "));
+        return Err(Refused::argument(reason, cures.join("; ")));
+    }
+    let what = format!("server {name} is removed");
+    let why = format!("server {name} removed by hand");
+    let mut planned = propose(table, vec![Change::RemoveServer { index }], why, what, asker)?;
+    if let Planned::Commit { barrier, .. } = &mut planned {
+        *barrier = true;
+    }
+    Ok(planned)
+}
+
+fn found<'a>(table: &'a Table, name: &str) -> Result<(u16, &'a Server), Refused> {
+    let index = server_index(table, name)?;
+    let server = table.server(index);
+    let gone = || Refused::argument(format!("no server is called `{name}`"), "see `server list`");
+    server.map(|server| (index, server)).ok_or_else(gone)
+}
+
+/// The server with what is said about it.
+fn changed(table: &Table, mut server: Server, fields: &ServerFields) -> Result<Server, Refused> {
+    if let Some(address) = fields.address {
+        // A Contact that was never said follows the address.
+        if server.contact == server.address.into() {
+            server.contact = address.into();
+        }
+        server.address = usable("address", address)?;
+    }
+    server.contact = contact(fields.contact.as_ref())?.unwrap_or(server.contact);
+    server.weight = weight(fields.weight)?.unwrap_or(server.weight);
+    server.state = fields.state.unwrap_or(server.state);
+    server.capacity = fields.capacity.unwrap_or(server.capacity);
+    server.kind = fields.kind.unwrap_or(server.kind);
+    server.tcp = transport("tcp", fields.tcp.as_deref(), server.tcp)?;
+    server.tls = transport("tls", fields.tls.as_deref(), server.tls)?;
+    server.standby = match fields.standby.as_deref() {
+        None => server.standby,
+        Some(NONE) => None,
+        Some(standby) if standby == server.name => {
+            let reason = format!("server {standby} can't be its own standby");
+            return Err(Refused::argument(reason, "name another server, or `none`"));
+        }
+        Some(standby) => Some(server_index(table, standby)?),
+    };
+    Ok(server)
 }
 
 /// Checks a Contact that did not come through its parser.
@@ -110,12 +159,30 @@ fn contact(contact: Option<&ContactHost>) -> Result<Option<ContactHost>, Refused
     })
 }
 
-fn usable(address: SocketAddr) -> Result<SocketAddr, Refused> {
+fn transport(
+    which: &str,
+    text: Option<&str>,
+    before: Option<SocketAddr>,
+) -> Result<Option<SocketAddr>, Refused> {
+    match text {
+        None => Ok(before),
+        Some(NONE) => Ok(None),
+        Some(text) => {
+            let wrong = || {
+                let reason = format!("{which}: `{}` is no address", text.escape_debug());
+                Refused::argument(reason, "write it as IP:PORT, or `none`")
+            };
+            usable(which, text.parse().map_err(|_| wrong())?).map(Some)
+        }
+    }
+}
+
+fn usable(which: &str, address: SocketAddr) -> Result<SocketAddr, Refused> {
     let ip = address.ip();
     if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
         return Err(Refused::argument(
-            format!("address: nothing can be forwarded to {address}"),
-            "give the server's own address and UDP port",
+            format!("{which}: nothing can be forwarded to {address}"),
+            "give the server's own address and port",
         ));
     }
     Ok(address)

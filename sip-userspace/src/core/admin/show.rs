@@ -18,6 +18,10 @@ pub(super) fn servers(table: &Table) -> Answer {
         weight: server.weight,
         state: server.state,
         standby: server.standby.and_then(|index| name(table, index)),
+        capacity: server.capacity,
+        kind: server.kind,
+        tcp: server.tcp,
+        tls: server.tls,
         slots: slots.get(&index).copied().unwrap_or(0),
         assigned: table.overrides().on_server(index),
         here: table.this() == Some(index),
@@ -64,10 +68,11 @@ pub(super) fn client(table: &Table, aor: &str) -> Answer {
         follows: lookup.follows,
         moving: matches!(lookup.home, Home::Moving { .. }),
         bindings: Vec::new(),
+        seen_s: None,
     }))
 }
 
-pub(super) fn status(table: &Table) -> Answer {
+pub(super) fn status(table: &Table, domains: &[String]) -> Answer {
     let mut servers = BTreeMap::new();
     for (_, server) in table.servers() {
         *servers.entry(server.state.label().to_owned()).or_default() += 1;
@@ -84,10 +89,11 @@ pub(super) fn status(table: &Table) -> Answer {
         slots_here: table.this().map_or(0, slots),
         overrides: table.overrides().len() as u64,
         learned: table.learned().len() as u64,
+        domains: domains.to_vec(),
         more: BTreeMap::new(),
     }))
 }
 
-fn name(table: &Table, index: u16) -> Option<String> {
+pub(super) fn name(table: &Table, index: u16) -> Option<String> {
     table.server(index).map(|server| server.name.clone())
 }

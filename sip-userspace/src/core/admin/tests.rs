@@ -1,7 +1,12 @@
 //! Commands against a table of two homes.
 
 use super::*;
-use crate::core::table::{Commit, ContactHost, Placement, State, tests::two_homes};
+use crate::core::{
+    bindings::{Binding, Bindings, CallId},
+    table::{Commit, ContactHost, Kind, Placement, State, tests::two_homes},
+};
+
+mod pages;
 
 const ASKER: Asker<'_> = Asker { by: "root", domains: &[] };
 
@@ -16,18 +21,23 @@ fn show(table: &Table, aor: &str) -> ClientView {
 fn run(table: &mut Table, command: &Command) -> Result<Answer, Refused> {
     match plan(table, command, &ASKER)? {
         Planned::Answer(answer) => Ok(answer),
-        Planned::Commit { proposal, answer } => {
+        Planned::Commit { proposal, answer, .. } => {
             let Proposal { base, by, why, changes, .. } = proposal;
             let commit = Commit { revision: base.next(), at_ms: 0, by, why, changes };
             table.apply(&commit).expect("a planned change applies");
-            let Answer::Done { revision, .. } = &answer else { panic!("{answer:?}") };
-            assert_eq!(
-                *revision,
-                table.revision(),
-                "the answer names the revision with the change"
-            );
+            let revision = match &answer {
+                Answer::Done { revision, .. } => *revision,
+                Answer::Imported(view) => view.revision,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(revision, table.revision(), "the answer names the revision with the change");
             Ok(answer)
         }
+        Planned::Scan(mut scan) => {
+            let bindings = Bindings::default();
+            Ok(std::iter::repeat_with(|| scan.step(table, &bindings)).flatten().next().unwrap())
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -36,20 +46,17 @@ fn assign(aor: &str, server: &str) -> Command {
 }
 
 fn add(name: &str, address: &str) -> Command {
-    let address = address.parse().unwrap();
-    Command::ServerAdd { name: name.into(), address, contact: None, standby: None, weight: None }
+    let fields = ServerFields { address: address.parse().ok(), ..ServerFields::default() };
+    Command::ServerAdd { name: name.into(), fields }
+}
+
+fn with(name: &str, fields: ServerFields) -> Command {
+    Command::ServerSet { name: name.into(), fields }
 }
 
 fn set(name: &str, state: Option<State>, standby: Option<&str>) -> Command {
     let standby = standby.map(str::to_owned);
-    Command::ServerSet {
-        name: name.into(),
-        address: None,
-        contact: None,
-        standby,
-        weight: None,
-        state,
-    }
+    with(name, ServerFields { state, standby, ..ServerFields::default() })
 }
 
 #[test]
@@ -105,14 +112,9 @@ fn a_server_is_added_listed_and_set() {
     assert_eq!(servers.iter().map(|server| server.slots).sum::<u32>(), 64);
 
     let address = Some("192.0.2.10:5060".parse().unwrap());
-    let moved = Command::ServerSet {
-        name: "home2".into(),
-        address,
-        contact: None,
-        standby: Some("none".into()),
-        weight: Some(7),
-        state: None,
-    };
+    let standby = Some("none".into());
+    let moved = ServerFields { address, standby, weight: Some(7), ..ServerFields::default() };
+    let moved = with("home2", moved);
     run(&mut table, &moved).unwrap();
     let server = table.server(2).unwrap();
     assert_eq!(
@@ -124,23 +126,74 @@ fn a_server_is_added_listed_and_set() {
 }
 
 #[test]
+fn a_server_is_removed_when_nothing_leads_to_it() {
+    let mut table = two_homes();
+    let remove = Command::ServerRemove { name: "home1".into() };
+    run(&mut table, &assign("alice@example.com", "home1")).unwrap();
+    run(&mut table, &set("home0", None, Some("home1"))).unwrap();
+    let place = Change::Place { slot: 3, server: Some(1) };
+    table.apply(&crate::core::table::tests::commit(&table, vec![place])).unwrap();
+    run(&mut table, &set("home1", Some(State::Draining), None)).unwrap();
+
+    let refused = plan(&table, &remove, &ASKER).unwrap_err();
+    for expected in [
+        "server home1 is still in use: 1 slots are placed on it, 1 clients are assigned to it, \
+         it is the standby of home0",
+        "homeward client list --home home1",
+        "homeward server set home0 --standby",
+    ] {
+        assert!(refused.to_string().contains(expected), "{refused}");
+    }
+    run(&mut table, &Command::Unassign { aor: "alice@example.com".into() }).unwrap();
+    run(&mut table, &set("home0", None, Some("none"))).unwrap();
+    let place = Change::Place { slot: 3, server: None };
+    table.apply(&crate::core::table::tests::commit(&table, vec![place])).unwrap();
+    let planned = plan(&table, &remove, &ASKER);
+    assert!(matches!(planned, Ok(Planned::Commit { barrier: true, .. })), "{planned:?}");
+    run(&mut table, &remove).unwrap();
+    assert_eq!(table.server_named("home1"), None);
+}
+
+#[test]
+fn what_else_is_known_about_a_server_is_kept_and_shown() {
+    let mut table = two_homes();
+    let fields = ServerFields {
+        capacity: Some(70_000),
+        kind: Some(Kind::Foreign),
+        tcp: Some("192.0.2.2:5060".into()),
+        tls: Some("192.0.2.2:5061".into()),
+        ..ServerFields::default()
+    };
+    run(&mut table, &with("home1", fields)).unwrap();
+    let tcp = ServerFields { tcp: Some("none".into()), ..ServerFields::default() };
+    run(&mut table, &with("home1", tcp)).unwrap();
+    let Ok(Answer::Servers { servers, .. }) = run(&mut table, &Command::ServerList) else {
+        panic!()
+    };
+    let home1 = &servers[1];
+    assert_eq!((home1.capacity, home1.kind, home1.tcp), (70_000, Kind::Foreign, None));
+    assert_eq!(home1.tls, "192.0.2.2:5061".parse().ok());
+    let old = r#"{"name":"a","address":"192.0.2.1:5060","contact":{"host":"a","port":5060},
+        "weight":100,"state":"up","standby":null}"#;
+    let old: crate::core::table::Server = serde_json::from_str(old).unwrap();
+    assert_eq!((old.capacity, old.kind, old.tcp), (0, Kind::Homeward, None));
+}
+
+#[test]
 fn a_wrong_argument_is_named_with_its_cure_and_changes_nothing() {
     let table = two_homes();
     let domains = ["example.com".to_owned()];
     let asker = Asker { by: "root", domains: &domains };
-    let heavy = |weight| Command::ServerAdd {
-        name: "home2".into(),
-        address: "192.0.2.9:5060".parse().unwrap(),
-        contact: None,
-        standby: None,
-        weight: Some(weight),
+    let address = "192.0.2.9:5060".parse().ok();
+    let heavy = |weight| {
+        let fields = ServerFields { address, weight: Some(weight), ..ServerFields::default() };
+        Command::ServerAdd { name: "home2".into(), fields }
     };
-    let odd = Command::ServerAdd {
-        name: "home2".into(),
-        address: "192.0.2.9:5060".parse().unwrap(),
-        contact: Some(ContactHost { host: "a\r\nb".into(), port: 1 }),
-        standby: None,
-        weight: None,
+    let contact = Some(ContactHost { host: "a\r\nb".into(), port: 1 });
+    let odd = ServerFields { address, contact, ..ServerFields::default() };
+    let odd = Command::ServerAdd { name: "home2".into(), fields: odd };
+    let over = |tcp: &str| {
+        with("home1", ServerFields { tcp: Some(tcp.into()), ..ServerFields::default() })
     };
     for (command, expected) in [
         (assign("alice", "home1"), "it has no @"),
@@ -160,6 +213,11 @@ fn a_wrong_argument_is_named_with_its_cure_and_changes_nothing() {
         (heavy(0), "use 1 to 100000"),
         (heavy(100_001), "use 1 to 100000"),
         (odd, "write it as host:port"),
+        (add("home2", ""), "server home2 has no address"),
+        (over("home1"), "tcp: `home1` is no address"),
+        (over("0.0.0.0:1"), "tcp: nothing can be forwarded to 0.0.0.0:1"),
+        (Command::ServerRemove { name: "home1".into() }, "server home1 is up; take its clients"),
+        (Command::ServerRemove { name: "home9".into() }, "no server is called `home9`"),
         (set("home1", None, Some("home1")), "its own standby"),
         (set("home1", None, Some("home9")), "no server is called `home9`"),
     ] {

@@ -15,7 +15,7 @@ use super::{NO_SERVER, Revision, Server, Table, overrides, rendezvous};
 type Layout = (BTreeMap<u16, Server>, BTreeMap<u32, u16>);
 
 /// What an assignment of one client says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Assignment {
     /// Its home; without one the slot's home stays, and only the flags count.
     pub server: Option<u16>,
@@ -28,7 +28,7 @@ pub struct Assignment {
 }
 
 /// One change of the table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// Adds a server or replaces what is known about it.

@@ -113,6 +113,11 @@ impl Overrides {
         slot.entries.get(place).map(|packed| self.entry(slot, packed))
     }
 
+    /// Number of assignments in a slot.
+    pub fn len_in_slot(&self, slot: u32) -> usize {
+        self.slots.get(slot as usize).map_or(0, |slot| slot.entries.len())
+    }
+
     /// All assignments in a slot, by key.
     pub fn in_slot(&self, slot: u32) -> impl Iterator<Item = Entry<'_>> {
         let slot = self.slots.get(slot as usize);
@@ -135,7 +140,6 @@ impl Overrides {
         since: Revision,
         why: &str,
     ) {
-        self.remove(&key);
         let why = self.reason(why);
         let number = self.slot_of(key);
         let Some(slot) = self.slots.get_mut(number) else { return };
@@ -145,7 +149,7 @@ impl Overrides {
             (assignment.moving, MOVING),
         ];
         let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
-        let packed = Packed {
+        let mut packed = Packed {
             key,
             counter: since.counter,
             epoch: since.epoch,
@@ -154,12 +158,24 @@ impl Overrides {
             server: assignment.server.unwrap_or(NO_SERVER),
             flags_len: flags | (aor.len() as u16 & LEN),
         };
-        let place = slot.find(&key).unwrap_or_else(|place| place);
-        make_room(&mut slot.entries);
-        slot.entries.insert(place, packed);
-        slot.texts.reserve_exact(aor.len());
-        slot.texts.push_str(aor);
-        self.len += 1;
+        let before = match slot.find(&key) {
+            Ok(place) => slot.entries.get_mut(place).map(|before| {
+                // The same key is the same client: its text stays where it is.
+                packed.text = before.text;
+                packed.flags_len = flags | before.flags_len & LEN;
+                std::mem::replace(before, packed)
+            }),
+            Err(place) => {
+                make_room(&mut slot.entries);
+                slot.entries.insert(place, packed);
+                slot.add_text(aor);
+                None
+            }
+        };
+        match before {
+            Some(before) => self.release(before),
+            None => self.len += 1,
+        }
         if let Some(server) = assignment.server {
             *self.per_server.entry(server).or_default() += 1;
         }
@@ -176,6 +192,12 @@ impl Overrides {
             slot.compact();
         }
         self.len -= 1;
+        self.release(packed);
+        true
+    }
+
+    /// Gives up what an entry that is gone has counted.
+    fn release(&mut self, packed: Packed) {
         if let Some(users) = self.per_server.get_mut(&packed.server) {
             *users -= 1;
             if *users == 0 {
@@ -183,7 +205,6 @@ impl Overrides {
             }
         }
         self.forget_reason(packed.why);
-        true
     }
 
     /// Bytes of memory that the assignments take.
@@ -253,6 +274,14 @@ impl Slot {
     fn text(&self, packed: &Packed) -> &str {
         let start = packed.text as usize;
         self.texts.get(start..start + usize::from(packed.flags_len & LEN)).unwrap_or("")
+    }
+
+    /// Grows by an eighth, as the entries do: to the byte, every client would cost an allocation.
+    fn add_text(&mut self, aor: &str) {
+        if self.texts.capacity() - self.texts.len() < aor.len() {
+            self.texts.reserve_exact(aor.len().max(self.texts.len() / 8));
+        }
+        self.texts.push_str(aor);
     }
 
     fn compact(&mut self) {

@@ -14,7 +14,7 @@ pub const WEIGHT_DEFAULT: u32 = 100;
 pub const WEIGHT_MAX: u32 = 100_000;
 
 /// What a server may be asked to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Takes its share of the slots and all that is assigned to it.
@@ -68,8 +68,49 @@ impl FromStr for State {
     }
 }
 
+/// What answers at a server's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A Homeward host: it can be asked about its clients, and tells of its load.
+    #[default]
+    Homeward,
+    /// Somebody else's SIP server: all that is known of it is what it answers.
+    Foreign,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Homeward, Self::Foreign];
+
+    /// The word for this kind in commands and in the store.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Homeward => "homeward",
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.label() == text).ok_or_else(|| {
+            let all = Self::ALL.map(Self::label).join(", ");
+            format!("`{text}` is no kind of server: use one of {all}")
+        })
+    }
+}
+
 /// Host and port that a 302's Contact names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ContactHost {
     /// Lower-case name or address; an IPv6 address stands in brackets.
     pub host: String,
@@ -94,11 +135,12 @@ impl fmt::Display for ContactHost {
 }
 
 /// A server that can be a home.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Server {
     /// Its name, by which operators and hosts know it.
     pub name: String,
     /// Where requests are forwarded to over UDP.
+    #[schema(value_type = String, example = "192.0.2.1:5060")]
     pub address: SocketAddr,
     /// What a 302 names.
     pub contact: ContactHost,
@@ -108,4 +150,36 @@ pub struct Server {
     pub state: State,
     /// The server that a 302 names beside it.
     pub standby: Option<u16>,
+    /// Clients that it can serve; 0 if nobody said.
+    #[serde(default)]
+    pub capacity: u64,
+    /// What answers there.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Where it takes requests over TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
+    pub tcp: Option<SocketAddr>,
+    /// Where it takes requests over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
+    pub tls: Option<SocketAddr>,
+}
+
+impl Server {
+    /// A Homeward host that is up, with all else as it is when nobody says.
+    pub fn new(name: impl Into<String>, address: SocketAddr) -> Self {
+        Self {
+            name: name.into(),
+            address,
+            contact: address.into(),
+            weight: WEIGHT_DEFAULT,
+            state: State::Up,
+            standby: None,
+            capacity: 0,
+            kind: Kind::default(),
+            tcp: None,
+            tls: None,
+        }
+    }
 }

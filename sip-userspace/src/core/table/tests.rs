@@ -11,15 +11,7 @@ use sip_common::{
 use super::*;
 
 pub(crate) fn server(name: &str, last: u16) -> Server {
-    let address = std::net::SocketAddr::from(([192, 0, 2, last as u8], 5060));
-    Server {
-        name: name.to_owned(),
-        address,
-        contact: address.into(),
-        weight: 100,
-        state: State::Up,
-        standby: None,
-    }
+    Server::new(name, std::net::SocketAddr::from(([192, 0, 2, last as u8], 5060)))
 }
 
 pub(crate) fn empty() -> Table {

@@ -30,8 +30,13 @@ pub fn host_hash(host: &str) -> u64 {
 impl Table {
     /// The word of a client's override or learned flags; `None` if it has neither.
     pub fn override_word(&self, key: &ClientKey) -> Option<Override> {
+        self.assigned_word(key).1
+    }
+
+    /// As [`Self::override_word`], and whether the client has an assignment of its own.
+    pub fn assigned_word(&self, key: &ClientKey) -> (bool, Option<Override>) {
         let assignment = self.overrides().get(key).map(|entry| entry.assignment);
-        self.word(*key, assignment, self.learned().get(key))
+        (assignment.is_some(), self.word(*key, assignment, self.learned().get(key)))
     }
 
     /// The words of a slot's overrides, which must all be in the map for the slot to be complete.

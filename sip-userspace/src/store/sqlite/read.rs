@@ -3,7 +3,7 @@
 //! What is there but can't be what was written (an address that is none, a state that nobody
 //! knows) is damage, and is named with its row.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 use rusqlite::{Connection, Row, params};
 
@@ -48,6 +48,12 @@ pub(super) fn table(connection: &Connection, path: &Path, this: &str) -> Result<
         put.map_err(|error| damaged(format!("assignment of {aor}: {error}")))?;
     }
     Ok(table)
+}
+
+/// What is there without the assignments.
+pub(super) fn head(connection: &Connection, path: &Path) -> Result<(Meta, Revision), StoreError> {
+    let parts = parts(connection).map_err(|error| unreadable(path, error))?;
+    Ok((parts.meta, parts.revision))
 }
 
 pub(super) fn history(
@@ -117,8 +123,27 @@ fn server(row: &Row<'_>) -> rusqlite::Result<(u16, Server)> {
         weight: row.get("weight")?,
         state: state.parse().map_err(|_| odd(6, "state", &state))?,
         standby: row.get("standby")?,
+        ..later(row)?
     };
     Ok((row.get("id")?, server))
+}
+
+/// What layout 2 added; a store that is only read may still have layout 1.
+fn later(row: &Row<'_>) -> rusqlite::Result<Server> {
+    let mut server = Server::new("", SocketAddr::from(([0; 4], 0)));
+    if row.as_ref().column_index("kind").is_err() {
+        return Ok(server);
+    }
+    let address = |column: &str| -> rusqlite::Result<Option<SocketAddr>> {
+        let text: Option<String> = row.get(column)?;
+        let address = text.map(|text| text.parse().map_err(|_| odd(10, "address", &text)));
+        address.transpose()
+    };
+    let kind: String = row.get("kind")?;
+    server.capacity = row.get("capacity")?;
+    server.kind = kind.parse().map_err(|_| odd(9, "kind", &kind))?;
+    (server.tcp, server.tls) = (address("tcp")?, address("tls")?);
+    Ok(server)
 }
 
 fn secret(row: &Row<'_>, column: &str) -> rusqlite::Result<sip_common::siphash::Key> {

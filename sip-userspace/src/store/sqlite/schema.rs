@@ -15,8 +15,14 @@ const APPLICATION_ID: u32 = 0x4857_5244;
 /// Files above this size are not checked page by page at each start; loading reads them anyway.
 const CHECKED_BYTES_MAX: u64 = 256 << 20;
 
+/// Memory for pages: the inner ones of a table of ten million clients, and those that a bulk change
+/// goes back to.
+const CACHE_KIB: i64 = 8 << 10;
+
 /// From layout n to n + 1.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2];
+
+const LAYOUT_1: &str = "
     CREATE TABLE meta (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         cluster TEXT NOT NULL,
@@ -65,7 +71,15 @@ const MIGRATIONS: &[&str] = &["
         changes TEXT,
         UNIQUE (epoch, counter)
     ) STRICT;
-"];
+";
+
+/// What else is known about a server.
+const LAYOUT_2: &str = "
+    ALTER TABLE server ADD COLUMN capacity INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE server ADD COLUMN kind TEXT NOT NULL DEFAULT 'homeward';
+    ALTER TABLE server ADD COLUMN tcp TEXT;
+    ALTER TABLE server ADD COLUMN tls TEXT;
+";
 
 /// The newest layout.
 pub(super) const LAYOUT: u32 = MIGRATIONS.len() as u32;
@@ -133,9 +147,10 @@ pub(super) fn settle(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB.saturating_neg())?;
     connection.set_prepared_statement_cache_capacity(32);
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (layout, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
+    for (layout, migration) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", layout)?;

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
-use crate::core::table::{Change, tests::server};
+use crate::core::table::{Change, Kind, Server, State, tests::server};
 
 fn add(index: u16, base: Revision) -> Proposal {
     let server = server(&format!("home{index}"), index);
@@ -102,7 +102,7 @@ fn a_store_that_cannot_be_right_is_refused_and_left_as_it_is() {
         ("truncated", sound[..sound.len() / 2].to_vec(), "damaged"),
         ("scrambled", scrambled, "damaged"),
         ("foreign", sql("PRAGMA application_id = 7"), "not Homeward's"),
-        ("newer", sql("PRAGMA user_version = 99"), "layout 99 is newer than this program's 1"),
+        ("newer", sql("PRAGMA user_version = 99"), "layout 99 is newer than this program's 2"),
         ("no layout", sql("PRAGMA user_version = 0"), "it has no layout"),
         ("no meta", sql("DELETE FROM meta"), "damaged"),
         ("odd state", sql("UPDATE server SET state = 'tired'"), "`tired` is no state"),
@@ -156,4 +156,73 @@ fn a_creation_that_was_cut_short_can_be_repeated() {
     let store = SqliteStore::create(&path, 64).unwrap();
     assert_eq!(store.load("").unwrap().revision(), Revision::default());
     assert!(!beside(&path, "new").exists());
+}
+
+/// A store as the first layout had it, with two servers and a client.
+fn old_layout(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            r#"PRAGMA journal_mode = WAL;
+             CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), cluster TEXT NOT NULL,
+                 client_secret BLOB NOT NULL CHECK (length(client_secret) = 16),
+                 tag_secret BLOB NOT NULL CHECK (length(tag_secret) = 16),
+                 slots INTEGER NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
+                 slots_epoch INTEGER NOT NULL, slots_counter INTEGER NOT NULL) STRICT;
+             CREATE TABLE server (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+                 address TEXT NOT NULL, contact_host TEXT NOT NULL, contact_port INTEGER NOT NULL,
+                 weight INTEGER NOT NULL, state TEXT NOT NULL,
+                 standby INTEGER REFERENCES server (id) DEFERRABLE INITIALLY DEFERRED) STRICT;
+             CREATE TABLE placed (slot INTEGER PRIMARY KEY,
+                 server INTEGER NOT NULL REFERENCES server (id) DEFERRABLE INITIALLY DEFERRED)
+                 STRICT;
+             CREATE TABLE reason (id INTEGER PRIMARY KEY, why TEXT NOT NULL UNIQUE) STRICT;
+             CREATE TABLE assignment (aor TEXT PRIMARY KEY,
+                 server INTEGER REFERENCES server (id) DEFERRABLE INITIALLY DEFERRED,
+                 flags INTEGER NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,
+                 reason INTEGER NOT NULL REFERENCES reason (id)) STRICT, WITHOUT ROWID;
+             CREATE TABLE history (seq INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL,
+                 counter INTEGER NOT NULL, at_ms INTEGER NOT NULL, by TEXT NOT NULL,
+                 why TEXT NOT NULL, count INTEGER NOT NULL, changes TEXT, UNIQUE (epoch, counter))
+                 STRICT;
+             INSERT INTO meta VALUES (1, 'old', zeroblob(16), zeroblob(16), 64, 0, 2, 0, 1);
+             INSERT INTO server VALUES
+                 (0, 'home0', '192.0.2.1:5060', 'home0.example.com', 5060, 100, 'up', NULL),
+                 (1, 'home1', '192.0.2.2:5060', 'home1.example.com', 5060, 50, 'draining', 0);
+             INSERT INTO placed VALUES (3, 1);
+             INSERT INTO reason VALUES (1, 'by hand');
+             INSERT INTO assignment VALUES ('alice@example.com', 1, 1, 0, 2, 1);
+             INSERT INTO history VALUES (1, 0, 1, 1700000000000, 'root', 'a test', 1,
+                 '[{"change":"server","index":0,"server":{"name":"home0","address":"192.0.2.1:5060","contact":{"host":"home0.example.com","port":5060},"weight":100,"state":"up","standby":null}}]');
+             PRAGMA application_id = 0x48575244;
+             PRAGMA user_version = 1;"#,
+        )
+        .unwrap();
+}
+
+#[test]
+fn a_store_of_the_first_layout_is_read_and_brought_up_to_date() {
+    let (_directory, path) = place();
+    old_layout(&path);
+    let peeked = SqliteStore::peek(&path, "home0").unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    let mut table = store.load("home0").unwrap();
+    assert_eq!(table, peeked, "a reader understands the old layout");
+    assert_eq!(table.revision(), Revision { epoch: 0, counter: 2 });
+    let home1 = table.server(1).unwrap();
+    assert_eq!((home1.capacity, home1.kind, home1.tcp), (0, Kind::Homeward, None));
+    assert_eq!((home1.state, home1.standby), (State::Draining, Some(0)));
+    assert_eq!(table.placed().collect::<Vec<_>>(), [(3, 1)]);
+    assert_eq!(table.overrides().iter().next().unwrap().why, "by hand");
+    assert_eq!(store.history(None, 10).unwrap()[0].changes.as_ref().unwrap().len(), 1);
+
+    let tls = "192.0.2.2:5061".parse().ok();
+    let server = Server { capacity: 7, kind: Kind::Foreign, tls, ..home1.clone() };
+    let changes = vec![Change::Server { index: 1, server }];
+    let (by, why) = ("root".into(), "a test".into());
+    let proposal = Proposal { base: table.revision(), by, why, led: false, changes };
+    table.apply(&store.commit(proposal).unwrap()).unwrap();
+    drop(store);
+    assert_eq!(SqliteStore::open(&path).unwrap().load("home0").unwrap(), table);
+    assert_eq!(SqliteStore::peek(&path, "home0").unwrap(), table);
 }

@@ -29,8 +29,14 @@ pub(super) fn commit(
     }
     let Proposal { base, by, why, changes, .. } = proposal;
     let commit = Commit { revision: base.next(), at_ms: now_ms(), by, why, changes };
+    // One commit has one reason, however many clients it assigns.
+    let mut reason_id = None;
     for change in &commit.changes {
-        write(&transaction, change, &commit)?.map_err(failed)?;
+        if let (Change::Assign { .. }, None) = (change, reason_id) {
+            reason_id = Some(reason(&transaction, &commit.why).map_err(failed)?);
+        }
+        let reason = reason_id.unwrap_or_default();
+        write(&transaction, change, commit.revision, reason)?.map_err(failed)?;
     }
     finish(&transaction, &commit).map_err(failed)?;
     transaction.commit().map_err(failed)?;
@@ -46,7 +52,8 @@ pub(super) fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
 fn write(
     transaction: &Transaction<'_>,
     change: &Change,
-    commit: &Commit,
+    revision: Revision,
+    reason: i64,
 ) -> Result<rusqlite::Result<()>, StoreError> {
     Ok(match change {
         Change::Server { index, server } => put_server(transaction, *index, server),
@@ -65,7 +72,9 @@ fn write(
         Change::Assign { aor, .. } if aor.len() > AOR_MAX => {
             return Err(StoreError::Rejected(format!("an AoR of {} bytes", aor.len())));
         }
-        Change::Assign { aor, assignment } => put_assignment(transaction, aor, *assignment, commit),
+        Change::Assign { aor, assignment } => {
+            put_assignment(transaction, aor, *assignment, revision, reason)
+        }
         Change::Unassign { aor } => transaction
             .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
             .and_then(|mut statement| statement.execute([aor]))
@@ -73,12 +82,19 @@ fn write(
     })
 }
 
-fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rusqlite::Result<()> {
+pub(super) fn put_server(
+    transaction: &Transaction<'_>,
+    index: u16,
+    server: &Server,
+) -> rusqlite::Result<()> {
     transaction
         .execute(
-            "INSERT INTO server VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO server (id, name, address, contact_host, contact_port, weight, state,
+             standby, capacity, kind, tcp, tls)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, contact_host = ?4,
-             contact_port = ?5, weight = ?6, state = ?7, standby = ?8",
+             contact_port = ?5, weight = ?6, state = ?7, standby = ?8, capacity = ?9, kind = ?10,
+             tcp = ?11, tls = ?12",
             params![
                 index,
                 server.name,
@@ -87,19 +103,23 @@ fn put_server(transaction: &Transaction<'_>, index: u16, server: &Server) -> rus
                 server.contact.port,
                 server.weight,
                 server.state.label(),
-                server.standby
+                server.standby,
+                server.capacity,
+                server.kind.label(),
+                server.tcp.map(|address| address.to_string()),
+                server.tls.map(|address| address.to_string()),
             ],
         )
         .map(|_| ())
 }
 
-fn put_assignment(
+pub(super) fn put_assignment(
     transaction: &Transaction<'_>,
     aor: &str,
     assignment: Assignment,
-    commit: &Commit,
+    Revision { epoch, counter }: Revision,
+    reason: i64,
 ) -> rusqlite::Result<()> {
-    let reason = reason(transaction, &commit.why)?;
     let flags = [
         (assignment.pinned, PINNED),
         (assignment.no_redirect, NO_REDIRECT),
@@ -108,12 +128,11 @@ fn put_assignment(
     let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
     let mut statement = transaction
         .prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    let Revision { epoch, counter } = commit.revision;
     statement.execute(params![aor, assignment.server, flags, epoch, counter, reason])?;
     Ok(())
 }
 
-fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
+pub(super) fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
     let mut find = transaction.prepare_cached("SELECT id FROM reason WHERE why = ?1")?;
     if let Some(id) = find.query_row([why], |row| row.get(0)).optional()? {
         return Ok(id);
@@ -134,8 +153,17 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
         )?
         .execute(params![epoch, counter, commit.changes.iter().any(of_slots)])?;
 
-    let record = Record::from(commit);
-    let changes = record.changes.and_then(|changes| serde_json::to_string(&changes).ok());
+    put_record(transaction, &Record::from(commit))?;
+    let last = transaction.last_insert_rowid();
+    transaction
+        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
+        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
+    Ok(())
+}
+
+pub(super) fn put_record(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    let Revision { epoch, counter } = record.revision;
+    let changes = record.changes.as_ref().and_then(|changes| serde_json::to_string(changes).ok());
     transaction
         .prepare_cached(
             "INSERT INTO history (epoch, counter, at_ms, by, why, count, changes)
@@ -149,10 +177,6 @@ fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()
             record.why,
             record.count,
             changes
-        ])?;
-    let last = transaction.last_insert_rowid();
-    transaction
-        .prepare_cached("DELETE FROM history WHERE seq <= ?1")?
-        .execute([last.saturating_sub(HISTORY_MAX as i64)])?;
-    Ok(())
+        ])
+        .map(|_| ())
 }

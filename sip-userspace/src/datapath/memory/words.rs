@@ -1,7 +1,4 @@
-//! Memory that is shared with the kernel: map values as bytes, and maps as memory.
-//!
-//! The only module of this crate with `unsafe`.
-#![allow(unsafe_code)] // layouts shared with the kernel, and mmap
+//! An array map of words, mapped as memory: an element is switched by one store.
 
 use std::{
     num::NonZeroUsize,
@@ -11,23 +8,8 @@ use std::{
 };
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
-use super::DatapathError;
-
-/// A layout of `sip_common::abi` as a map key or value.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(super) struct Plain<T>(pub(super) T);
-
-// SAFETY: integers and arrays of integers without padding, asserted in `abi`.
-unsafe impl aya::Pod for Plain<Config> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Plain<Contact> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Plain<Domain> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Plain<ClientKey> {}
+use crate::datapath::DatapathError;
 
 /// An array map of words, as memory of this process.
 #[derive(Debug)]

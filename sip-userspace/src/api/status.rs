@@ -1,0 +1,66 @@
+//! `/v1/status`, `/v1/edges` and the document of all this.
+
+use axum::{
+    Json, Router,
+    extract::{Path, rejection::PathRejection},
+    routing::{delete, get},
+};
+use tokio::sync::mpsc;
+use utoipa::OpenApi as _;
+
+use super::{
+    bodies::{Caller, Done, Edges},
+    document::Document,
+    fault::Fault,
+};
+use crate::{
+    control::Call,
+    core::admin::{Answer, Command, StatusView},
+};
+
+pub(super) fn routes() -> Router<mpsc::Sender<Call>> {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/edges", get(edges))
+        .route("/v1/edges/{host}", delete(forget))
+        .route("/v1/openapi.json", get(document))
+}
+
+/// Shows the daemon's state.
+#[utoipa::path(get, path = "/v1/status", tag = "status",
+    responses((status = 200, body = StatusView)))]
+pub(super) async fn status(caller: Caller) -> Result<Json<StatusView>, Fault> {
+    match caller.ask(Command::Status).await? {
+        Answer::Status(view) => Ok(Json(*view)),
+        _ => Err(Fault::odd_answer()),
+    }
+}
+
+/// Lists the hosts that share the table.
+#[utoipa::path(get, path = "/v1/edges", tag = "status",
+    responses((status = 200, body = Edges)))]
+pub(super) async fn edges(caller: Caller) -> Result<Json<Edges>, Fault> {
+    match caller.ask(Command::EdgeList).await? {
+        Answer::Edges { revision, edges } => Ok(Json(Edges { revision, edges })),
+        _ => Err(Fault::odd_answer()),
+    }
+}
+
+/// Takes a host out of those that a removal waits for.
+#[utoipa::path(delete, path = "/v1/edges/{host}", tag = "status",
+    params(("host" = String, Path, example = "home1")),
+    responses((status = 200, body = Done), (status = 503, body = Fault)))]
+pub(super) async fn forget(
+    caller: Caller,
+    host: Result<Path<String>, PathRejection>,
+) -> Result<Json<Done>, Fault> {
+    let Path(host) = host?;
+    caller.change(Command::EdgeForget { host }).await
+}
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "status",
+    responses((status = 200, body = serde_json::Value)))]
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}

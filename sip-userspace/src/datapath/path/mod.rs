@@ -1,0 +1,264 @@
+//! The kernel path of a running daemon: opened, attached, kept up to date.
+//!
+//! With XDP off there is none of this, and a source's rate is limited by the daemon.
+
+mod open;
+mod sources;
+mod status;
+mod verify;
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use sip_common::abi::{self, ClientKey, note};
+
+use self::sources::Sources;
+pub use self::{
+    open::Head,
+    verify::{Compared, Difference, Verified},
+};
+use super::{
+    Attached, DatapathError, Kernel,
+    attach::{adopt, attach, detach},
+    kernel::SharedRecent,
+    maps::Maps,
+    pins::Pins,
+    publish::Publisher,
+};
+use crate::{
+    config::{Config, Mode},
+    core::table::{Applied, Lesson, Revision, Table, domains::Domains},
+};
+
+/// The longest piece of the driver's time that is taken at once, but for one batch.
+const TURN: Duration = Duration::from_millis(3);
+
+/// The program, what it was told, and where it is attached.
+pub struct KernelPath {
+    kernel: Kernel,
+    publisher: Publisher,
+    attached: Vec<Attached>,
+    told: abi::Config,
+    domains: Domains,
+    sources: Sources,
+    servers_stale: bool,
+    sources_failed: Option<String>,
+    stale_serve: Duration,
+    pins: Option<Pins>,
+    origin: Origin,
+    /// The links run a program of another layout until the maps are filled.
+    switch: bool,
+    object: u64,
+    /// The maps held the store's revision when they were taken over.
+    trusted: bool,
+}
+
+/// Where program and maps come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Both are new.
+    New,
+    /// Both were pinned.
+    Adopted,
+    /// The maps were pinned; the program is another one.
+    NewProgram,
+    /// Both are new, and take the place of pinned ones of another layout.
+    NewMaps,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::Adopted => "adopted",
+            Self::NewProgram => "new program on adopted maps",
+            Self::NewMaps => "new layout",
+        })
+    }
+}
+
+impl KernelPath {
+    /// Attaches the program to the configured interfaces, takes over its pinned links there, and
+    /// takes it off all others. True if it runs on any.
+    ///
+    /// # Errors
+    /// If a demanded mode can't be had, or a link can't be pinned.
+    pub fn attach(&mut self, config: &Config, now: Duration) -> Result<bool, DatapathError> {
+        self.renew(now);
+        let pins = self.pins.clone();
+        let links = pins.as_ref().map_or(Ok(Vec::new()), Pins::links)?;
+        for link in links {
+            let wanted = config.xdp.interfaces.contains(&link.interface)
+                && (config.xdp.mode == Mode::Auto || config.xdp.mode == link.mode)
+                && !self.attached.iter().any(|attached| attached.interface == link.interface);
+            if !wanted {
+                detach(link)?;
+            } else if let Some(attached) = adopt(&mut self.kernel, link, self.switch)? {
+                tracing::info!(interface = attached.interface, mode = %attached.mode, "kernel path taken over");
+                self.attached.push(attached);
+            }
+        }
+        for interface in &config.xdp.interfaces {
+            if self.attached.iter().any(|attached| attached.interface == *interface) {
+                continue;
+            }
+            match attach(&mut self.kernel, interface, config.xdp.mode, pins.as_ref())? {
+                Some(attached) => {
+                    let mode = attached.mode;
+                    if mode == Mode::Generic && config.xdp.mode == Mode::Auto {
+                        tracing::warn!(interface, "GENERIC XDP only: much slower than native");
+                    }
+                    tracing::info!(interface, %mode, "kernel path attached");
+                    self.attached.push(attached);
+                }
+                None => tracing::warn!(interface, "NO XDP: the daemon answers what comes in here"),
+            }
+        }
+        if self.origin == Origin::NewProgram
+            && let Some(pins) = &pins
+        {
+            pins.replace_program(&mut self.kernel)?;
+            self.kernel.set_note(note::OBJECT, self.object);
+        }
+        if self.attached.is_empty()
+            && let Some(pins) = &pins
+        {
+            pins.remove_all()?;
+        }
+        Ok(!self.attached.is_empty())
+    }
+
+    /// What the program was told beside the table.
+    pub fn told(&self) -> abi::Config {
+        self.told
+    }
+
+    /// Where program and maps come from, and whether the maps held the store's revision.
+    pub fn origin(&self) -> (Origin, bool) {
+        (self.origin, self.trusted)
+    }
+
+    /// The program and its maps.
+    pub fn kernel(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
+    /// The revision that the maps hold; `None` while they are between two.
+    pub fn revision(&self) -> Option<Revision> {
+        Maps::revision(&self.kernel)
+    }
+
+    /// The keeper of the table in the maps.
+    pub fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// The mode on each interface that the program runs on, for people: `native on eth0`.
+    pub fn modes(&self) -> Vec<String> {
+        let shown = |on: &Attached| format!("{} on {}", on.mode, on.interface);
+        self.attached.iter().map(shown).collect()
+    }
+
+    /// Whether the program sees all that comes in, and so keeps the limit per source.
+    pub fn is_complete(&self, config: &Config) -> bool {
+        self.attached.len() == config.xdp.interfaces.len()
+    }
+
+    /// Extends the daemon's lease: without this the kernel passes everything after `stale_serve`.
+    /// Not while a wrong word is in the maps.
+    pub fn renew(&mut self, now: Duration) {
+        if !self.publisher.held() {
+            self.kernel.set_lease(now + self.stale_serve);
+        }
+    }
+
+    /// Takes a commit into the maps; what takes long is left to [`Self::work`].
+    /// True if there is.
+    pub fn applied(&mut self, table: &Table, applied: Applied, now: Duration) -> bool {
+        if !applied.servers.is_empty() {
+            self.servers_stale = true;
+        }
+        // The old maps know nothing of this commit.
+        self.take_over();
+        self.publisher.applied(&mut self.kernel, table, applied, now);
+        self.work(table, now)
+    }
+
+    /// Takes what was learned about a client into the maps. True if there is work to do for it.
+    pub fn learned(&mut self, table: &Table, key: ClientKey) -> bool {
+        self.publisher.client(&mut self.kernel, table, key);
+        !self.publisher.is_settled()
+    }
+
+    /// Goes on with what is left, for some milliseconds; whether there is more to do now.
+    pub fn work(&mut self, table: &Table, now: Duration) -> bool {
+        if std::mem::take(&mut self.servers_stale)
+            && let Err(error) = self.sources.set_servers(&mut self.kernel, table)
+        {
+            tracing::error!(%error, "servers of the table are not exempt from the rate");
+            self.sources_failed = Some(error.to_string());
+        }
+        let from = Instant::now();
+        let mut enough = || from.elapsed() >= TURN;
+        let was_held = self.publisher.held();
+        let more = self.publisher.work(&mut self.kernel, table, now, &mut enough);
+        if was_held && !self.publisher.held() {
+            self.renew(now);
+        }
+        if self.switch && !self.attached.is_empty() && self.publisher.is_settled() {
+            self.take_over();
+        }
+        more
+    }
+
+    /// Has the links run the new program on the new maps.
+    fn take_over(&mut self) {
+        if !self.switch {
+            return;
+        }
+        let switched = self.attached.iter().try_for_each(|link| link.switch(&mut self.kernel));
+        let pins = self.pins.as_ref().map_or(Ok(()), Pins::end_next);
+        match switched.and(pins) {
+            Ok(()) => {
+                self.switch = false;
+                tracing::info!("the new maps have taken over");
+            }
+            Err(error) => tracing::error!(%error, "the old maps go on; it is tried again"),
+        }
+    }
+
+    /// What another daemon had learned of clients, for the core to learn.
+    pub fn take_lessons(&mut self) -> Vec<(ClientKey, Lesson)> {
+        self.publisher.take_lessons()
+    }
+
+    /// Once a second: extends the lease, and tries again what failed.
+    pub fn tick(&mut self, table: &Table, now: Duration) -> bool {
+        if self.sources_failed.take().is_some() {
+            self.servers_stale = true;
+        }
+        self.publisher.retry();
+        let more = self.work(table, now);
+        self.renew(now);
+        more
+    }
+
+    /// The memory of redirects.
+    pub fn recent(&self) -> SharedRecent {
+        SharedRecent(self.kernel.recent())
+    }
+
+    /// The object behind, for its log; none if the program was taken over.
+    pub fn ebpf(&mut self) -> Option<&mut aya::Ebpf> {
+        self.kernel.ebpf()
+    }
+
+    /// Ends the kernel path: what is not pinned goes with it.
+    pub fn close(self) {
+        if let Some(pins) = &self.pins {
+            tracing::info!(pins = %pins.path().display(), "stays attached");
+        }
+    }
+}
