@@ -184,6 +184,15 @@ mod tests {
             ),
             ("both sides", target, format!("{r_near}, {r_far}"), &[], true, Some(far), false),
             (
+                "both sides on one flow",
+                target,
+                format!("{r_far}, {r_near}"),
+                &[],
+                true,
+                Some(near),
+                false,
+            ),
+            (
                 "the far side without a flow",
                 target,
                 format!("{r_near}, {r_none}, <sip:far;lr>"),
