@@ -10,6 +10,7 @@ mod auth;
 mod bounds;
 mod document;
 mod prefix;
+mod proxy;
 mod sources;
 mod store;
 mod streams;
@@ -22,6 +23,7 @@ pub use auth::Auth;
 pub use document::ConfigError;
 use document::Document;
 pub use prefix::Prefix;
+pub use proxy::Proxy;
 pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
@@ -75,6 +77,14 @@ pub const KEYS: &[&str] = &[
     "tls.server_ca",
     "tls.handshakes",
     "tls.handshake_time",
+    "proxy.mode",
+    "proxy.home_patience",
+    "proxy.contact_patience",
+    "proxy.ring",
+    "proxy.transactions",
+    "proxy.answer_bytes",
+    "proxy.forwards",
+    "proxy.forward_bytes",
     "control.socket",
     "control.mode",
     "store.url",
@@ -122,6 +132,8 @@ pub struct Config {
     pub tcp: Tcp,
     /// Streams inside TLS.
     pub tls: Tls,
+    /// How requests are sent on.
+    pub proxy: Proxy,
     /// The control socket.
     pub control: Control,
     /// The table's store.
@@ -304,6 +316,7 @@ impl Config {
             tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
             store: store::store(&document)?,
+            proxy: proxy::proxy(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

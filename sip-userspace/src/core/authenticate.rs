@@ -9,9 +9,10 @@
 use std::net::IpAddr;
 
 use super::{
-    Core, Counters, Now, Output, Place,
+    Core, Counters, Now, Output,
     auth::{Asked, Auth, Cause, Role, Verdict},
     decide::Decision,
+    requests::Place,
 };
 use crate::sip::{answer::Answer, aor::Aor, request::Request, via::Via};
 
@@ -52,7 +53,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) -> bool {
-        let source = at.source;
+        let source = at.source();
         let client = self.client_address(request, source);
         let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return true };
         let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return false };

@@ -1,7 +1,8 @@
 //! Bindings of clients to contacts, in memory, with their expiry (RFC 3261 section 10).
 //!
-//! Built for ten million clients: a client costs one map entry, one slice and one text per
-//! contact and one for its AoR, so that an operator can list it. Each client has exactly one place
+//! Built for ten million clients in 6 GB: a client costs one map entry, one slice, one text per
+//! contact, which holds the way to it too, and one for its AoR, so that an operator can list it.
+//! Each client has exactly one place
 //! among the ends, at or before its earliest expiry, and is looked at again when that comes.
 //! Times are seconds of the monotonic clock. Deliberately absent: the rules of registration.
 
@@ -12,7 +13,8 @@ use sip_common::{
     siphash::{Key, hash_128},
 };
 
-use super::table::learned::KeyMap;
+use super::{io::Flow, pack, table::learned::KeyMap};
+use crate::sip::{lex, params::Params};
 
 /// Longest Contact that is kept, with its parameters, in bytes: a phone that is woken by push
 /// notices has about 500.
@@ -20,14 +22,25 @@ pub const CONTACT_MAX: usize = 640;
 /// Bytes of all Contacts of one client: a 200 lists them all, also to a spoofed source.
 pub const CONTACTS_LEN_MAX: usize = 2_048;
 
+/// Longest Path that is kept, in bytes: all its values with their commas; a token of a flow takes
+/// about 150.
+pub const PATH_MAX: usize = 1_024;
+/// The preference of a contact that names none, in thousandths (RFC 3261 section 20.10 gives no
+/// default; 1 is what proxies take).
+const Q_DEFAULT: u16 = 1_000;
+
 /// One contact of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// `<URI>` and the header parameters but expires.
+    /// `<URI>` and the header parameters but expires, then the Path values, then the packed flow.
     text: Box<[u8]>,
     uri_len: u16,
-    /// The Path that requests for it take (RFC 3327), without it mostly.
-    path: Option<Box<[u8]>>,
+    contact_len: u16,
+    path_len: u16,
+    /// Preference in thousandths.
+    pub q: u16,
+    /// When it was registered, in seconds of the monotonic clock.
+    pub since_s: u32,
     /// Which Call-ID it was registered with.
     pub call: CallId,
     /// The CSeq number that it was registered with.
@@ -65,24 +78,31 @@ impl Binding {
         let uri_len = u16::try_from(uri.len()).ok()?;
         let text = [b"<", uri, b">", params].concat();
         let text = (text.len() <= CONTACT_MAX).then_some(text)?.into_boxed_slice();
-        Some(Self { text, uri_len, path: None, call, cseq, expires_s })
+        let contact_len = u16::try_from(text.len()).ok()?;
+        let q = Params::parse(&mut lex::Cursor::new(params)).and_then(|params| params.value("q"));
+        let q = q.and_then(read_q).unwrap_or(Q_DEFAULT);
+        Some(Self { text, uri_len, contact_len, path_len: 0, q, since_s: 0, call, cseq, expires_s })
     }
 
-    /// With a Path; an empty one is none.
+    /// The same, registered at `since_s` along these Path values, and reached over this flow where
+    /// its client itself sent the request; `None` if the Path is too long.
     #[must_use]
-    pub fn with_path(mut self, path: &[u8]) -> Self {
-        self.path = (!path.is_empty()).then(|| path.into());
-        self
-    }
-
-    /// The values of its Path, with commas between them; empty without one.
-    pub fn path(&self) -> &[u8] {
-        self.path.as_deref().unwrap_or_default()
+    pub fn reached_by(self, path: &[u8], flow: Option<&Flow>, since_s: u32) -> Option<Self> {
+        let path_len = (path.len() <= PATH_MAX).then(|| u16::try_from(path.len()).ok())??;
+        let len = self.text.len().saturating_add(path.len()).saturating_add(48);
+        let mut text = Vec::with_capacity(len);
+        text.extend_from_slice(self.contact());
+        text.extend_from_slice(path);
+        if let Some(flow) = flow {
+            pack::push(&mut text, flow);
+        }
+        Some(Self { text: text.into_boxed_slice(), path_len, since_s, ..self })
     }
 
     /// The header parameters but expires.
     pub fn params(&self) -> &[u8] {
-        self.text.get(usize::from(self.uri_len).saturating_add(2)..).unwrap_or_default()
+        let start = usize::from(self.uri_len).saturating_add(2);
+        self.text.get(start..usize::from(self.contact_len)).unwrap_or_default()
     }
 
     /// The URI.
@@ -92,8 +112,43 @@ impl Binding {
 
     /// The Contact value without expires.
     pub fn contact(&self) -> &[u8] {
-        &self.text
+        self.text.get(..usize::from(self.contact_len)).unwrap_or_default()
     }
+
+    /// The Path values, the first hop first; empty without.
+    pub fn path(&self) -> &[u8] {
+        let start = usize::from(self.contact_len);
+        let end = start.saturating_add(usize::from(self.path_len));
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// The flow over which its client registered itself.
+    pub fn flow(&self) -> Option<Flow> {
+        let start = usize::from(self.contact_len).saturating_add(usize::from(self.path_len));
+        pack::read(self.text.get(start..)?)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// A qvalue in thousandths: `0`, `1`, or up to three digits behind the point (section 25.1).
+fn read_q(text: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match text {
+        [whole @ (b'0' | b'1')] => (whole, &b""[..]),
+        [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
+        _ => return None,
+    };
+    let mut q = u16::from(whole.wrapping_sub(b'0'));
+    for at in 0..3 {
+        let digit = fraction.get(at).copied().unwrap_or(b'0');
+        q = q
+            .saturating_mul(10)
+            .saturating_add(u16::from(digit.checked_sub(b'0').filter(|d| *d < 10)?));
+    }
+    (q <= 1_000).then_some(q)
 }
 
 #[derive(Debug)]
@@ -261,72 +316,4 @@ impl Bindings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-
-    fn binding(expires_s: u32) -> Binding {
-        Binding::new(b"sip:a@b", b";q=0.5", CallId::of(b"x"), 1, expires_s).unwrap()
-    }
-
-    #[test]
-    fn a_binding_keeps_its_uri_and_parameters() {
-        let binding = binding(1);
-        assert_eq!(binding.uri(), b"sip:a@b");
-        assert_eq!(binding.contact(), b"<sip:a@b>;q=0.5");
-        assert!(Binding::new(&[b'a'; CONTACT_MAX], b"", CallId::of(b"x"), 1, 1).is_none());
-    }
-
-    #[test]
-    fn clients_are_looked_at_in_pieces() {
-        let mut bindings = Bindings::default();
-        for number in 0..10u64 {
-            let key = ClientKey([number, number]);
-            bindings.set(key, vec![binding(5 + (number / 4) as u32)]);
-            bindings.saw(&key, 3, || format!("u{number}@h").into_bytes().into());
-            bindings.saw(&key, 4, || panic!("its name is known"));
-            assert_eq!(bindings.seen_s(&key), Some(4));
-        }
-        let (mut seen, mut from) = (Vec::new(), Some(Place::default()));
-        while let Some(place) = from {
-            let before = seen.len();
-            from = bindings.look(place, 3, |aor| seen.push(aor.to_vec()));
-            assert!(seen.len() <= before + 3);
-        }
-        seen.sort();
-        seen.dedup();
-        assert_eq!(seen.len(), 10);
-    }
-
-    proptest! {
-        /// Against a model that looks at every client at every step.
-        #[test]
-        fn each_binding_ends_when_it_should(
-            steps in proptest::collection::vec((0u64..4, proptest::collection::vec(1u32..20, 0..3), 0u32..5), 1..60)
-        ) {
-            let mut bindings = Bindings::default();
-            let mut model: HashMap<u64, Vec<u32>> = HashMap::new();
-            let mut now_s = 0;
-            for (client, lives, pause) in steps {
-                let ends: Vec<u32> = lives.iter().map(|life| now_s + life).collect();
-                let key = ClientKey([client, client]);
-                bindings.set(key, ends.iter().copied().map(binding).collect());
-                model.insert(client, ends);
-                now_s += pause;
-                bindings.expire(now_s);
-                for (client, ends) in &mut model {
-                    ends.retain(|end| *end > now_s);
-                    let got: Vec<u32> =
-                        bindings.get(&ClientKey([*client, *client])).iter().map(|b| b.expires_s).collect();
-                    prop_assert_eq!(&got, ends);
-                }
-                prop_assert_eq!(bindings.len(), model.values().map(Vec::len).sum::<usize>());
-                let places: usize = bindings.ends.values().map(Vec::len).sum();
-                prop_assert_eq!(places, bindings.clients());
-                let earliest = model.values().flatten().min().copied();
-                prop_assert!(bindings.next_s() <= earliest && bindings.next_s().is_none() == earliest.is_none());
-            }
-        }
-    }
-}
+mod tests;

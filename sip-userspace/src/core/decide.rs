@@ -2,18 +2,22 @@
 //!
 //! A pure function of settings, table and request, so that `explain` and the daemon say the same.
 //! The order is that of RFC 3261 section 8.2: method, scheme, Request-URI, extensions; for a
-//! REGISTER then section 10.3, and for one that is proxied the checks of 16.3.
+//! REGISTER then section 10.3, and for one that is proxied the checks of 16.3. What is no REGISTER
+//! stands in `onward`.
+
+mod onward;
 
 use rsip::{Method, headers};
 use sip_common::abi::ClientKey;
 
 use super::{
-    Flow, Transport,
-    proxy::loops,
+    Flow,
+    proxy::{loops, routes::Routes},
     redirect::{self, NoRedirect},
     registrar::check_contacts,
     settings::Settings,
     table::{Home, Lookup, Table},
+    token::Tokens,
 };
 use crate::sip::{
     answer::{Answer, Path},
@@ -22,6 +26,7 @@ use crate::sip::{
     header::Name,
     request::Request,
     typed,
+    uri::SipUri,
 };
 
 /// Seconds after which a client may ask again when no server takes requests.
@@ -50,6 +55,18 @@ pub enum Decision {
         server: u16,
         /// Why it is not redirected.
         cause: Cause,
+    },
+    /// The client of the Request-URI is at home here: to its bindings.
+    Deliver {
+        /// The client.
+        key: ClientKey,
+    },
+    /// Along the rest of its route set, or to its Request-URI.
+    Follow,
+    /// Over the flow that a token of ours names.
+    Flow {
+        /// The flow.
+        flow: Flow,
     },
     /// A final answer.
     Answer {
@@ -85,6 +102,8 @@ pub enum Cause {
     ReplyTooLong,
     /// The client came over a stream, and its home has no address for that.
     NotOnStream,
+    /// Only what begins a subscription or a publication is redirected beside a REGISTER.
+    Method,
 }
 
 impl Cause {
@@ -101,6 +120,7 @@ impl Cause {
             Self::EscapedControl => "escaped_control",
             Self::ReplyTooLong => "reply_too_long",
             Self::NotOnStream => "home_not_on_stream",
+            Self::Method => "method",
         }
     }
 }
@@ -112,29 +132,54 @@ impl Decision {
             Self::Register { .. } => "home_here",
             Self::Redirect { .. } => "home_elsewhere",
             Self::Proxy { cause, .. } => cause.label(),
+            Self::Deliver { .. } => "client_here",
+            Self::Follow => "route",
+            Self::Flow { .. } => "flow",
             Self::Answer { reason, .. } => reason,
             Self::Silent(silence) => silence.label(),
         }
     }
 }
 
-/// Decides a request that came this way. `returned` says whether the client was redirected a short
-/// while ago for another request.
+/// The route set of a request that came over this flow.
+///
+/// # Errors
+/// The refusal, if it can't be read.
+pub fn read_routes<'m>(
+    settings: &Settings,
+    table: &Table,
+    request: &Request<'m>,
+    came: &Flow,
+) -> Result<Routes<'m>, Decision> {
+    match Routes::of(request, settings, || Tokens::new(settings, table), came) {
+        // A registrar does not read it.
+        Err(_) if request.method == b"REGISTER" => Ok(Routes::none(request)),
+        routes => routes.map_err(fault),
+    }
+}
+
+/// Decides a request with this route set that came over this flow. `returned` says whether the
+/// client was redirected a short while ago for another request.
 pub fn decide(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
+    routes: &Routes<'_>,
     came: &Flow,
     returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
 ) -> Decision {
     match typed::method(request.method) {
         Some(Method::Register) => register(settings, table, request, came, returned),
-        Some(Method::Ack) => Decision::Silent(Silence::Ack),
-        // Section 9.2: this host keeps no transaction that could be cancelled.
-        Some(Method::Cancel) => refuse(Answer::new(481), "no_transaction"),
-        Some(Method::Options) => options(settings, request),
-        Some(_) => refuse(Answer::new(405).with(typed::allow()), "method_not_allowed"),
-        None => refuse(Answer::new(501).with(typed::allow()), "method_unknown"),
+        Some(Method::Ack) => match onward::decide(settings, table, request, routes, came, returned)
+        {
+            // Section 17: an ACK is never answered.
+            Decision::Answer { .. } | Decision::Redirect { .. } => Decision::Silent(Silence::Ack),
+            decision => decision,
+        },
+        // Section 9.2: there is no transaction that could be cancelled. A stateful proxy knows all
+        // that it forwarded, so a CANCEL sent on (16.10) would find nothing to cancel either.
+        Some(Method::Cancel) if !settings.stateless => refuse(Answer::new(481), "no_transaction"),
+        _ => onward::decide(settings, table, request, routes, came, returned),
     }
 }
 
@@ -147,10 +192,7 @@ fn fault(fault: Fault) -> Decision {
 }
 
 /// Section 8.2.2.1: a scheme that is served, and a host that is ours.
-fn target<'m>(
-    settings: &Settings,
-    request: &Request<'m>,
-) -> Result<crate::sip::uri::SipUri<'m>, Decision> {
+fn target<'m>(settings: &Settings, request: &Request<'m>) -> Result<SipUri<'m>, Decision> {
     let uri = request.uri.sip().filter(|uri| !uri.secure).ok_or_else(|| fault(Fault::Scheme))?;
     if settings.is_target(uri.host) {
         Ok(uri)
@@ -177,18 +219,14 @@ fn extensions(request: &Request<'_>, name: Name) -> Option<Decision> {
 }
 
 /// Section 11.2, for OPTIONS to this host.
-fn options(settings: &Settings, request: &Request<'_>) -> Decision {
-    match target(settings, request) {
-        Err(refusal) => refusal,
-        Ok(uri) if uri.user.is_some() => refuse(Answer::new(404), "not_this_host"),
-        Ok(_) => extensions(request, Name::Require).unwrap_or_else(|| {
-            let answer = Answer::new(200)
-                .with(typed::allow())
-                .with(headers::Accept::from("application/sdp"))
-                .with(headers::Supported::from(KNOWN.join(", ")));
-            Decision::Answer { answer, reason: "options" }
-        }),
-    }
+fn options(request: &Request<'_>) -> Decision {
+    extensions(request, Name::Require).unwrap_or_else(|| {
+        let answer = Answer::new(200)
+            .with(typed::allow())
+            .with(headers::Accept::from("application/sdp"))
+            .with(headers::Supported::from(KNOWN.join(", ")));
+        Decision::Answer { answer, reason: "options" }
+    })
 }
 
 fn register(
@@ -210,13 +248,7 @@ fn register(
     let key = aor.key(table.meta().client_secret);
     let lookup = table.lookup(&key);
     let from = settings.sources.as_ref()(came.peer.ip().to_canonical());
-    let target_is_home = |server: u16| {
-        table.server(server).is_some_and(|server| {
-            let port = uri.port.unwrap_or(crate::sip::via::PORT_DEFAULT);
-            server.contact.host.as_bytes().eq_ignore_ascii_case(uri.host)
-                && server.contact.port == port
-        })
-    };
+    let target_is_home = |server: u16| is_contact_of(table, server, &uri, came);
     let (server, cause) = match lookup.home {
         Home::Here => return local(request, Decision::Register { key }),
         // While a client is being moved its old home serves it.
@@ -224,15 +256,13 @@ fn register(
             return local(request, Decision::Register { key });
         }
         Home::Unknown => {
-            let retry = headers::RetryAfter::from(RETRY_AFTER_S.to_string());
-            return refuse(Answer::new(503).with(retry), "home_unknown");
+            return nobody();
         }
         Home::Moving { server } => (server, Cause::Moving),
         Home::Elsewhere { server } if request.vias.len() > 1 => (server, Cause::ManyVias),
         Home::Elsewhere { server } if from.edge => (server, Cause::SourceEdge),
         Home::Elsewhere { server } if !from.direct => (server, Cause::SourceNotDirect),
         Home::Elsewhere { server } if lookup.no_redirect => (server, Cause::NoRedirect),
-        Home::Elsewhere { server } if !can_follow(came.transport) => (server, Cause::NotOnStream),
         Home::Elsewhere { server } if target_is_home(server) => (server, Cause::HomeIsTarget),
         Home::Elsewhere { server } if aor.bytes().iter().any(u8::is_ascii_control) => {
             (server, Cause::EscapedControl)
@@ -242,32 +272,45 @@ fn register(
             if let Err(unread) = check_contacts(request) {
                 return fault(unread);
             }
-            if !too_long(settings, table, request, came, server) {
-                return local(request, Decision::Redirect { key, server });
+            match obstacle(settings, table, request, came, server) {
+                None => return local(request, Decision::Redirect { key, server }),
+                Some(cause) => (server, cause),
             }
-            (server, Cause::ReplyTooLong)
         }
     };
     proxy_checks(settings, request).unwrap_or(Decision::Proxy { key, server, cause })
 }
 
-/// Whether a redirect can name the home by the transport that the client uses: servers have UDP
-/// addresses alone. A client that uses TLS must not be sent to a plain one.
-fn can_follow(transport: Transport) -> bool {
-    transport == Transport::Udp
+/// No server takes requests of this client.
+fn nobody() -> Decision {
+    let retry = headers::RetryAfter::from(RETRY_AFTER_S.to_string());
+    refuse(Answer::new(503).with(retry), "home_unknown")
 }
 
-/// Whether a redirect would be longer than its request.
-fn too_long(
+/// Whether a redirect to this server would name the Request-URI itself (section 8.3).
+fn is_contact_of(table: &Table, server: u16, uri: &SipUri<'_>, came: &Flow) -> bool {
+    table.server(server).is_some_and(|server| {
+        let port = uri.port.unwrap_or(came.transport.port());
+        server.contact.host.as_bytes().eq_ignore_ascii_case(uri.host)
+            && server.port_for(came.transport) == Some(port)
+    })
+}
+
+/// Why there can be no redirect to this server.
+fn obstacle(
     settings: &Settings,
     table: &Table,
     request: &Request<'_>,
     came: &Flow,
     server: u16,
-) -> bool {
-    let Ok(path) = Path::of(request.message, came.peer) else { return false };
-    let answer = redirect::answer(settings, table, server, request.message, &path);
-    answer.err() == Some(NoRedirect::TooLong)
+) -> Option<Cause> {
+    let path = Path::of(request.message, came.peer).ok()?;
+    let transport = came.transport;
+    match redirect::answer(settings, table, server, request.message, &path, transport).err()? {
+        NoRedirect::TooLong => Some(Cause::ReplyTooLong),
+        NoRedirect::Transport => Some(Cause::NotOnStream),
+        NoRedirect::Gone => None,
+    }
 }
 
 /// A decision as a user agent server, which has to know what the request requires.

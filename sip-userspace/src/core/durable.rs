@@ -27,7 +27,15 @@ pub(super) struct Held {
     given: u64,
     /// The ticket that was written last.
     written: u64,
-    answers: VecDeque<(u64, TransactionKey, Vec<u8>)>,
+    answers: VecDeque<(u64, Answered)>,
+}
+
+/// An answer of the registrar.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) transaction: TransactionKey,
+    pub(super) status: u16,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Held {
@@ -52,8 +60,7 @@ impl Core {
         &mut self,
         (key, aor): (ClientKey, &[u8]),
         changed: bool,
-        transaction: TransactionKey,
-        payload: Vec<u8>,
+        answered: Answered,
         now: Now,
         out: &mut Vec<Output>,
     ) {
@@ -63,20 +70,23 @@ impl Core {
             out.push(Output::Store { ticket: self.held.given, record });
         }
         if self.held.given > self.held.written {
-            self.held.answers.push_back((self.held.given, transaction, payload));
+            self.held.answers.push_back((self.held.given, answered));
         } else {
-            self.finish(transaction, payload, now, out);
+            let Answered { transaction, status, payload } = answered;
+            self.respond(transaction, status, payload, now, out);
         }
     }
 
     /// All records up to this ticket have been written, or could not be.
     pub fn handle_stored(&mut self, ticket: u64, written: bool, now: Now, out: &mut Vec<Output>) {
         self.held.written = self.held.written.max(ticket);
-        while let Some((_, transaction, payload)) =
-            self.held.answers.pop_front_if(|(given, ..)| *given <= ticket)
+        while let Some((_, answered)) =
+            self.held.answers.pop_front_if(|(given, _)| *given <= ticket)
         {
-            let payload = if written { payload } else { unavailable(&payload) };
-            self.finish(transaction, payload, now, out);
+            let Answered { transaction, status, payload } = answered;
+            let (status, payload) =
+                if written { (status, payload) } else { (503, unavailable(&payload)) };
+            self.respond(transaction, status, payload, now, out);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::{
     Packet,
-    decide::{Decision, decide},
+    decide::{Decision, decide, read_routes},
     may_answer,
     settings::Settings,
     table::Table,
@@ -60,12 +60,18 @@ fn judge(
     let Some(Ok(request)) = message.as_ref().and_then(Request::read) else {
         return ("drop", None, None, Silence::NotSip.label());
     };
-    let decision = decide(settings, table, &request, &packet.flow, |_, _| false);
+    let decision = match read_routes(settings, table, &request, &packet.flow) {
+        Ok(routes) => decide(settings, table, &request, &routes, &packet.flow, |_, _| false),
+        Err(refusal) => refusal,
+    };
     let reason = decision.reason();
     match decision {
         Decision::Register { .. } => ("register", None, None, reason),
         Decision::Redirect { server, .. } => ("redirect", Some(302), Some(server), reason),
         Decision::Proxy { server, .. } => ("proxy", None, Some(server), reason),
+        Decision::Deliver { .. } | Decision::Follow | Decision::Flow { .. } => {
+            ("proxy", None, None, reason)
+        }
         Decision::Answer { answer, .. } => ("answer", Some(answer.status()), None, reason),
         Decision::Silent(_) => ("drop", None, None, reason),
     }

@@ -7,6 +7,8 @@ use std::{
 
 use sip_common::abi::ClientKey;
 
+use crate::sip::via::{PORT_DEFAULT, PORT_TLS};
+
 /// The time of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -33,6 +35,25 @@ pub enum Transport {
     Tcp,
     /// A stream inside TLS.
     Tls,
+}
+
+impl Transport {
+    /// The `transport` parameter of URIs that name it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// The port where none is named (RFC 3261 section 19.1.2).
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => PORT_DEFAULT,
+            Self::Tls => PORT_TLS,
+        }
+    }
 }
 
 /// A way between this host and a peer.

@@ -6,7 +6,8 @@
 //!
 //! [`Core::handle_packet`] follows the claim's order: the kernel's own code first (so that the
 //! same redirect has the same bytes with XDP off, I1), then the whole message is read, then
-//! [`decide`] says what becomes of it, then the registrar, the redirect or the proxy does it.
+//! [`decide`] says what becomes of it, then the registrar, the redirect or the proxy does it:
+//! `requests` for what this host answers, `forwarding` for what it sends on, to `targets`.
 //! Invariants: a client whose home is elsewhere by this host's table is never registered here;
 //! every answer goes to the source of its request; all state is bounded.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
@@ -19,35 +20,36 @@ pub mod counters;
 pub mod decide;
 pub mod durable;
 pub mod explain;
+mod forwarding;
 pub mod io;
+pub mod pack;
 pub mod proxy;
 pub mod record;
 pub mod redirect;
 pub mod registrar;
+mod requests;
 pub mod route;
 pub mod settings;
 pub mod table;
+mod targets;
+pub mod token;
 pub mod transaction;
 pub mod transactions;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use sip_common::{abi::ClientKey, verdict::Refusal};
+use sip_common::abi::ClientKey;
 
 use self::{
     auth::Auth,
     bindings::{Binding, Bindings},
-    decide::{Cause, Decision, decide},
     durable::Held,
-    proxy::{Event, Kind, Proxy, Route, forward::Outbound, loops},
+    proxy::Proxy,
     redirect::Redirects,
     route::Strict,
-    table::{Lesson, Table},
-    transaction::key::TransactionKey,
-    transactions::{Found, Transactions},
+    table::Table,
+    token::Tokens,
+    transactions::Transactions,
 };
 pub use self::{
     counters::Counters,
@@ -55,11 +57,8 @@ pub use self::{
     settings::Settings,
 };
 use crate::sip::{
-    answer::{self, Answer, Path},
-    aor::Aor,
     fault::Silence,
     message::{Message, Start},
-    request::Request,
 };
 
 /// The core of one host.
@@ -70,6 +69,7 @@ pub struct Core {
     redirects: Redirects,
     transactions: Transactions,
     proxy: Proxy,
+    tokens: Tokens,
     counters: Counters,
     strict: Option<Strict>,
     auth: Option<Auth>,
@@ -80,26 +80,24 @@ impl Core {
     /// A core with this table and no clients. Without `strict`, the kernel's own code, every
     /// message is read in full.
     pub fn new(settings: Settings, table: Table, strict: Option<Strict>) -> Self {
-        let proxy = Proxy::new(settings.node_secret, settings.timers, settings.home_patience);
-        let transactions = Transactions::new(settings.timers.give_up());
-        let redirects = Redirects::new(&settings);
-        let (bindings, counters) = (Bindings::default(), Counters::default());
+        let limits = settings.limits;
+        let transactions =
+            Transactions::new(settings.timers, limits.transactions, limits.answer_bytes);
         let auth = settings.auth.as_ref().map(|rules| Auth::new(table.meta(), rules));
         // The kernel's own code can't authenticate.
         let asks_first = settings.auth.as_ref().is_some_and(|rules| rules.before_redirect);
-        let strict = strict.filter(|_| !asks_first);
-        let held = Held::default();
         Self {
+            proxy: Proxy::new(&settings),
+            transactions,
+            redirects: Redirects::new(&settings),
+            tokens: Tokens::new(&settings, &table),
+            bindings: Bindings::default(),
+            counters: Counters::default(),
+            strict: strict.filter(|_| !asks_first),
+            held: Held::default(),
+            auth,
             settings,
             table,
-            bindings,
-            redirects,
-            transactions,
-            proxy,
-            counters,
-            strict,
-            auth,
-            held,
         }
     }
 
@@ -148,28 +146,34 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
         let expired = self.bindings.expire(now.mono_s()) as u64;
         self.counters.bindings_expired = self.counters.bindings_expired.wrapping_add(expired);
-        self.transactions.expire(now.mono);
         let forgotten = self.table.learned_mut().expire(now.mono.as_secs());
         out.extend(forgotten.into_iter().map(|key| Output::Learn { key, no_redirect: false }));
+        let mut timed = Vec::new();
+        self.transactions.expire(now.mono, &mut timed);
+        for timed in timed {
+            self.on_timed(timed, now, out);
+        }
         let mut events = Vec::new();
         self.proxy.on_time(now.mono, &mut events);
-        for event in events {
-            self.carry_out(event, now, out);
-        }
+        self.carry_out(events, now, out);
     }
 
-    /// Takes a datagram.
+    /// A message could not be sent over this flow, or the flow is gone: its connection ended or
+    /// could not be opened, or the network says that nobody is there. What was sent over it goes
+    /// to its next target (RFC 3261 sections 16.9, 17.1.4 and 18.4).
+    pub fn handle_failure(&mut self, now: Now, flow: Flow, out: &mut Vec<Output>) {
+        Counters::add(&mut self.counters.flows_failed);
+        let mut events = Vec::new();
+        self.proxy.on_failure(&flow, now.mono, &mut events);
+        self.carry_out(events, now, out);
+    }
+
+    /// Takes a message: a datagram, or a whole one of a stream.
     pub fn handle_packet(&mut self, now: Now, packet: &Packet<'_>, out: &mut Vec<Output>) {
         Counters::add(&mut self.counters.datagrams);
         if self.handle(now, packet, out).is_err() {
             Counters::add(&mut self.counters.silent);
         }
-    }
-
-    /// A message could not be sent over this flow, or the flow is gone: its connection ended or
-    /// could not be opened. It is the flow that was asked for, without a connection if it had none.
-    pub fn handle_failure(&mut self, _now: Now, _flow: Flow, _out: &mut Vec<Output>) {
-        Counters::add(&mut self.counters.flows_failed);
     }
 
     fn handle(
@@ -196,266 +200,17 @@ impl Core {
         };
         let message = Message::parse(packet.payload)?;
         match message.start {
-            Start::Response { status } => {
-                let event = self.proxy.on_response(&message, status, now.mono);
-                let stray = event == Event::Stray;
-                self.carry_out(event, now, out);
-                if stray { Err(Silence::Response) } else { Ok(()) }
-            }
+            Start::Response { status } => self.handle_response(now, &message, status, out),
             Start::Request { .. } => self.handle_request(now, packet, &message, refusal, out),
         }
     }
-
-    fn handle_request(
-        &mut self,
-        now: Now,
-        packet: &Packet<'_>,
-        message: &Message<'_>,
-        refusal: Option<Refusal>,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Silence> {
-        if message.method() == Some(b"ACK") {
-            return Err(Silence::Ack);
-        }
-        let (flow, source) = (packet.flow, packet.flow.peer);
-        let path = Path::of(message, source)?;
-        let tag = answer::tag(message, self.settings.node_secret);
-        let request = match Request::read(message) {
-            None => return Err(Silence::Response),
-            Some(Ok(request)) => request,
-            Some(Err(fault)) => {
-                Counters::add(&mut self.counters.malformed);
-                let answer = self.signed(Answer::new(fault.status()).phrase(fault));
-                let payload = answer.compose(message, &path, tag);
-                out.push(Output::Send { flow: flow.towards(path.to), payload });
-                return Ok(());
-            }
-        };
-        let transaction = TransactionKey::of(&request, path.to, self.settings.node_secret);
-        match self.transactions.find(&transaction) {
-            Found::New => {}
-            Found::Working => {
-                Counters::add(&mut self.counters.retransmissions_absorbed);
-                return Ok(());
-            }
-            Found::Answered(answer) => {
-                out.push(Output::Send { flow: flow.towards(path.to), payload: answer.to_vec() });
-                Counters::add(&mut self.counters.retransmissions_answered);
-                return Ok(());
-            }
-        }
-        let mut asked = None;
-        let redirects = &self.redirects;
-        let decision = decide(&self.settings, &self.table, &request, &flow, |key, lookup| {
-            let this = redirects.asked(*key, source.ip(), tag, now.mono.as_secs());
-            asked = Some(this);
-            refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
-        });
-        let at = Place {
-            source: source.ip().to_canonical(),
-            flow: flow.towards(path.to),
-            path,
-            tag,
-            transaction,
-        };
-        if !self.may(&decision, &at, &request, now, out) {
-            return Ok(());
-        }
-        match decision {
-            Decision::Silent(silence) => Err(silence),
-            Decision::Answer { answer, .. } => {
-                let counter = match answer.status() {
-                    200 => &mut self.counters.options,
-                    _ => &mut self.counters.refused,
-                };
-                Counters::add(counter);
-                self.answer(&at, message, answer, out);
-                Ok(())
-            }
-            Decision::Redirect { server, .. } => {
-                // A home that is gone is shed: the client's retransmission finds the next table.
-                let answer =
-                    redirect::answer(&self.settings, &self.table, server, message, &at.path);
-                let Ok(answer) = answer else { return Ok(()) };
-                if let Some(asked) = asked {
-                    self.redirects.remember(asked);
-                }
-                Counters::add(&mut self.counters.redirects);
-                let payload = answer.compose(message, &at.path, tag);
-                out.push(Output::Send { flow: at.flow, payload });
-                Ok(())
-            }
-            Decision::Register { key } => {
-                self.register(&at, key, &request, now, out);
-                Ok(())
-            }
-            Decision::Proxy { key, server, cause } => {
-                if cause == Cause::Returned {
-                    self.learn_no_redirect(key, now, out);
-                }
-                self.forward(&at, server, &request, now, out);
-                Ok(())
-            }
-        }
-    }
-
-    /// Answers without state: the same request gets the same bytes again (8.2.7).
-    fn answer(&self, at: &Place, message: &Message<'_>, answer: Answer, out: &mut Vec<Output>) {
-        let payload = self.signed(answer).compose(message, &at.path, at.tag);
-        out.push(Output::Send { flow: at.flow, payload });
-    }
-
-    /// With the Server header field.
-    fn signed(&self, answer: Answer) -> Answer {
-        if self.settings.server.is_empty() {
-            return answer;
-        }
-        answer.with(rsip::headers::Server::from(self.settings.server.as_str()))
-    }
-
-    /// Registers, and keeps the answer for retransmissions.
-    fn register(
-        &mut self,
-        at: &Place,
-        key: ClientKey,
-        request: &Request<'_>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        if !self.held.has_room() {
-            Counters::add(&mut self.counters.registers_shed);
-            return;
-        }
-        if !self.transactions.begin(at.transaction, at.flow) {
-            Counters::add(&mut self.counters.transactions_full);
-            return;
-        }
-        Counters::add(&mut self.counters.registers);
-        let came = registrar::Came {
-            stream: at.flow.transport != Transport::Udp,
-            trusted: self.is_trusted_hop(at.source),
-        };
-        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
-        let registrar::Outcome { answer, changed } =
-            registrar::register(&mut self.bindings, &self.settings, key, request, came, now);
-        let counter = match answer.status() {
-            200 => &mut self.counters.registered,
-            _ => &mut self.counters.refused,
-        };
-        Counters::add(counter);
-        let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
-        self.bindings.saw(&key, now.mono_s(), || aor.bytes().into());
-        self.hold((key, aor.bytes()), changed, at.transaction, payload, now, out);
-    }
-
-    /// Sends the final answer of a server transaction.
-    fn finish(
-        &mut self,
-        transaction: TransactionKey,
-        payload: Vec<u8>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        if let Some(flow) = self.transactions.answer(&transaction, &payload, now.mono) {
-            out.push(Output::Send { flow, payload });
-        }
-    }
-
-    /// Forwards a request to its home.
-    fn forward(
-        &mut self,
-        at: &Place,
-        server: u16,
-        request: &Request<'_>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        if !self.proxy.has_room() {
-            Counters::add(&mut self.counters.proxy_full);
-            return;
-        }
-        let Some(route) = self.route_to(server, at.flow.local) else {
-            Counters::add(&mut self.counters.proxy_no_address);
-            let answer = Answer::new(500).phrase("No Way To The Home");
-            return self.answer(at, request.message, answer, out);
-        };
-        if !self.transactions.begin(at.transaction, at.flow) {
-            Counters::add(&mut self.counters.transactions_full);
-            return;
-        }
-        let outbound = Outbound::new(request, &at.path, &self.settings);
-        let digest = loops::digest(request, self.settings.node_secret);
-        let event = self.proxy.forward(at.transaction, outbound, digest, route, now.mono);
-        self.carry_out(event, now, out);
-    }
-
-    /// The addresses of a home and of its standby; never this host itself.
-    fn route_to(&self, server: u16, came_to: SocketAddr) -> Option<Route> {
-        let home = self.table.server(server)?;
-        let local = self.settings.local_for(home.address, came_to)?;
-        let other = |index: &u16| {
-            *index != server && self.table.this() != Some(*index) && self.table.serves(*index)
-        };
-        let standby = home.standby.filter(other).and_then(|index| self.table.server(index));
-        let standby = standby
-            .map(|standby| standby.address)
-            .filter(|address| address.is_ipv4() == local.is_ipv4() && !self.is_own(*address));
-        (!self.is_own(home.address)).then_some(Route { local, home: home.address, standby })
-    }
-
-    fn is_own(&self, address: SocketAddr) -> bool {
-        self.settings.listeners.contains(&address)
-    }
-
-    /// I7: a client that came back after a redirect is proxied from now on.
-    fn learn_no_redirect(&mut self, key: ClientKey, now: Now, out: &mut Vec<Output>) {
-        Counters::add(&mut self.counters.learned_no_redirect);
-        let forgotten = self.table.learned_mut().learn(key, Lesson::NoRedirect, now.mono.as_secs());
-        out.extend(forgotten.into_iter().map(|key| Output::Learn { key, no_redirect: false }));
-        out.push(Output::Learn { key, no_redirect: true });
-    }
-
-    fn carry_out(&mut self, event: Event, now: Now, out: &mut Vec<Output>) {
-        match event {
-            Event::Send { flow, payload, kind } => {
-                let counter = match kind {
-                    Kind::First => &mut self.counters.proxied,
-                    Kind::Standby => &mut self.counters.proxied_standby,
-                    Kind::Retransmission => &mut self.counters.proxied_retransmissions,
-                };
-                Counters::add(counter);
-                out.push(Output::Send { flow, payload });
-            }
-            Event::Answer { upstream, payload } => {
-                Counters::add(&mut self.counters.proxied_answers);
-                self.finish(upstream, payload, now, out);
-            }
-            Event::TimedOut { upstream } => {
-                Counters::add(&mut self.counters.proxy_timeouts);
-                self.transactions.abandon(&upstream);
-            }
-            Event::Stray => Counters::add(&mut self.counters.responses_stray),
-            Event::Absorbed => Counters::add(&mut self.counters.responses_absorbed),
-        }
-    }
-}
-
-/// Where a request came in and how it is answered.
-struct Place {
-    /// Who sent it.
-    source: IpAddr,
-    /// The way that its answer goes.
-    flow: Flow,
-    path: Path,
-    tag: u64,
-    transaction: TransactionKey,
 }
 
 /// Whether a source may be answered at all: no group, no unspecified address, no port 0, not
 /// ourselves.
 fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
     let ip = source.ip().to_canonical();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
     source.port() != 0
         && !ip.is_unspecified()
         && !ip.is_multicast()
@@ -464,4 +219,8 @@ fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
 }
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod torture;

@@ -7,8 +7,9 @@
 //! version more. Deliberately absent: files.
 
 use super::{
-    Now,
+    Now, Transport,
     bindings::{Binding, CallId},
+    pack,
 };
 
 /// The form that is written.
@@ -36,7 +37,13 @@ pub fn encode(aor: &[u8], bindings: &[Binding], now: Now) -> Vec<u8> {
         out.extend_from_slice(&now.unix_s.saturating_add(left_s.into()).to_le_bytes());
         out.extend_from_slice(&binding.cseq.to_le_bytes());
         out.extend_from_slice(&binding.call.to_bytes());
-        for text in [binding.uri(), binding.params(), binding.path()] {
+        out.extend_from_slice(&binding.since_s.to_le_bytes());
+        // A connection ends with the process that has it.
+        let mut flow = Vec::new();
+        if let Some(way) = binding.flow().filter(|flow| flow.transport == Transport::Udp) {
+            pack::push(&mut flow, &way);
+        }
+        for text in [binding.uri(), binding.params(), binding.path(), &flow] {
             push(&mut out, text);
         }
     }
@@ -64,8 +71,12 @@ impl<'a> Record<'a> {
             let expires_unix_s = u64::from_le_bytes(reader.array()?);
             let cseq = u32::from_le_bytes(reader.array()?);
             let call = CallId::from_bytes(reader.array()?);
+            let since_s = u32::from_le_bytes(reader.array()?);
             let (uri, params, path) = (reader.text()?, reader.text()?, reader.text()?);
-            let binding = Binding::new(uri, params, call, cseq, expires_s)?.with_path(path);
+            let flow = reader.text()?;
+            let flow = if flow.is_empty() { None } else { Some(pack::read(flow)?) };
+            let binding = Binding::new(uri, params, call, cseq, expires_s)?;
+            let binding = binding.reached_by(path, flow.as_ref(), since_s)?;
             bindings.push((binding, expires_unix_s));
         }
         reader.0.is_empty().then_some(Self { aor, bindings })
@@ -75,6 +86,8 @@ impl<'a> Record<'a> {
     /// that clock has run since the record was written.
     pub fn live(self, now: Now, same_boot: bool, life_max_s: u32) -> Vec<Binding> {
         let now_s = now.mono_s();
+        let mut since: Vec<u32> = self.bindings.iter().map(|(it, _)| it.since_s).collect();
+        since.sort_unstable();
         let left = |(mut binding, expires_unix_s): (Binding, u64)| {
             let left_s = match same_boot {
                 true => binding.expires_s.saturating_sub(now_s),
@@ -82,6 +95,11 @@ impl<'a> Record<'a> {
                     u32::try_from(expires_unix_s.saturating_sub(now.unix_s)).unwrap_or(u32::MAX)
                 }
             };
+            if !same_boot {
+                // Their order is kept; whatever is registered from now on is newer.
+                let rank = since.iter().filter(|other| **other < binding.since_s).count();
+                binding.since_s = u32::try_from(rank).unwrap_or(0);
+            }
             binding.expires_s = now_s.saturating_add(left_s.min(life_max_s));
             (left_s > 0).then_some(binding)
         };
@@ -109,6 +127,7 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Flow;
     use std::time::Duration;
 
     fn at(mono_s: u64, unix_s: u64) -> Now {
@@ -117,10 +136,25 @@ mod tests {
 
     fn bindings() -> Vec<Binding> {
         let call = CallId::of(b"x");
+        let at = |text: &str| text.parse().unwrap();
+        let flow = Flow::udp(at("192.0.2.1:5060"), at("203.0.113.7:4000"));
+        let first = Binding::new(b"sip:a@h", b";q=0.5", call, 7, 1_600).unwrap();
+        let second = Binding::new(b"sip:b@h", b"", call, 8, 1_300).unwrap();
         vec![
-            Binding::new(b"sip:a@h", b";q=0.5", call, 7, 1_600).unwrap(),
-            Binding::new(b"sip:b@h", b"", call, 8, 1_300).unwrap().with_path(b"<sip:p;lr>"),
+            first.reached_by(b"", Some(&flow), 900).unwrap(),
+            second.reached_by(b"<sip:p;lr>", None, 800).unwrap(),
         ]
+    }
+
+    #[test]
+    fn a_connection_is_not_kept_and_the_order_is() {
+        let mut old = bindings();
+        let flow = Flow { transport: Transport::Tcp, connection: 7, ..old[0].flow().unwrap() };
+        old[0] = old[0].clone().reached_by(b"", Some(&flow), 900).unwrap();
+        let bytes = encode(b"a@h", &old, at(1_000, 1_700_000_000));
+        let live = Record::decode(&bytes).unwrap().live(at(5, 1_700_000_100), false, 600);
+        assert!(live.iter().all(|binding| binding.flow().is_none()));
+        assert_eq!(live.iter().map(|it| it.since_s).collect::<Vec<_>>(), [1, 0]);
     }
 
     #[test]

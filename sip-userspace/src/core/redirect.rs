@@ -9,11 +9,12 @@ use sip_common::{
     siphash::Key,
 };
 
-use super::{settings::Settings, table::Table};
+use super::{Transport, settings::Settings, table::Table};
 use crate::sip::{
     answer::{Answer, Path},
-    message::Message,
+    message::{Message, Start},
     typed::{self, Target},
+    uri::Uri,
 };
 
 /// Elements of the memory of redirects, a power of two; 8 bytes each.
@@ -26,12 +27,23 @@ const Q_TENTHS: (u8, u8) = (7, 3);
 pub enum NoRedirect {
     /// The home is gone.
     Gone,
+    /// It takes no requests by the transport that the client uses.
+    Transport,
     /// It would be longer than the request (I5).
     TooLong,
 }
 
-/// The answer that names a home, and its standby if that serves and there is room: never longer
-/// than its request (I5), lest a spoofed source make it an amplifier.
+/// The user part that a redirect of what is no REGISTER has to name: the client puts the Contact
+/// into the Request-URI, which says whom it wants (section 8.1.3.4).
+fn user<'m>(message: &Message<'m>) -> Option<&'m str> {
+    let Start::Request { method, uri } = message.start else { return None };
+    let uri = Uri::parse(uri).ok()?.sip().filter(|_| method != b"REGISTER")?;
+    std::str::from_utf8(uri.user?).ok()
+}
+
+/// The answer that names a home, and its standby if that serves and there is room, by the transport
+/// that the client uses: one that uses TLS must not be sent to a plain port. Over UDP it is never
+/// longer than its request (I5), lest a spoofed source make it an amplifier.
 ///
 /// # Errors
 /// Why there is none.
@@ -41,19 +53,28 @@ pub fn answer(
     server: u16,
     message: &Message<'_>,
     path: &Path,
+    transport: Transport,
 ) -> Result<Answer, NoRedirect> {
     let home = table.server(server).ok_or(NoRedirect::Gone)?;
     let standby = home.standby.filter(|standby| *standby != server && table.serves(*standby));
     let standby = standby.and_then(|standby| table.server(standby));
+    let user = user(message);
+    let standby = standby.filter(|standby| standby.port_for(transport).is_some());
     let target = |server: &super::table::Server, tenths: u8| {
         let q_tenths = standby.is_some().then_some(tenths);
-        let target = Target { host: &server.contact.host, port: server.contact.port, q_tenths };
-        typed::target(target, settings.redirect_expires_s)
+        let port = server.port_for(transport).ok_or(NoRedirect::Transport)?;
+        let (host, transport) = (server.contact.host.as_str(), transport.label());
+        let target = Target { user, host, port, transport, q_tenths };
+        Ok(typed::target(target, settings.redirect_expires_s))
     };
-    let alone = Answer::new(302).with(target(home, Q_TENTHS.0));
-    let both = standby.map(|standby| alone.clone().with(target(standby, Q_TENTHS.1)));
+    let alone = Answer::new(302).with(target(home, Q_TENTHS.0)?);
+    let both = standby.map(|standby| Ok(alone.clone().with(target(standby, Q_TENTHS.1)?)));
+    let both = both.transpose()?;
     // All tags have the same length.
-    let fits = |answer: &Answer| answer.compose(message, path, 0).len() <= message.datagram().len();
+    let fits = |answer: &Answer| {
+        transport != Transport::Udp
+            || answer.compose(message, path, 0).len() <= message.datagram().len()
+    };
     both.into_iter().chain([alone]).find(fits).ok_or(NoRedirect::TooLong)
 }
 

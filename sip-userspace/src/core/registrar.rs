@@ -12,9 +12,10 @@ use sip_common::abi::ClientKey;
 
 use self::{outbound::FlowOf, path::PathOf};
 use super::{
-    Now,
+    Flow, Now,
     bindings::{Binding, Bindings, CONTACT_MAX, CONTACTS_LEN_MAX, CallId},
     settings::Settings,
+    targets::is_sender,
 };
 use crate::sip::{
     address::Address,
@@ -87,10 +88,10 @@ enum Wishes<'m> {
 }
 
 /// How a REGISTER came here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Came {
-    /// On a stream.
-    pub stream: bool,
+    /// By this way.
+    pub flow: Flow,
     /// From a server of the table, or an edge proxy of ours.
     pub trusted: bool,
 }
@@ -118,7 +119,7 @@ pub fn register(
     settings: &Settings,
     key: ClientKey,
     request: &Request<'_>,
-    came: Came,
+    came: &Came,
     now: Now,
 ) -> Outcome {
     let now_s = now.mono_s();
@@ -187,7 +188,7 @@ fn update<'m>(
     settings: &Settings,
     key: ClientKey,
     request: &Request<'m>,
-    came: Came,
+    came: &Came,
     now_s: u32,
 ) -> Result<Done<'m>, Refused> {
     let live = |binding: &&Binding| binding.expires_s > now_s;
@@ -215,10 +216,11 @@ fn update<'m>(
                     continue;
                 }
                 let expires_s = now_s.saturating_add(wish.expires_s);
+                let flow = Some(&came.flow).filter(|flow| is_sender(request, wish.uri_text, flow));
                 let binding =
                     Binding::new(wish.uri_text, &wish.params, call, request.cseq, expires_s)
-                        .ok_or(Refused::ContactTooLong)?
-                        .with_path(&path);
+                        .and_then(|binding| binding.reached_by(&path, flow, now_s))
+                        .ok_or(Refused::ContactTooLong)?;
                 match place.and_then(|place| new.get_mut(place)) {
                     Some(old) => *old = binding,
                     None => new.push(binding),

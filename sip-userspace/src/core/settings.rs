@@ -9,8 +9,8 @@ use std::{
 use sip_common::siphash::Key;
 
 use super::auth::Rules;
-use super::io::Transport;
-use crate::sip::via::{PORT_DEFAULT, host_address};
+use super::io::{Flow, Transport};
+use crate::sip::via::{PORT_DEFAULT, PORT_TLS, host_address};
 
 /// What the source prefixes say about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,18 @@ impl Timers {
     pub fn give_up(&self) -> Duration {
         self.t1.saturating_mul(64)
     }
+
+    /// When a client's timer E reaches T2: a request that is not answered by then is answered
+    /// with a 100 (RFC 4320 section 4.1).
+    pub fn late(&self) -> Duration {
+        let (mut sum, mut interval) = (Duration::ZERO, self.t1);
+        // T1 is not 0, but a configuration may say so.
+        while interval < self.t2 && !interval.is_zero() {
+            sum = sum.saturating_add(interval);
+            interval = interval.saturating_mul(2);
+        }
+        sum
+    }
 }
 
 impl Default for Timers {
@@ -54,6 +66,30 @@ impl Default for Timers {
             t1: Duration::from_millis(500),
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the core may hold at a time. What is beyond is shed and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Server transactions; a completed one holds its answer, about 700 bytes.
+    pub transactions: usize,
+    /// Bytes of all answers that are held.
+    pub answer_bytes: usize,
+    /// Requests that are being proxied; each takes about three times its length.
+    pub forwards: usize,
+    /// Bytes of all messages that are held for them.
+    pub forward_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transactions: 1 << 20,
+            answer_bytes: 1 << 30,
+            forwards: 65_536,
+            forward_bytes: 1 << 28,
         }
     }
 }
@@ -69,8 +105,13 @@ pub struct Settings {
     pub own_names: Vec<String>,
     /// Served UDP addresses.
     pub listeners: Vec<SocketAddr>,
-    /// Served addresses of streams.
+    /// Served addresses of streams. A connection that this host opens is named by the one of its
+    /// transport and family, which stands in the Via and in the flow's `local`.
     pub streams: Vec<(Transport, SocketAddr)>,
+    /// Forward without state (section 16.11): no retransmission, no second home.
+    pub stateless: bool,
+    /// What may be held at a time.
+    pub limits: Limits,
     /// Granted where a client names no expiry, in seconds.
     pub expires_default_s: u32,
     /// A shorter expiry is refused with 423, in seconds.
@@ -87,6 +128,10 @@ pub struct Settings {
     pub redirect_memory_s: u32,
     /// How long a home may be silent before its standby is tried too.
     pub home_patience: Duration,
+    /// How long a contact may be silent before the next one is tried.
+    pub contact_patience: Duration,
+    /// Timer C: how long an INVITE may ring (section 16.6 step 11: above three minutes).
+    pub timer_c: Duration,
     /// Timers of transactions.
     pub timers: Timers,
     /// This host's secret for branches, tags and transaction keys.
@@ -114,6 +159,8 @@ impl Default for Settings {
             own_names: Vec::new(),
             listeners: Vec::new(),
             streams: Vec::new(),
+            stateless: false,
+            limits: Limits::default(),
             expires_default_s: 600,
             expires_min_s: 60,
             expires_max_s: 600,
@@ -122,6 +169,8 @@ impl Default for Settings {
             redirect_expires_s: 120,
             redirect_memory_s: 600,
             home_patience: Duration::from_secs(4),
+            contact_patience: Duration::from_secs(8),
+            timer_c: Duration::from_secs(181),
             timers: Timers::default(),
             node_secret: Key::default(),
             server: String::new(),
@@ -159,12 +208,27 @@ impl Settings {
 
     /// Whether a URI's host and port are this host's: for Route header fields.
     pub fn is_here(&self, host: &[u8], port: Option<u16>) -> bool {
-        let port = port.unwrap_or(PORT_DEFAULT);
-        self.is_own(host)
-            && (self.listeners.is_empty() || self.addresses().any(|own| own.port() == port))
+        let served = |port: u16| self.addresses().any(|own| own.port() == port);
+        let any = self.addresses().next().is_none();
+        // Without a port the name stands for every transport with the port of its own.
+        let here = |port: Option<u16>| match port {
+            Some(port) => served(port),
+            None => served(PORT_DEFAULT) || served(PORT_TLS),
+        };
+        self.is_own(host) && (any || here(port))
     }
 
-    fn is_own(&self, host: &[u8]) -> bool {
+    /// Whether an address is one that this host serves.
+    pub fn is_served(&self, address: SocketAddr) -> bool {
+        self.addresses().any(|own| own == address)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().copied().chain(self.streams.iter().map(|(_, own)| *own))
+    }
+
+    /// Whether a host name or address is this host's, whatever the port.
+    pub fn is_own(&self, host: &[u8]) -> bool {
         let address = host_address(host);
         self.own_names.iter().any(|name| {
             name.as_bytes().eq_ignore_ascii_case(host)
@@ -172,18 +236,29 @@ impl Settings {
         }) || self.addresses().any(|own| address == Some(own.ip().to_canonical()))
     }
 
-    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().copied().chain(self.streams.iter().map(|(_, own)| *own))
-    }
-
     /// The served address to send datagrams from, best the one that a request came to.
-    pub fn local_for(&self, to: SocketAddr, came_to: SocketAddr) -> Option<SocketAddr> {
+    fn local_for(&self, to: SocketAddr, came_to: SocketAddr) -> Option<SocketAddr> {
         let fits = |local: &&SocketAddr| local.is_ipv4() == to.is_ipv4();
         let mut fitting = self.listeners.iter().filter(fits);
         let same = |local: &&SocketAddr| **local == came_to;
         let near = |local: &&SocketAddr| local.ip() == came_to.ip();
         let best = fitting.clone().find(same).or_else(|| fitting.clone().find(near));
         best.or_else(|| fitting.next()).copied()
+    }
+
+    /// The flow for a request to a peer: from the served address of that transport, best the one
+    /// that the request came to. `None` if no served address fits.
+    pub fn flow_to(&self, transport: Transport, peer: SocketAddr, came: &Flow) -> Option<Flow> {
+        let fits = |local: &SocketAddr| local.is_ipv4() == peer.is_ipv4();
+        let came_to = Some(came.local).filter(|_| came.transport == transport).filter(fits);
+        let local = match transport {
+            Transport::Udp => self.local_for(peer, came.local),
+            Transport::Tcp | Transport::Tls => came_to.or_else(|| {
+                let mut own = self.streams.iter().filter(|(own, _)| *own == transport);
+                own.find(|(_, local)| fits(local)).map(|(_, local)| *local)
+            }),
+        };
+        local.map(|local| Flow { transport, local, peer, connection: 0 })
     }
 }
 

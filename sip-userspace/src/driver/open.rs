@@ -242,6 +242,11 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
                 direct: !direct_only || flags & SOURCE_DIRECT != 0,
             }
         }),
+        stateless: config.proxy.stateless,
+        home_patience: config.proxy.home_patience,
+        contact_patience: config.proxy.contact_patience,
+        timer_c: config.proxy.timer_c,
+        limits: config.proxy.limits,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,
         durable: config.store.bindings,

@@ -98,13 +98,27 @@ fn has_tag(to: &[u8]) -> bool {
 
 /// The To tag of this host's answers to a request.
 pub fn tag(message: &Message<'_>, secret: Key) -> u64 {
+    tag_with(message, message.first(Name::CSeq).unwrap_or_default(), secret)
+}
+
+/// Whether an ACK acknowledges an answer of our own to its INVITE: its To tag is the one that the
+/// INVITE got.
+pub fn acknowledges_ours(ack: &Message<'_>, to_tag: &[u8], secret: Key) -> bool {
+    let cseq = ack.first(Name::CSeq).and_then(|cseq| cseq.strip_suffix(b"ACK"));
+    cseq.is_some_and(|number| {
+        let tag = tag_with(ack, &[number, b"INVITE"].concat(), secret);
+        format!("{tag:016x}").as_bytes() == to_tag
+    })
+}
+
+fn tag_with(message: &Message<'_>, cseq: &[u8], secret: Key) -> u64 {
     let mut text = Vec::with_capacity(256);
     let top = message.first(Name::Via).unwrap_or_default();
     let top = lex::split_first(top, Hides::Comments).map_or(top, |(first, _)| first);
     text.extend_from_slice(top);
-    for name in [Name::CallId, Name::From, Name::CSeq] {
+    for value in [message.first(Name::CallId), message.first(Name::From), Some(cseq)] {
         text.push(0);
-        text.extend_from_slice(message.first(name).unwrap_or_default());
+        text.extend_from_slice(value.unwrap_or_default());
     }
     hash(secret, &text)
 }
@@ -112,13 +126,19 @@ pub fn tag(message: &Message<'_>, secret: Key) -> u64 {
 /// The way back to where a request came from.
 #[derive(Clone, Debug)]
 pub struct Path {
-    /// Where the answer goes.
+    /// Where the answer goes over datagrams.
     pub to: SocketAddr,
     /// The first Via line with received and rport filled in; `None` to copy it as it is.
     first_line: Option<Vec<u8>>,
 }
 
 impl Path {
+    /// For a message whose top Via is filled in already, and whose answer's way is known.
+    pub const fn as_it_is() -> Self {
+        let nowhere = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        Self { to: nowhere, first_line: None }
+    }
+
     /// The way back for a message from this source.
     pub fn of(message: &Message<'_>, source: SocketAddr) -> Result<Self, Silence> {
         let line = message.first(Name::Via).ok_or(Silence::NoVia)?;
@@ -204,6 +224,19 @@ mod tests {
             answer.lines().find(|line| line.starts_with("To")).unwrap().to_owned()
         };
         assert_ne!(to(&text), to(&other));
+    }
+
+    #[test]
+    fn an_ack_of_our_own_refusal_is_known_by_its_tag() {
+        let invite = "INVITE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nTo: <sip:a@b>\r\n\
+                      From: <sip:c@d>;tag=1\r\nCall-ID: x\r\nCSeq: 7  INVITE\r\n\r\n";
+        let message = Message::parse(invite.as_bytes()).unwrap();
+        let ours = format!("{:016x}", tag(&message, SECRET));
+        let ack = invite.replace("INVITE", "ACK");
+        let ack = Message::parse(ack.as_bytes()).unwrap();
+        assert!(acknowledges_ours(&ack, ours.as_bytes(), SECRET));
+        assert!(!acknowledges_ours(&ack, b"0000000000000000", SECRET));
+        assert!(!acknowledges_ours(&message, ours.as_bytes(), SECRET));
     }
 
     #[test]

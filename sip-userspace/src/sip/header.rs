@@ -25,6 +25,10 @@ pub enum Name {
     Expires,
     /// Route.
     Route,
+    /// Record-Route.
+    RecordRoute,
+    /// Path (RFC 3327).
+    Path,
     /// Require.
     Require,
     /// Proxy-Require.
@@ -37,8 +41,6 @@ pub enum Name {
     Authorization,
     /// Proxy-Authorization.
     ProxyAuthorization,
-    /// Path.
-    Path,
     /// Supported, `k`.
     Supported,
     /// Any other.
@@ -62,13 +64,14 @@ const NAMES: &[(&str, Name)] = &[
     ("m", Name::Contact),
     ("Expires", Name::Expires),
     ("Route", Name::Route),
+    ("Record-Route", Name::RecordRoute),
+    ("Path", Name::Path),
     ("Require", Name::Require),
     ("Proxy-Require", Name::ProxyRequire),
     ("User-Agent", Name::UserAgent),
     ("Retry-After", Name::RetryAfter),
     ("Authorization", Name::Authorization),
     ("Proxy-Authorization", Name::ProxyAuthorization),
-    ("Path", Name::Path),
     ("Supported", Name::Supported),
     ("k", Name::Supported),
 ];

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use rsip::{
     Header, Method, Param, Scheme, Uri,
-    common::uri::{HostWithPort, param::Q},
+    common::uri::{Auth, HostWithPort, param::Q},
     headers::UntypedHeader,
     typed,
 };
@@ -39,15 +39,19 @@ pub fn allow() -> Header {
 /// A server that a 302 names.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
+    /// The user part, where the redirected request names somebody.
+    pub user: Option<&'a str>,
     /// Its name or address; an IPv6 address stands in brackets.
     pub host: &'a str,
-    /// Its UDP port.
+    /// Its port.
     pub port: u16,
+    /// `udp`, `tcp` or `tls`.
+    pub transport: &'a str,
     /// Preference in tenths, where there is more than one target.
     pub q_tenths: Option<u8>,
 }
 
-/// A Contact header field of a 302: no user part, explicit port and transport.
+/// A Contact header field of a 302: explicit port and transport, and no user part for a REGISTER.
 pub fn target(target: Target<'_>, expires_s: u32) -> Header {
     let mut params = Vec::with_capacity(2);
     if let Some(tenths) = target.q_tenths {
@@ -59,9 +63,11 @@ pub fn target(target: Target<'_>, expires_s: u32) -> Header {
         display_name: None,
         uri: Uri {
             scheme: Some(Scheme::Sip),
+            auth: target.user.map(|user| Auth { user: user.to_owned(), password: None }),
             host_with_port: HostWithPort { host: host.into(), port: Some(target.port.into()) },
-            // `Param::Transport` would say UDP; the kernel's texts say udp.
-            params: vec![Param::Other("transport".into(), Some("udp".into()))],
+            // `Param::Transport` would say UDP; the kernel's texts say udp. `tls` is what phones know
+            // (RFC 5630 section 4 would have `sips`, and then all hops of calls too).
+            params: vec![Param::Other("transport".into(), Some(target.transport.into()))],
             ..Uri::default()
         },
         params,
@@ -185,15 +191,27 @@ mod tests {
 
     #[test]
     fn targets_read_like_the_kernel_writes_them() {
-        let plain = Target { host: "home.example.com", port: 5060, q_tenths: None };
+        let plain = Target {
+            user: None,
+            host: "home.example.com",
+            port: 5060,
+            transport: "udp",
+            q_tenths: None,
+        };
         assert_eq!(
             target(plain, 120).to_string(),
             "Contact: <sip:home.example.com:5060;transport=udp>;expires=120"
         );
-        let second = Target { host: "[2001:db8::1]", port: 5070, q_tenths: Some(3) };
+        let second = Target {
+            user: Some("al%40"),
+            host: "[2001:db8::1]",
+            port: 5070,
+            q_tenths: Some(3),
+            ..plain
+        };
         assert_eq!(
             target(second, 60).to_string(),
-            "Contact: <sip:[2001:db8::1]:5070;transport=udp>;q=0.3;expires=60"
+            "Contact: <sip:al%40@[2001:db8::1]:5070;transport=udp>;q=0.3;expires=60"
         );
     }
 

@@ -11,6 +11,8 @@ use super::{
 
 /// The UDP port where none is given.
 pub const PORT_DEFAULT: u16 = 5060;
+/// The port of SIP over TLS where none is given.
+pub const PORT_TLS: u16 = 5061;
 /// What the branches of RFC 3261 begin with.
 pub const COOKIE: &[u8] = b"z9hG4bK";
 

@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::{
-    core::tests::{EDGE, settings, table},
+    core::{
+        Transport,
+        table::Change,
+        tests::{EDGE, addr, apply, settings, table},
+    },
     sip::message::Message,
 };
 
@@ -28,9 +32,11 @@ fn reason_over(
     let message = Message::parse(text.as_bytes()).unwrap();
     let request =
         Request::read(&message).unwrap().unwrap_or_else(|fault| panic!("{text}: {fault}"));
-    let source = "203.0.113.1:5060".parse().unwrap();
-    let flow = Flow { transport, ..Flow::udp("192.0.2.1:5060".parse().unwrap(), source) };
-    let decision = decide(&settings(EDGE), &table("edge", home), &request, &flow, |_, _| false);
+    let udp = Flow::udp(addr(EDGE), addr("203.0.113.1:5060"));
+    let came = Flow { transport, ..udp };
+    let (settings, table) = (settings(EDGE), table("edge", home));
+    let routes = read_routes(&settings, &table, &request, &came).unwrap();
+    let decision = decide(&settings, &table, &request, &routes, &came, |_, _| false);
     let status = match &decision {
         Decision::Answer { answer, .. } => answer.status(),
         _ => 0,
@@ -81,10 +87,61 @@ fn requests_are_decided_in_the_order_of_the_sections() {
         ),
         ("REGISTER", domain, alice, "Max-Forwards: 0\r\n", ("home_elsewhere", 0)),
         ("OPTIONS", domain, alice, "Max-Forwards: 0\r\n", ("options", 200)),
-        ("OPTIONS", "sip:bob@example.com", alice, "", ("not_this_host", 404)),
         ("OPTIONS", "sip:example.org", alice, "", ("uri_domain", 404)),
         ("OPTIONS", domain, alice, "Require: nothingSupportsThis\r\n", ("extension", 420)),
         ("OPTIONS", "nobodyKnowsThisScheme:totallyopaquecontent", alice, "", ("uri_scheme", 416)),
+        ("OPTIONS", "sip:alice@example.com", alice, "", ("method", 0)),
+        ("INVITE", "sip:alice@example.com", alice, "", ("method", 0)),
+        ("INVITE", "sip:%61lice@EXAMPLE.com;x", alice, "", ("method", 0)),
+        ("NEWMETHOD", "sip:alice@example.com", alice, "", ("method", 0)),
+        ("INVITE", "sip:alice@example.com", alice, "Max-Forwards: 0\r\n", ("max_forwards", 483)),
+        ("INVITE", "sip:alice@example.com", alice, "Proxy-Require: x\r\n", ("extension", 420)),
+        ("INVITE", "sip:alice@example.com", alice, "Require: x\r\n", ("method", 0)),
+        ("INVITE", "sips:alice@example.com", alice, "", ("uri_scheme", 416)),
+        ("INVITE", "tel:+1", alice, "", ("uri_scheme", 416)),
+        ("INVITE", "sip:alice@example.org", alice, "", ("uri_domain", 404)),
+        ("INVITE", "sip:alice@203.0.113.9", alice, "", ("uri_domain", 404)),
+        // A redirected client names the home.
+        ("INVITE", "sip:alice@edge.example.com", alice, "", ("method", 0)),
+        ("INVITE", "sip:alice@192.0.2.1", "<sip:alice@example.org>", "", ("method", 0)),
+        ("SUBSCRIBE", "sip:alice@example.com", alice, "", ("home_elsewhere", 0)),
+        ("PUBLISH", "sip:alice@example.com", alice, "", ("home_elsewhere", 0)),
+        ("SUBSCRIBE", "sip:alice@example.com", "<sip:alice@example.com>;tag=1", "", ("method", 0)),
+        ("SUBSCRIBE", "sip:alice@example.com", alice, two, ("via_many", 0)),
+        ("SUBSCRIBE", "sip:alice@home.example.com", alice, "", ("home_is_target", 0)),
+        // Route sets: ours is taken off, a server's is followed, anybody's is not.
+        (
+            "INVITE",
+            "sip:alice@example.com",
+            alice,
+            "Route: <sip:edge.example.com;lr>\r\n",
+            ("method", 0),
+        ),
+        (
+            "INVITE",
+            "sip:x@example.org",
+            alice,
+            "Route: <sip:edge.example.com;lr>\r\n",
+            ("uri_domain", 404),
+        ),
+        ("INVITE", "sip:x@example.org", alice, "Route: <sip:192.0.2.2;lr>\r\n", ("route", 0)),
+        (
+            "INVITE",
+            "sip:x@example.org",
+            alice,
+            "Route: <sip:203.0.113.9;lr>\r\n",
+            ("route_foreign", 403),
+        ),
+        (
+            "INVITE",
+            "sip:x@example.org",
+            alice,
+            "Route: <sip:AAAA@192.0.2.1;lr;ob>\r\n",
+            ("flow_failed", 430),
+        ),
+        ("ACK", "sip:alice@example.com", alice, "", ("method", 0)),
+        ("ACK", "sip:alice@example.org", alice, "", ("ack", 0)),
+        ("ACK", "sip:alice@example.com", alice, "Max-Forwards: 0\r\n", ("ack", 0)),
         ("INVITE", domain, alice, "", ("method_not_allowed", 405)),
         ("BYE", domain, alice, "", ("method_not_allowed", 405)),
         ("CANCEL", domain, alice, "", ("no_transaction", 481)),
@@ -98,10 +155,40 @@ fn requests_are_decided_in_the_order_of_the_sections() {
     }
     let got = reason("REGISTER", domain, alice, "", Some(0));
     assert_eq!(got, ("home_here".into(), 0));
+    let got = reason("INVITE", "sip:alice@example.com", alice, two, Some(0));
+    assert_eq!(got, ("client_here".into(), 0));
+    let got = reason("SUBSCRIBE", "sip:alice@example.com", alice, "", None);
+    assert_eq!(got, ("home_unknown".into(), 503));
     let got = reason("REGISTER", domain, alice, two, Some(0));
     assert_eq!(got, ("home_here".into(), 0), "the home registers what came through others");
     let got = reason("REGISTER", domain, alice, "", None);
     assert_eq!(got, ("home_unknown".into(), 503));
+}
+
+#[test]
+fn a_client_on_a_stream_is_redirected_to_the_homes_address_of_that_transport() {
+    let mut table = table("edge", Some(1));
+    let mut home = table.server(1).unwrap().clone();
+    (home.tcp, home.tls) = (Some(addr("192.0.2.2:5080")), Some(addr("192.0.2.2:5081")));
+    apply(&mut table, vec![Change::Server { index: 1, server: home }]);
+    let text = format!(
+        "REGISTER sip:example.com SIP/2.0\r\n{FIELDS}To: <sip:alice@example.com>\r\n\
+         CSeq: 1 REGISTER\r\n\r\n"
+    );
+    let message = Message::parse(text.as_bytes()).unwrap();
+    let path = Path::of(&message, addr("203.0.113.1:5060")).unwrap();
+    for (transport, contact) in [
+        (Transport::Udp, "<sip:home.example.com:5060;transport=udp>"),
+        (Transport::Tcp, "<sip:home.example.com:5080;transport=tcp>"),
+        (Transport::Tls, "<sip:home.example.com:5081;transport=tls>"),
+    ] {
+        let (settings, table) = (settings(EDGE), &table);
+        let answer = redirect::answer(&settings, table, 1, &message, &path, transport).unwrap();
+        let answer = String::from_utf8(answer.compose(&message, &path, 0)).unwrap();
+        assert!(answer.contains(contact), "{answer}");
+        // The standby has no address for streams: it is not named to who could not go there.
+        assert!(transport == Transport::Udp || !answer.contains("standby"), "{answer}");
+    }
 }
 
 #[test]

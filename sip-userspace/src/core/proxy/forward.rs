@@ -5,16 +5,17 @@
 
 use std::net::SocketAddr;
 
+use sip_common::siphash::Key;
+
+use super::routes::Routes;
 use crate::{
-    core::settings::Settings,
+    core::io::{Flow, Transport},
     sip::{
-        address::Address,
-        answer::Path,
+        answer::{self, Answer, Path},
         header::Name,
         lex::{self, Hides},
-        message::{Header, Message},
+        message::Message,
         request::Request,
-        uri::Uri,
     },
 };
 
@@ -22,16 +23,17 @@ use crate::{
 const MAX_FORWARDS_DEFAULT: u8 = 70;
 
 /// A request ready to be sent but for our own Via.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbound {
     start_line: Box<[u8]>,
     rest: Box<[u8]>,
 }
 
 impl Outbound {
-    /// Rewrites a request that came along this path.
-    pub fn new(request: &Request<'_>, path: &Path, settings: &Settings) -> Self {
+    /// Rewrites a request that came along this path, with this route set.
+    pub fn new(request: &Request<'_>, path: &Path, routes: &Routes<'_>) -> Self {
         let message = request.message;
+        let (target, values) = next_hop(routes);
         let mut rest = Vec::with_capacity(message.datagram().len().saturating_add(128));
         if request.max_forwards.is_none() {
             push_line(&mut rest, "Max-Forwards", MAX_FORWARDS_DEFAULT.to_string().as_bytes());
@@ -47,16 +49,21 @@ impl Outbound {
                     let left = request.max_forwards.unwrap_or_default().saturating_sub(1);
                     push_line(&mut rest, "Max-Forwards", left.to_string().as_bytes());
                 }
-                Name::Route if !route_seen => {
+                Name::Route if values.is_some() => {
+                    let values = values.as_deref().filter(|_| !route_seen).unwrap_or_default();
                     route_seen = true;
-                    push_route(&mut rest, message, header, settings);
+                    values.iter().for_each(|value| push_line(&mut rest, "Route", value));
                 }
                 _ => rest.extend_from_slice(message.raw_line(header)),
             }
         }
         rest.extend_from_slice(b"\r\n");
         rest.extend_from_slice(message.body);
-        Self { start_line: message.start_line.into(), rest: rest.into_boxed_slice() }
+        let start_line = match target {
+            Some(uri) => [request.method, b" ", uri, b" SIP/2.0\r\n"].concat().into(),
+            None => message.start_line.into(),
+        };
+        Self { start_line, rest: rest.into_boxed_slice() }
     }
 
     /// Bytes that it holds.
@@ -69,30 +76,58 @@ impl Outbound {
         self.len() == 0
     }
 
-    /// The datagram with our Via on top.
-    pub fn with_via(&self, sent_by: SocketAddr, branch: &str) -> Vec<u8> {
-        let via = format!("Via: SIP/2.0/UDP {sent_by};branch={branch}\r\n");
-        [&self.start_line, via.as_bytes(), &self.rest].concat()
+    /// The method.
+    pub fn method(&self) -> &[u8] {
+        self.start_line.split(|byte| *byte == b' ').next().unwrap_or_default()
     }
+
+    /// The message for this flow: our Via on top, then these lines; with another Request-URI if
+    /// there is one (section 16.6 steps 2, 4, 6 and 8).
+    pub fn compose(&self, flow: &Flow, branch: &str, lines: &[u8], uri: Option<&[u8]>) -> Vec<u8> {
+        let via = via(flow.transport, flow.local, branch);
+        match uri {
+            Some(uri) => {
+                let start: [&[u8]; 4] = [self.method(), b" ", uri, b" SIP/2.0\r\n"];
+                [&start.concat(), via.as_bytes(), lines, &self.rest].concat()
+            }
+            None => [&self.start_line, via.as_bytes(), lines, &self.rest].concat(),
+        }
+    }
+
+    /// An answer of our own to the request.
+    pub fn answer(&self, answer: &Answer, secret: Key) -> Option<Vec<u8>> {
+        let text = [&*self.start_line, &*self.rest].concat();
+        let message = Message::parse(&text).ok()?;
+        Some(answer.compose(&message, &Path::as_it_is(), answer::tag(&message, secret)))
+    }
+}
+
+fn via(transport: Transport, sent_by: SocketAddr, branch: &str) -> String {
+    let transport = match transport {
+        Transport::Udp => "UDP",
+        Transport::Tcp => "TCP",
+        Transport::Tls => "TLS",
+    };
+    format!("Via: SIP/2.0/{transport} {sent_by};branch={branch}\r\n")
+}
+
+/// The Request-URI and the Routes, where they are not what the request has: a strict router wants
+/// itself in the one and the target at the end of the others (section 16.6 step 6).
+fn next_hop<'r>(routes: &Routes<'r>) -> (Option<&'r [u8]>, Option<Vec<Vec<u8>>>) {
+    let mut values: Vec<Vec<u8>> = routes.left.iter().map(|value| value.to_vec()).collect();
+    let router = routes.left.first().filter(|_| routes.next_is_strict());
+    if let Some(router) = router.and_then(|value| crate::sip::address::Address::parse(value).ok()) {
+        values.remove(0);
+        values.push([b"<", routes.uri_text, b">"].concat());
+        return (Some(router.uri), Some(values));
+    }
+    let restored = routes.changed.then_some(routes.uri_text);
+    (restored, routes.changed.then_some(values))
 }
 
 fn push_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
-    }
-}
-
-/// The first Route line, without its first value if that names this host (section 16.4).
-fn push_route(out: &mut Vec<u8>, message: &Message<'_>, header: &Header<'_>, settings: &Settings) {
-    let is_here = |value: &[u8]| {
-        let address = Address::parse(value).ok();
-        let uri = address.and_then(|address| Uri::parse(address.uri).ok()?.sip());
-        uri.is_some_and(|uri| settings.is_here(uri.host, uri.port))
-    };
-    match lex::split_first(&header.value, Hides::Angles) {
-        Ok((first, None)) if is_here(first) => {}
-        Ok((first, Some(rest))) if is_here(first) => push_line(out, "Route", lex::trim(rest)),
-        _ => out.extend_from_slice(message.raw_line(header)),
     }
 }
 
@@ -121,14 +156,18 @@ pub fn without_top_via(message: &Message<'_>, status_line: &[u8]) -> Option<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{settings::Settings, token::Tokens};
 
     fn forwarded(text: &str) -> String {
         let message = Message::parse(text.as_bytes()).unwrap();
         let request = Request::read(&message).unwrap().unwrap();
         let path = Path::of(&message, "192.0.2.9:5062".parse().unwrap()).unwrap();
         let settings = Settings { own_names: vec!["edge.example".into()], ..Settings::default() };
-        let outbound = Outbound::new(&request, &path, &settings);
-        String::from_utf8(outbound.with_via("192.0.2.1:5060".parse().unwrap(), "z9hG4bKx")).unwrap()
+        let table = crate::core::tests::table("edge", Some(1));
+        let here = Flow::udp("192.0.2.1:5060".parse().unwrap(), "192.0.2.9:5062".parse().unwrap());
+        let routes = Routes::of(&request, &settings, || Tokens::new(&settings, &table), &here);
+        let outbound = Outbound::new(&request, &path, &routes.unwrap());
+        String::from_utf8(outbound.compose(&here, "z9hG4bKx", b"", None)).unwrap()
     }
 
     const REST: &str = "t: <sip:a@b>\r\nFROM: <sip:a@b>;tag=1\r\ni: x\r\nCSeq: 1 REGISTER\r\n\
@@ -143,16 +182,24 @@ mod tests {
                  Max-Forwards: 9\r\nv: SIP/2.0/UDP j\r\n",
             ),
             (
-                "Max-Forwards: 1\r\nRoute: <sip:edge.example;lr>\r\nRoute: <sip:far>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
-                "Max-Forwards: 0\r\nRoute: <sip:far>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 1\r\nRoute: <sip:edge.example;lr>\r\nRoute: <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 0\r\nRoute: <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
             ),
             (
-                "Max-Forwards: 1\r\nRoute: <sip:edge.example;lr>, <sip:far>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
-                "Max-Forwards: 0\r\nRoute: <sip:far>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 1\r\nRoute: <sip:edge.example;lr>, <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 0\r\nRoute: <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
             ),
             (
-                "Max-Forwards: 1\r\nRoute:  <sip:far>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
-                "Max-Forwards: 0\r\nRoute:  <sip:far>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 1\r\nRoute:  <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 0\r\nRoute:  <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+            ),
+            (
+                "Max-Forwards: 1\r\nRoute: <sip:edge.example;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+                "Max-Forwards: 0\r\nVia: SIP/2.0/UDP 192.0.2.9\r\n",
+            ),
+            (
+                "Max-Forwards: 1\r\nRoute: <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\nRoute: <sip:b>\r\n",
+                "Max-Forwards: 0\r\nRoute: <sip:far;lr>\r\nVia: SIP/2.0/UDP 192.0.2.9\r\nRoute: <sip:b>\r\n",
             ),
             (
                 "Via: SIP/2.0/UDP 192.0.2.9\r\n",
@@ -163,6 +210,24 @@ mod tests {
             let got = forwarded(&format!("{start}{before}{REST}l: 3\r\n\r\nabcnoise"));
             let ours = "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx\r\n";
             assert_eq!(got, format!("{start}{ours}{after}{REST}l: 3\r\n\r\nabc"));
+        }
+    }
+
+    #[test]
+    fn a_strict_router_gets_itself_in_the_request_uri() {
+        for (before, uri, after) in [
+            ("Route: <sip:far;x=1>\r\n", "sip:far;x=1", "Route: <sip:b>\r\n"),
+            (
+                "Route: <sip:edge.example;lr>, <sip:far>\r\nRoute: <sip:next;lr>\r\n",
+                "sip:far",
+                "Route: <sip:next;lr>\r\nRoute: <sip:b>\r\n",
+            ),
+        ] {
+            let rest = format!("Via: SIP/2.0/UDP 192.0.2.9\r\nMax-Forwards: 2\r\n{before}{REST}");
+            let got = forwarded(&format!("REGISTER sip:b SIP/2.0\r\n{rest}\r\n"));
+            let lines: Vec<&str> = got.lines().collect();
+            assert_eq!(lines[0], format!("REGISTER {uri} SIP/2.0"));
+            assert!(got.contains(after) && !got.contains("edge.example"), "{got}");
         }
     }
 

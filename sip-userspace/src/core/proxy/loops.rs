@@ -1,8 +1,12 @@
 //! Branches that carry a digest of the request, so that a loop is known (RFC 3261 sections 16.3
 //! step 4 and 16.6 step 8, RFC 5393 section 4.2).
 //!
-//! The digest takes in all that decides where a request goes, and no Via. It is keyed, so nobody
-//! else can write a branch that this host takes for its own.
+//! The digest takes in all that decides where a request goes, and no Via: a request that comes
+//! back with another Request-URI or Route is on a spiral, and goes on. It is keyed, so nobody
+//! else can write a branch that this host takes for its own. Two forms: `hw` names the client
+//! transaction of this host; `hs` belongs to a request that was forwarded without state (16.11),
+//! the same for each of its retransmissions, with a token of where its responses go. What an ACK or
+//! a CANCEL lacks beside its INVITE (the To tag, Proxy-Require) is left out for their sake.
 
 use sip_common::siphash::{Key, hash};
 
@@ -10,6 +14,8 @@ use crate::sip::{header::Name, request::Request, via::Via};
 
 /// What this host's branches begin with.
 const PREFIX: &str = "z9hG4bKhw";
+/// What they begin with where no transaction stands behind them.
+const STATELESS: &str = "z9hG4bKhs";
 
 /// The digest of a request.
 pub fn digest(request: &Request<'_>, secret: Key) -> u64 {
@@ -23,9 +29,7 @@ pub fn digest(request: &Request<'_>, secret: Key) -> u64 {
     part(request.from.tag().unwrap_or_default());
     part(request.call_id);
     part(&request.cseq.to_le_bytes());
-    for name in [Name::Route, Name::ProxyRequire] {
-        request.message.all(name).for_each(&mut part);
-    }
+    request.message.all(Name::Route).for_each(&mut part);
     hash(secret, &text)
 }
 
@@ -45,18 +49,102 @@ pub fn read_branch(branch: &[u8]) -> Option<(u64, u64)> {
     Some((hex(id)?, hex(digest)?))
 }
 
+/// The branch of a request that is forwarded without state (section 16.11): a hash of what
+/// identifies it, so that an ACK of a refusal and a CANCEL have that of their INVITE.
+pub fn stateless_branch(request: &Request<'_>, secret: Key, digest: u64, token: &str) -> String {
+    let mut text = Vec::with_capacity(256);
+    let mut part = |bytes: &[u8]| {
+        text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        text.extend_from_slice(bytes);
+    };
+    if request.top.has_branch() {
+        part(request.top.branch());
+        part(&request.top.host.to_ascii_lowercase());
+    } else {
+        part(request.vias.first().copied().unwrap_or_default());
+        part(request.from.tag().unwrap_or_default());
+        part(request.call_id);
+        part(&request.cseq.to_le_bytes());
+        part(request.uri_text);
+    }
+    let id = hash(secret, &text);
+    format!("{STATELESS}{id:016x}.{digest:016x}.{token}")
+}
+
+/// The token in a branch of a request that was forwarded without state.
+pub fn read_stateless(branch: &[u8]) -> Option<&[u8]> {
+    let mut parts = branch.strip_prefix(STATELESS.as_bytes())?.splitn(3, |byte| *byte == b'.');
+    parts.nth(2)
+}
+
+/// The digest in a branch of either form.
+fn read_digest(branch: &[u8]) -> Option<u64> {
+    if let Some((_, digest)) = read_branch(branch) {
+        return Some(digest);
+    }
+    let mut parts = branch.strip_prefix(STATELESS.as_bytes())?.splitn(3, |byte| *byte == b'.');
+    let digest = std::str::from_utf8(parts.nth(1)?).ok()?;
+    u64::from_str_radix(digest, 16).ok().filter(|_| digest.len() == 16)
+}
+
 /// Whether this host has forwarded the same request before.
 pub fn is_loop(request: &Request<'_>, secret: Key) -> bool {
     let digest = digest(request, secret);
-    request.vias.iter().any(|value| {
-        let branch = Via::parse(value).ok().and_then(|via| read_branch(via.branch()));
-        branch.is_some_and(|(_, theirs)| theirs == digest)
-    })
+    request
+        .vias
+        .iter()
+        .any(|value| Via::parse(value).is_ok_and(|via| read_digest(via.branch()) == Some(digest)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::message::Message;
+
+    fn with<T>(method: &str, via: &str, then: impl FnOnce(&Request<'_>) -> T) -> T {
+        let text = format!(
+            "{method} sip:b SIP/2.0\r\nVia: {via}\r\nTo: <sip:a@b>\r\nFrom: <sip:a@b>;tag=1\r\n\
+             Call-ID: x\r\nCSeq: 1 {method}\r\n\r\n"
+        );
+        let message = Message::parse(text.as_bytes()).unwrap();
+        then(&Request::read(&message).unwrap().unwrap())
+    }
+
+    #[test]
+    fn without_state_a_request_and_what_belongs_to_it_have_one_branch() {
+        let secret = Key { k0: 1, k1: 2 };
+        for via in ["SIP/2.0/UDP h;branch=z9hG4bK1", "SIP/2.0/UDP h"] {
+            let of = |method: &str| {
+                with(method, via, |request| {
+                    stateless_branch(request, secret, digest(request, secret), "token")
+                })
+            };
+            assert_eq!(of("INVITE"), of("CANCEL"), "{via}");
+            assert_eq!(of("INVITE"), of("ACK"), "{via}");
+            assert_eq!(read_stateless(of("INVITE").as_bytes()), Some(&b"token"[..]));
+        }
+        let other = "SIP/2.0/UDP h;branch=z9hG4bK2";
+        let first = "SIP/2.0/UDP h;branch=z9hG4bK1";
+        let of = |via: &str| with("BYE", via, |request| stateless_branch(request, secret, 0, ""));
+        assert_ne!(of(first), of(other));
+    }
+
+    #[test]
+    fn a_loop_is_known_by_either_form() {
+        let secret = Key { k0: 1, k1: 2 };
+        let digest = with("BYE", "SIP/2.0/UDP h", |request| digest(request, secret));
+        let stateless = format!("{STATELESS}0000000000000001.{digest:016x}.t");
+        for (branch, looped) in [
+            (branch(7, digest), true),
+            (stateless, true),
+            (branch(7, digest ^ 1), false),
+            (format!("{STATELESS}1.{digest:x}"), digest >= 1 << 60),
+            ("z9hG4bK1".to_owned(), false),
+        ] {
+            let via = format!("SIP/2.0/UDP i;branch=z9hG4bKi, SIP/2.0/UDP h;branch={branch}");
+            assert_eq!(with("BYE", &via, |request| is_loop(request, secret)), looped, "{branch}");
+        }
+    }
 
     #[test]
     fn branches_come_back_as_they_were() {

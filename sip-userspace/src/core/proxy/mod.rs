@@ -1,20 +1,31 @@
-//! The stateful proxy: a REGISTER goes to its home, the home's answer back along the Vias (RFC
-//! 3261 section 16, RFC 4320).
+//! The stateful proxy: a request goes to its targets one after the other, the best response back
+//! along the Vias (RFC 3261 section 16, RFC 4320, RFC 6026).
 //!
-//! One [`Forward`] for each server transaction that is being proxied, with a client transaction
-//! to the home and, if that says 503 or nothing for a while, another to its standby. The first
-//! final answer but a 503 wins. Without any answer there is none: no 408 to a non-INVITE (4320).
-//! Invariants: every client transaction stands in the heap exactly once; what is held is bounded by
-//! number and by bytes; a response reaches only
-//! the transaction whose branch it carries, and goes only where the request came from.
-//! Deliberately absent: forking, Path, Record-Route, forwarding of responses without state.
+//! One [`Context`] for each server transaction that is being proxied, with a client transaction to
+//! the first target and, if that fails or is silent for a while, another to the next. Without any
+//! response there is none to what is no INVITE: no 408 (4320). A context ends with the final
+//! response that goes back; the client transactions of an INVITE stay, for 2xx that come again.
+//! Invariants: what is held is bounded by number and by bytes; a response reaches only the
+//! transaction whose branch it carries, and goes only where the request came from; of the elements
+//! in the heap only the one that its transaction knows of counts.
+//! Deliberately absent: parallel forking (a silent target is left behind, not rung beside the
+//! next), recursion on 3xx, merging of challenges, since there is one target at a time.
 
+pub mod best;
+mod branch;
+pub mod context;
 pub mod forward;
+pub mod hop;
+mod hop_by_hop;
 pub mod loops;
+pub mod record;
+mod responses;
+pub mod routes;
+mod timed;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BTreeSet, BinaryHeap, HashMap},
     hash::BuildHasherDefault,
     net::SocketAddr,
     time::Duration,
@@ -22,170 +33,147 @@ use std::{
 
 use sip_common::siphash::{Key, hash};
 
-use self::forward::Outbound;
+use self::{
+    branch::{Branch, Cancel},
+    context::{Context, Ended, Outcome, Target, Work},
+    forward::Outbound,
+};
 use super::{
-    Flow,
-    settings::Timers,
+    Flow, Settings, Transport,
+    settings::{Limits, Timers},
     table::learned::KeyHasher,
     transaction::{
-        client::{Client, Due, Heard},
+        Machine,
         key::{TransactionKey, TransactionMap},
     },
 };
-use crate::sip::{
-    header::Name,
-    lex::{self, Hides},
-    message::Message,
-    request,
-    via::Via,
-};
 
-/// Requests that are being proxied at a time; each takes about three times its length.
-pub const FORWARDS_MAX: usize = 65_536;
-/// Bytes of all datagrams that are held for them.
-pub const BYTES_MAX: usize = 1 << 28;
+/// A request longer than this goes over a stream where there is one (section 18.1.1).
+pub const DATAGRAM_MAX: usize = 1_300;
+/// Client transactions for each server transaction, over all.
+const BRANCHES_FACTOR: usize = 4;
 
 /// What became of a proxied request, or what is to be sent for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Send this to a home.
+    /// Send this onward.
     Send {
-        /// The way to a home.
+        /// The way.
         flow: Flow,
         /// The message.
         payload: Vec<u8>,
         /// What kind of sending it is.
         kind: Kind,
     },
-    /// The final answer of a server transaction.
+    /// A response for a server transaction.
     Answer {
         /// The transaction.
         upstream: TransactionKey,
-        /// The datagram.
+        /// The response's status.
+        status: u16,
+        /// The message.
         payload: Vec<u8>,
     },
-    /// No home answered.
+    /// A final answer of our own for a server transaction.
+    Refuse {
+        /// The transaction.
+        upstream: TransactionKey,
+        /// The answer's status.
+        status: u16,
+        /// The request.
+        outbound: Outbound,
+    },
+    /// Nobody answered, and nothing is said about it.
     TimedOut {
         /// The transaction.
         upstream: TransactionKey,
     },
     /// A response that nobody waits for.
     Stray,
-    /// A provisional or repeated response.
+    /// A response that goes no further.
     Absorbed,
 }
 
-/// Why a datagram is sent to a home.
+/// Why a message is sent onward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The request.
     First,
-    /// The request, to the standby.
+    /// The request, to the next target.
     Standby,
     /// The request again.
     Retransmission,
-}
-
-/// Where a request is sent: a home, and the standby that is tried after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The served address to send from.
-    pub local: SocketAddr,
-    /// The home.
-    pub home: SocketAddr,
-    /// Its standby, reached from the same address.
-    pub standby: Option<SocketAddr>,
-}
-
-/// A server transaction that is being proxied.
-#[derive(Debug)]
-struct Forward {
-    outbound: Outbound,
-    digest: u64,
-    local: SocketAddr,
-    standby: Option<SocketAddr>,
-    /// Client transactions that have not ended.
-    open: u8,
-    /// The best answer so far that is not good enough to be final.
-    second_best: Option<Vec<u8>>,
-}
-
-impl Forward {
-    fn bytes(&self) -> usize {
-        self.outbound.len().saturating_add(self.second_best.as_ref().map_or(0, Vec::len))
-    }
-}
-
-/// A client transaction.
-#[derive(Debug)]
-struct Branch {
-    machine: Client,
-    upstream: TransactionKey,
-    local: SocketAddr,
-    to: SocketAddr,
-    payload: Box<[u8]>,
-    /// When the standby is tried too.
-    patience: Option<Duration>,
-}
-
-impl Branch {
-    fn deadline(&self) -> Duration {
-        self.patience.map_or(self.machine.deadline(), |at| at.min(self.machine.deadline()))
-    }
+    /// The ACK of a refusal.
+    Ack,
+    /// A CANCEL.
+    Cancel,
 }
 
 /// All that is being proxied.
 #[derive(Debug)]
 pub struct Proxy {
-    forwards: TransactionMap<Forward>,
+    contexts: TransactionMap<Context>,
     /// By the id in the branch, a keyed hash.
     branches: HashMap<u64, Branch, BuildHasherDefault<KeyHasher>>,
+    /// The same by where they went, for what fails.
+    by_peer: BTreeSet<(SocketAddr, u64)>,
     due: BinaryHeap<Reverse<(Duration, u64)>>,
     serial: u64,
-    /// Bytes of the datagrams in `forwards` and `branches`.
+    /// Bytes of the messages in `contexts` and `branches`.
     bytes: usize,
-    bytes_max: usize,
+    limits: Limits,
     secret: Key,
     timers: Timers,
-    patience: Duration,
+    timer_c: Duration,
 }
 
 impl Proxy {
     /// A proxy with nothing to do.
-    pub fn new(secret: Key, timers: Timers, patience: Duration) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
-            forwards: TransactionMap::default(),
+            contexts: TransactionMap::default(),
             branches: HashMap::default(),
+            by_peer: BTreeSet::new(),
             due: BinaryHeap::new(),
             serial: 0,
             bytes: 0,
-            bytes_max: BYTES_MAX,
-            secret,
-            timers,
-            patience,
+            limits: settings.limits,
+            secret: settings.node_secret,
+            timers: settings.timers,
+            timer_c: settings.timer_c,
         }
     }
 
     /// Whether there is room for another request.
     pub fn has_room(&self) -> bool {
-        self.forwards.len() < FORWARDS_MAX
-            && self.branches.len() < FORWARDS_MAX.saturating_mul(4)
-            && self.bytes < self.bytes_max
+        self.contexts.len() < self.limits.forwards
+            && self.branches.len() < self.limits.forwards.saturating_mul(BRANCHES_FACTOR)
+            && self.bytes < self.limits.forward_bytes
     }
 
     /// Requests that are being proxied.
     pub fn len(&self) -> usize {
-        self.forwards.len()
+        self.contexts.len()
     }
 
-    /// Bytes of the datagrams that are held.
+    /// Client transactions that have not ended.
+    pub fn branches(&self) -> usize {
+        self.branches.len()
+    }
+
+    /// Bytes of the messages that are held.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Whether nothing is being proxied.
     pub fn is_empty(&self) -> bool {
-        self.forwards.is_empty()
+        self.contexts.is_empty()
+    }
+
+    /// The request of a server transaction that is being proxied.
+    pub fn request(&self, upstream: &TransactionKey) -> Option<&Outbound> {
+        self.contexts.get(upstream).map(|context| &context.work.outbound)
     }
 
     /// When [`Self::on_time`] has something to do.
@@ -193,31 +181,55 @@ impl Proxy {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Sends a request to its home.
+    /// Sends a request to its first target. Without one, nobody can be reached.
     pub fn forward(
         &mut self,
         upstream: TransactionKey,
-        outbound: Outbound,
-        digest: u64,
-        route: Route,
+        work: Work,
         now: Duration,
-    ) -> Event {
-        let Route { local, home, standby } = route;
-        let forward = Forward { outbound, digest, local, standby, open: 0, second_best: None };
-        self.bytes = self.bytes.saturating_add(forward.bytes());
-        self.forwards.insert(upstream, forward);
-        self.send(upstream, home, Kind::First, now)
+        out: &mut Vec<Event>,
+    ) {
+        let context = Context::new(work);
+        self.bytes = self.bytes.saturating_add(context.bytes());
+        self.contexts.insert(upstream, context);
+        if !self.next(upstream, Kind::First, now, out) {
+            self.finish(upstream, out);
+        }
+    }
+
+    /// Cancels an INVITE that is being proxied (section 16.10).
+    pub fn cancel(&mut self, upstream: TransactionKey, now: Duration, out: &mut Vec<Event>) {
+        let Some(context) = self.contexts.get_mut(&upstream) else { return };
+        context.cancelled = true;
+        context.work.targets.clear();
+        for id in context.open.clone() {
+            self.cancel_branch(id, now, out);
+        }
+    }
+
+    /// Sends the request to its next target; false if there is none.
+    fn next(
+        &mut self,
+        upstream: TransactionKey,
+        kind: Kind,
+        now: Duration,
+        out: &mut Vec<Event>,
+    ) -> bool {
+        let Some(context) = self.contexts.get_mut(&upstream) else { return false };
+        let Some(target) = context.work.targets.pop_front() else { return false };
+        self.open(upstream, target, kind, now, out);
+        true
     }
 
     /// Opens a client transaction.
-    fn send(
+    fn open(
         &mut self,
         upstream: TransactionKey,
-        to: SocketAddr,
+        target: Target,
         kind: Kind,
         now: Duration,
-    ) -> Event {
-        let Some(forward) = self.forwards.get_mut(&upstream) else { return Event::Absorbed };
+        out: &mut Vec<Event>,
+    ) {
         let id = loop {
             self.serial = self.serial.wrapping_add(1);
             let id = hash(self.secret, &self.serial.to_le_bytes());
@@ -225,140 +237,115 @@ impl Proxy {
                 break id;
             }
         };
-        let local = forward.local;
-        let payload = forward.outbound.with_via(local, &loops::branch(id, forward.digest));
-        forward.open = forward.open.saturating_add(1);
-        let patience = forward.standby.map(|_| now.saturating_add(self.patience));
-        let machine = Client::new(now, self.timers);
-        let branch =
-            Branch { machine, upstream, local, to, payload: payload.as_slice().into(), patience };
-        self.due.push(Reverse((branch.deadline(), id)));
-        self.bytes = self.bytes.saturating_add(branch.payload.len());
-        self.branches.insert(id, branch);
-        Event::Send { flow: Flow::udp(local, to), payload, kind }
-    }
-
-    /// Tries the standby, if it has not been tried.
-    fn try_standby(&mut self, upstream: TransactionKey, now: Duration) -> Option<Event> {
-        let standby = self.forwards.get_mut(&upstream)?.standby.take()?;
-        Some(self.send(upstream, standby, Kind::Standby, now))
-    }
-
-    /// A client transaction ended without a good answer: the standby, the second best answer, or
-    /// nothing at all.
-    fn closed(&mut self, upstream: TransactionKey, now: Duration) -> Option<Event> {
-        let forward = self.forwards.get_mut(&upstream)?;
-        forward.open = forward.open.saturating_sub(1);
-        if let Some(event) = self.try_standby(upstream, now) {
-            return Some(event);
+        let Some(context) = self.contexts.get_mut(&upstream) else { return };
+        let work = &context.work;
+        let text = loops::branch(id, work.digest);
+        let compose =
+            |flow: &Flow| work.outbound.compose(flow, &text, &target.lines, target.uri.as_deref());
+        let mut payload = compose(&target.flow);
+        let (mut flow, mut again) = (target.flow, None);
+        if payload.len() > DATAGRAM_MAX
+            && let Some(stream) = target.stream
+        {
+            payload = compose(&stream);
+            flow = stream;
+            again = Some(Box::new(Target { stream: None, ..target }));
         }
-        let forward = self.forwards.get(&upstream)?;
-        if forward.open > 0 {
-            return None;
-        }
-        let forward = self.remove_forward(upstream)?;
-        Some(match forward.second_best {
-            Some(payload) => Event::Answer { upstream, payload },
-            None => Event::TimedOut { upstream },
-        })
-    }
-
-    fn remove_forward(&mut self, upstream: TransactionKey) -> Option<Forward> {
-        let forward = self.forwards.remove(&upstream)?;
-        self.bytes = self.bytes.saturating_sub(forward.bytes());
-        Some(forward)
-    }
-
-    fn remove_branch(&mut self, id: u64) {
-        let bytes = self.branches.remove(&id).map_or(0, |branch| branch.payload.len());
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
-    /// Does what is due at `now`.
-    pub fn on_time(&mut self, now: Duration, out: &mut Vec<Event>) {
-        while let Some(Reverse((at, id))) = self.due.peek().copied() {
-            if at > now {
-                return;
-            }
-            self.due.pop();
-            let Some(branch) = self.branches.get_mut(&id) else { continue };
-            let upstream = branch.upstream;
-            let impatient = branch.patience.is_some_and(|at| at <= now);
-            if impatient {
-                branch.patience = None;
-            }
-            match branch.machine.on_time(now) {
-                Due::Again => {
-                    let flow = Flow::udp(branch.local, branch.to);
-                    let (payload, kind) = (branch.payload.to_vec(), Kind::Retransmission);
-                    out.push(Event::Send { flow, payload, kind });
-                }
-                Due::TimedOut => {
-                    self.remove_branch(id);
-                    out.extend(self.closed(upstream, now));
-                    continue;
-                }
-                Due::Over => {
-                    self.remove_branch(id);
-                    continue;
-                }
-                Due::Nothing => {}
-            }
-            self.due.push(Reverse((branch.deadline(), id)));
-            if impatient {
-                out.extend(self.try_standby(upstream, now));
-            }
-        }
-    }
-
-    /// A response (section 16.7).
-    pub fn on_response(&mut self, message: &Message<'_>, status: u16, now: Duration) -> Event {
-        let Some(id) = self.branch_of(message) else { return Event::Stray };
-        let Some(branch) = self.branches.get_mut(&id) else { return Event::Stray };
-        let upstream = branch.upstream;
-        // A home that says something is there: its standby is no longer tried for its silence.
-        branch.patience = None;
-        if branch.machine.on_response(status, now) == Heard::Absorbed {
-            return Event::Absorbed;
-        }
-        // Timer K only absorbs: what is sent again is not needed any more.
-        let sent = std::mem::take(&mut branch.payload);
-        self.bytes = self.bytes.saturating_sub(sent.len());
-        // Step 6: a 503 is about this branch, and for others it is a 500.
-        let line = if status == 503 { UNAVAILABLE } else { message.start_line };
-        let Some(payload) = forward::without_top_via(message, line) else {
-            return self.closed(upstream, now).unwrap_or(Event::Stray);
+        let others = !work.targets.is_empty();
+        let branch = Branch {
+            machine: Machine::new(work.invite, flow.transport != Transport::Udp, now, self.timers),
+            upstream,
+            flow,
+            method: hash(self.secret, work.outbound.method()),
+            invite: work.invite,
+            payload: payload.as_slice().into(),
+            patience: others.then_some(now.saturating_add(work.patience)),
+            timer_c: work.invite.then_some(now.saturating_add(self.timer_c)),
+            provisional: false,
+            cancel: Cancel::None,
+            again,
+            queued: Duration::MAX,
         };
-        if status == 503 {
-            let has_room = self.bytes < self.bytes_max;
-            if let Some(forward) = self.forwards.get_mut(&upstream).filter(|_| has_room) {
-                self.bytes = self.bytes.saturating_sub(forward.bytes());
-                forward.second_best = Some(payload);
-                self.bytes = self.bytes.saturating_add(forward.bytes());
-            }
-            return self.closed(upstream, now).unwrap_or(Event::Absorbed);
+        context.open.push(id);
+        self.bytes = self.bytes.saturating_add(branch.bytes());
+        self.by_peer.insert((flow.peer, id));
+        self.branches.insert(id, branch);
+        self.queue(id);
+        out.push(Event::Send { flow, payload, kind });
+    }
+
+    /// Has a client transaction looked at when it wants to be.
+    fn queue(&mut self, id: u64) {
+        let Some(branch) = self.branches.get_mut(&id) else { return };
+        let Some(at) = branch.deadline().filter(|at| *at != branch.queued) else { return };
+        branch.queued = at;
+        self.due.push(Reverse((at, id)));
+    }
+
+    /// Replaces what a client transaction holds for sending again.
+    fn hold(&mut self, id: u64, payload: Box<[u8]>) {
+        let Some(branch) = self.branches.get_mut(&id) else { return };
+        self.bytes = self.bytes.saturating_sub(branch.payload.len()).saturating_add(payload.len());
+        branch.payload = payload;
+    }
+
+    fn cancel_branch(&mut self, id: u64, now: Duration, out: &mut Vec<Event>) {
+        let Some(branch) = self.branches.get_mut(&id) else { return };
+        let before = branch.bytes();
+        let payload = branch.cancel(now, self.timers);
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(branch.bytes());
+        if let Some(payload) = payload {
+            out.push(Event::Send { flow: branch.flow, payload, kind: Kind::Cancel });
         }
-        match self.remove_forward(upstream) {
-            Some(_) => Event::Answer { upstream, payload },
-            None => Event::Absorbed,
+        self.queue(id);
+    }
+
+    /// A client transaction ended without a good answer: the next target, the best answer so far,
+    /// or nothing at all.
+    fn closed(
+        &mut self,
+        upstream: TransactionKey,
+        id: u64,
+        ended: Ended,
+        now: Duration,
+        out: &mut Vec<Event>,
+    ) {
+        let Some(context) = self.contexts.get_mut(&upstream) else { return };
+        context.open.retain(|open| *open != id);
+        context.timed_out |= ended == Ended::TimedOut;
+        if !self.next(upstream, Kind::Standby, now, out) {
+            self.finish(upstream, out);
         }
     }
 
-    /// The client transaction that a response belongs to: its top Via is ours (section 18.1.2),
-    /// and CSeq names the method (17.1.3).
-    fn branch_of(&self, message: &Message<'_>) -> Option<u64> {
-        let (top, _) = lex::split_first(message.first(Name::Via)?, Hides::Comments).ok()?;
-        let via = Via::parse(top).ok()?;
-        let (id, _) = loops::read_branch(via.branch())?;
-        let local = self.branches.get(&id)?.local;
-        let ours = via.address() == Some(local.ip().to_canonical())
-            && via.port.unwrap_or(crate::sip::via::PORT_DEFAULT) == local.port();
-        request::read_cseq(message.first(Name::CSeq)?, b"REGISTER").ok()?;
-        (ours && message.fault.is_none()).then_some(id)
+    /// Ends a context for which nothing is open any more.
+    fn finish(&mut self, upstream: TransactionKey, out: &mut Vec<Event>) {
+        if self.contexts.get(&upstream).is_none_or(|context| !context.open.is_empty()) {
+            return;
+        }
+        let Some(mut context) = self.remove_context(upstream) else { return };
+        out.push(match context.outcome() {
+            Outcome::Answer(status, payload) => Event::Answer { upstream, status, payload },
+            Outcome::Refuse(status) => {
+                Event::Refuse { upstream, status, outbound: context.work.outbound }
+            }
+            Outcome::Silence => Event::TimedOut { upstream },
+        });
+    }
+
+    fn remove_context(&mut self, upstream: TransactionKey) -> Option<Context> {
+        let context = self.contexts.remove(&upstream)?;
+        self.bytes = self.bytes.saturating_sub(context.bytes());
+        Some(context)
+    }
+
+    fn remove_branch(&mut self, id: u64) -> Option<Branch> {
+        let branch = self.branches.remove(&id)?;
+        self.by_peer.remove(&(branch.flow.peer, id));
+        self.bytes = self.bytes.saturating_sub(branch.bytes());
+        Some(branch)
     }
 }
-
-const UNAVAILABLE: &[u8] = b"SIP/2.0 500 Home Unavailable\r\n";
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 
 use super::{Came, Refused, Wish, path::PathOf, path::supports};
 use crate::{
-    core::bindings::Binding,
+    core::{Transport, bindings::Binding},
     sip::{
         lex::{self, Cursor},
         params::Params,
@@ -48,7 +48,7 @@ pub(super) fn registers_flow(
     request: &Request<'_>,
     list: &[Wish<'_>],
     path: &PathOf<'_>,
-    came: Came,
+    came: &Came,
 ) -> Result<bool, Refused> {
     let wanted = list.iter().filter(|wish| wish.expires_s > 0);
     let flows = wanted.clone().filter(|wish| wish.flow.is_some()).count();
@@ -61,7 +61,7 @@ pub(super) fn registers_flow(
     }
     match path.first_hop_keeps_flows() {
         Some(true) => Ok(true),
-        None if request.vias.len() == 1 => Ok(came.stream),
+        None if request.vias.len() == 1 => Ok(came.flow.transport != Transport::Udp),
         // Section 6: the client then registers again without it.
         _ => Err(Refused::FirstHop),
     }

@@ -1,6 +1,7 @@
 //! Path (RFC 3327) and Service-Route (RFC 3608): by what ways requests reach a client, and leave it.
 
 use super::{Came, Refused};
+use crate::core::bindings::PATH_MAX;
 use crate::sip::{
     address::Address,
     answer::Answer,
@@ -10,9 +11,6 @@ use crate::sip::{
     request::Request,
     uri::{SipUri, Uri},
 };
-
-/// Bytes of all values of a Path.
-pub const PATH_MAX: usize = 512;
 
 /// The Path of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +25,7 @@ impl<'m> PathOf<'m> {
     /// Reads it. A client that does not say that it knows Paths must not be registered with one
     /// without its knowledge (section 5.3): unless a host that is trusted put it there, which then
     /// answers for it.
-    pub(super) fn read(request: &Request<'m>, came: Came) -> Result<Self, Refused> {
+    pub(super) fn read(request: &Request<'m>, came: &Came) -> Result<Self, Refused> {
         let values = request.message.list(Name::Path, Hides::Angles)?;
         if values.is_empty() {
             return Ok(Self::default());

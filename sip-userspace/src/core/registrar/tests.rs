@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::core::Transport;
 use crate::sip::{answer::Path, message::Message};
 
 const KEY: ClientKey = ClientKey([1, 2]);
@@ -18,7 +19,10 @@ struct Script {
 impl Script {
     fn new() -> Self {
         let settings = Settings { contacts_max: 3, bindings_max: 4, ..Settings::default() };
-        Self { bindings: Bindings::default(), settings, came: Came::default(), second: 0 }
+        let at = |address: &str| address.parse().unwrap();
+        let came =
+            Came { flow: Flow::udp(at("192.0.2.1:5060"), at("192.0.2.9:5060")), trusted: false };
+        Self { bindings: Bindings::default(), settings, came, second: 0 }
     }
 
     /// Status and the contacts that are bound afterwards.
@@ -55,9 +59,9 @@ impl Script {
         let message = Message::parse(text.as_bytes()).unwrap();
         let request = Request::read(&message).unwrap().unwrap();
         let now = self.now();
-        let answer =
-            register(&mut self.bindings, &self.settings, key, &request, self.came, now).answer;
-        let path = Path::of(&message, "192.0.2.9:5060".parse().unwrap()).unwrap();
+        let (settings, came) = (&self.settings, &self.came);
+        let answer = register(&mut self.bindings, settings, key, &request, came, now).answer;
+        let path = Path::of(&message, came.flow.peer).unwrap();
         String::from_utf8(answer.compose(&message, &path, 0)).unwrap()
     }
 }
@@ -282,7 +286,7 @@ fn a_path_is_kept_and_told_to_clients_that_know_it() {
         ("Path: sip:p1\r\n".to_owned(), 400),
         ("Path: <tel:1>\r\n".to_owned(), 400),
         ("Path: <sip:p\r\n".to_owned(), 400),
-        (format!("Path: <sip:{}>\r\n", "p".repeat(path::PATH_MAX)), 403),
+        (format!("Path: <sip:{}>\r\n", "p".repeat(crate::core::bindings::PATH_MAX)), 403),
     ] {
         let lines = format!("Supported: path\r\n{path}Contact: <sip:a@h>\r\n");
         assert_eq!(Script::new().send("x", 1, &lines), (expected, vec![]), "{path}");
@@ -365,7 +369,7 @@ fn outbound_is_used_where_flows_are_kept() {
         (&moved, SUPPORTED, "", true, 200, true),
     ] {
         let mut script = Script::new();
-        script.came.stream = stream;
+        script.came.flow.transport = if stream { Transport::Tcp } else { Transport::Udp };
         let answer = script.answer_for(KEY, "x", 1, &format!("{lines}{more}{contact}"));
         assert_eq!(status_of(&answer), status, "{lines}{more}{contact}{answer}");
         let says = answer.contains("\r\nRequire: outbound\r\nFlow-Timer: 120\r\n");

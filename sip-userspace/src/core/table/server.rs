@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::Transport;
+
 /// Longest host of a Contact: two of them fit into a kernel Contact text.
 pub const CONTACT_HOST_MAX: usize = 100;
 /// Longest name of a server.
@@ -167,6 +169,24 @@ pub struct Server {
 }
 
 impl Server {
+    /// The port that a redirect names to a client that uses this transport; `None` if the server
+    /// does not take it.
+    pub fn port_for(&self, transport: Transport) -> Option<u16> {
+        match transport {
+            Transport::Udp => Some(self.contact.port),
+            Transport::Tcp | Transport::Tls => Some(self.address_for(transport)?.port()),
+        }
+    }
+
+    /// Where it takes requests by this transport.
+    pub const fn address_for(&self, transport: Transport) -> Option<SocketAddr> {
+        match transport {
+            Transport::Udp => Some(self.address),
+            Transport::Tcp => self.tcp,
+            Transport::Tls => self.tls,
+        }
+    }
+
     /// A Homeward host that is up, with all else as it is when nobody says.
     pub fn new(name: impl Into<String>, address: SocketAddr) -> Self {
         Self {

@@ -1,15 +1,16 @@
-//! The non-INVITE client transaction over UDP (RFC 3261 section 17.1.2).
+//! The non-INVITE client transaction (RFC 3261 section 17.1.2).
 //!
-//! | state      | timer E             | timer F   | 1xx        | final            | timer K |
-//! |------------|---------------------|-----------|------------|------------------|---------|
-//! | Trying     | again; min(2E, T2)  | timed out | Proceeding | Completed        | -       |
-//! | Proceeding | again; T2           | timed out | absorb     | Completed        | -       |
-//! | Completed  | -                   | -         | absorb     | absorb           | over    |
+//! | state      | timer E             | timer F   | 1xx         | final            | timer K |
+//! |------------|---------------------|-----------|-------------|------------------|---------|
+//! | Trying     | again; min(2E, T2)  | timed out | Proceeding  | Completed        | -       |
+//! | Proceeding | again; T2           | timed out | provisional | Completed        | -       |
+//! | Completed  | -                   | -         | absorb      | absorb           | over    |
 //!
-//! E begins at T1, F is 64*T1, K is T4.
+//! E begins at T1, F is 64*T1, K is T4. Over a stream there is no E, and K is 0.
 
 use std::time::Duration;
 
+use super::{Due, Heard};
 use crate::core::settings::Timers;
 
 /// A client transaction.
@@ -17,6 +18,7 @@ use crate::core::settings::Timers;
 pub struct Client {
     state: State,
     timers: Timers,
+    reliable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,37 +27,14 @@ enum State {
     Completed { until: Duration },
 }
 
-/// What to do at a deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// Nothing yet.
-    Nothing,
-    /// Send the request again (timer E).
-    Again,
-    /// Nobody answered (timer F).
-    TimedOut,
-    /// Forget the transaction (timer K).
-    Over,
-}
-
-/// What a response is to its transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// Provisional, or a final one again.
-    Absorbed,
-    /// The final response.
-    Final,
-}
-
 impl Client {
-    /// A transaction whose request is sent at `now`.
-    pub fn new(now: Duration, timers: Timers) -> Self {
-        let again_at = now.saturating_add(timers.t1);
+    /// A transaction whose request is sent at `now`, over a stream if `reliable`.
+    pub fn new(now: Duration, timers: Timers, reliable: bool) -> Self {
+        let again_at = if reliable { Duration::MAX } else { now.saturating_add(timers.t1) };
         let until = now.saturating_add(timers.give_up());
-        Self {
-            state: State::Waiting { proceeding: false, again_at, interval: timers.t1, until },
-            timers,
-        }
+        let interval = timers.t1;
+        let state = State::Waiting { proceeding: false, again_at, interval, until };
+        Self { state, timers, reliable }
     }
 
     /// When to ask [`Self::on_time`] again.
@@ -64,6 +43,11 @@ impl Client {
             State::Waiting { again_at, until, .. } => again_at.min(until),
             State::Completed { until } => until,
         }
+    }
+
+    /// Whether the final response is still to come.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
     }
 
     /// What is due at `now`.
@@ -86,10 +70,11 @@ impl Client {
         match &mut self.state {
             State::Waiting { proceeding, .. } if status < 200 => {
                 *proceeding = true;
-                Heard::Absorbed
+                Heard::Provisional
             }
             State::Waiting { .. } => {
-                self.state = State::Completed { until: now.saturating_add(self.timers.t4) };
+                let timer_k = if self.reliable { Duration::ZERO } else { self.timers.t4 };
+                self.state = State::Completed { until: now.saturating_add(timer_k) };
                 Heard::Final
             }
             State::Completed { .. } => Heard::Absorbed,
@@ -100,6 +85,10 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn client(reliable: bool) -> Client {
+        Client::new(Duration::ZERO, Timers::default(), reliable)
+    }
 
     /// Milliseconds at which something is due, until the end.
     fn walk(mut client: Client, mut provisional_at: Option<u64>) -> Vec<(u64, Due)> {
@@ -119,11 +108,8 @@ mod tests {
     }
 
     #[test]
-    fn retransmissions_double_up_to_t2_and_end_at_timer_f() {
-        let times: Vec<u64> = walk(Client::new(Duration::ZERO, Timers::default()), None)
-            .iter()
-            .map(|x| x.0)
-            .collect();
+    fn trying_sends_again_up_to_t2_and_ends_at_timer_f() {
+        let times: Vec<u64> = walk(client(false), None).iter().map(|x| x.0).collect();
         // The times that section 17.1.2.1 gives: 500 ms, 1 s, 2 s, 4 s, 4 s, ...
         assert_eq!(
             times,
@@ -132,20 +118,37 @@ mod tests {
     }
 
     #[test]
-    fn a_provisional_response_slows_retransmissions_down() {
-        let seen = walk(Client::new(Duration::ZERO, Timers::default()), Some(200));
+    fn proceeding_sends_again_each_t2_and_ends_at_timer_f() {
+        let seen = walk(client(false), Some(200));
         assert_eq!(seen[..3], [(500, Due::Again), (4_500, Due::Again), (8_500, Due::Again)]);
         assert_eq!(seen.last(), Some(&(32_000, Due::TimedOut)));
     }
 
     #[test]
     fn a_final_response_is_passed_once_and_absorbed_for_timer_k() {
-        let mut client = Client::new(Duration::ZERO, Timers::default());
+        for provisional in [false, true] {
+            let mut client = client(false);
+            let at = Duration::from_millis(700);
+            if provisional {
+                assert_eq!(client.on_response(100, at), Heard::Provisional);
+            }
+            assert!(client.is_waiting());
+            assert_eq!(client.on_response(200, at), Heard::Final);
+            assert!(!client.is_waiting());
+            assert_eq!(client.on_response(200, at), Heard::Absorbed);
+            assert_eq!(client.on_response(100, at), Heard::Absorbed);
+            assert_eq!(client.on_time(Duration::from_millis(5_699)), Due::Nothing);
+            assert_eq!(client.on_time(Duration::from_millis(5_700)), Due::Over);
+        }
+    }
+
+    #[test]
+    fn over_a_stream_nothing_is_sent_again_and_timer_k_is_0() {
+        assert_eq!(walk(client(true), None), [(32_000, Due::TimedOut)]);
+        assert_eq!(walk(client(true), Some(200)), [(32_000, Due::TimedOut)]);
+        let mut client = client(true);
         let at = Duration::from_millis(700);
-        assert_eq!(client.on_response(200, at), Heard::Final);
-        assert_eq!(client.on_response(200, at), Heard::Absorbed);
-        assert_eq!(client.on_response(100, at), Heard::Absorbed);
-        assert_eq!(client.on_time(Duration::from_millis(5_699)), Due::Nothing);
-        assert_eq!(client.on_time(Duration::from_millis(5_700)), Due::Over);
+        assert_eq!(client.on_response(404, at), Heard::Final);
+        assert_eq!(client.on_time(at), Due::Over);
     }
 }

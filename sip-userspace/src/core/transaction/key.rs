@@ -22,6 +22,20 @@ impl TransactionKey {
     /// RFC 2543 goes by; and where its answer goes, so that no other source gets that answer sent
     /// again.
     pub fn of(request: &Request<'_>, answer_to: SocketAddr, secret: Key) -> Self {
+        Self::for_method(request, request.method, answer_to, secret)
+    }
+
+    /// The key of the INVITE that an ACK or a CANCEL means (sections 9.2 and 17.2.3).
+    pub fn of_invite(request: &Request<'_>, answer_to: SocketAddr, secret: Key) -> Self {
+        Self::for_method(request, b"INVITE", answer_to, secret)
+    }
+
+    fn for_method(
+        request: &Request<'_>,
+        method: &[u8],
+        answer_to: SocketAddr,
+        secret: Key,
+    ) -> Self {
         let mut text = Vec::with_capacity(256);
         let mut part = |bytes: &[u8]| {
             text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -32,14 +46,15 @@ impl TransactionKey {
             IpAddr::V6(ip) => part(&ip.octets()),
         }
         part(&answer_to.port().to_le_bytes());
-        part(request.method);
+        part(method);
         if request.top.has_branch() {
             part(request.top.branch());
             part(&request.top.host.to_ascii_lowercase());
             part(&request.top.port.unwrap_or(crate::sip::via::PORT_DEFAULT).to_le_bytes());
         } else {
             part(request.uri_text);
-            part(request.to.tag().unwrap_or_default());
+            // The To tag of an ACK is that of the answer, which its INVITE did not have.
+            part(request.to.tag().filter(|_| method != b"INVITE").unwrap_or_default());
             part(request.from.tag().unwrap_or_default());
             part(request.call_id);
             part(&request.cseq.to_le_bytes());
@@ -89,6 +104,27 @@ mod tests {
         assert_ne!(first, key("SIP/2.0/UDP h;branch=z9hG4bK2", 1, "t"));
         assert_ne!(first, key("SIP/2.0/UDP i;branch=z9hG4bK1", 1, "t"));
         assert_ne!(first, key("SIP/2.0/UDP h:5061;branch=z9hG4bK1", 1, "t"));
+    }
+
+    #[test]
+    fn an_ack_and_a_cancel_name_their_invite() {
+        for via in ["SIP/2.0/UDP h;branch=z9hG4bK1", "SIP/2.0/UDP h"] {
+            let keys = ["INVITE", "ACK", "CANCEL"].map(|method| {
+                let tag = if method == "ACK" { ";tag=theirs" } else { "" };
+                let text = format!(
+                    "{method} sip:b SIP/2.0\r\nVia: {via}\r\nTo: <sip:a@b>{tag}\r\n\
+                     From: sip:a@b;tag=1\r\nCall-ID: x\r\nCSeq: 1 {method}\r\n\r\n"
+                );
+                let message = Message::parse(text.as_bytes()).unwrap();
+                let request = Request::read(&message).unwrap().unwrap();
+                let to = "192.0.2.9:5060".parse().unwrap();
+                let secret = Key { k0: 3, k1: 4 };
+                let of = TransactionKey::of(&request, to, secret);
+                (TransactionKey::of_invite(&request, to, secret), of)
+            });
+            assert!(keys.iter().all(|key| key.0 == keys[0].1), "{via}");
+            assert_ne!(keys[1].1, keys[0].1, "an ACK is no INVITE again");
+        }
     }
 
     #[test]

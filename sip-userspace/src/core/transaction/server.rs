@@ -1,53 +1,52 @@
 //! The non-INVITE server transaction (RFC 3261 section 17.2.2, RFC 4320).
 //!
-//! | state     | request again | final answer            | at the deadline |
-//! |-----------|---------------|-------------------------|-----------------|
-//! | Trying    | absorb        | send; Completed, timer J | -               |
-//! | Completed | same answer   | absorb                  | over            |
+//! | state      | request again | 100              | final answer             | timer J |
+//! |------------|---------------|------------------|--------------------------|---------|
+//! | Trying     | absorb        | send; Proceeding | send; Completed          | -       |
+//! | Proceeding | last answer   | absorb           | send; Completed          | -       |
+//! | Completed  | last answer   | absorb           | absorb                   | over    |
 //!
-//! Proceeding is absent: no provisional answer is ever sent (RFC 4320 section 4.1 allows but a
-//! late 100). Timer J is 64*T1.
+//! J is 64*T1, over a stream 0. The only provisional answer is a 100, and only when the client's
+//! timer E has reached T2 (RFC 4320 section 4.1): the owner knows when that is. It never sends a
+//! 408 either (4.2): who gets no answer to forward abandons the transaction.
 
 use std::time::Duration;
 
 /// A server transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     /// The request is being worked on.
     Trying,
+    /// A 100 said so.
+    Proceeding,
     /// It was answered.
     Completed {
-        /// The answer, sent again for each retransmission.
-        answer: Box<[u8]>,
         /// When the transaction is over.
         until: Duration,
     },
 }
 
 impl Server {
-    /// A retransmission: the answer to send again, or nothing yet.
-    pub fn on_request(&self) -> Option<&[u8]> {
-        match self {
-            Self::Trying => None,
-            Self::Completed { answer, .. } => Some(answer),
-        }
+    /// A retransmission: whether the last answer is to be sent again.
+    pub const fn on_request(self) -> bool {
+        matches!(self, Self::Proceeding | Self::Completed { .. })
     }
 
-    /// The final answer at `now`: whether it is to be sent.
-    pub fn on_answer(&mut self, answer: &[u8], now: Duration, timer_j: Duration) -> bool {
-        match self {
-            Self::Trying => {
-                let until = now.saturating_add(timer_j);
-                *self = Self::Completed { answer: answer.into(), until };
-                true
+    /// An answer at `now`: whether it is to be sent.
+    pub fn on_answer(&mut self, status: u16, now: Duration, timer_j: Duration) -> bool {
+        match (*self, status) {
+            (Self::Trying, ..200) => *self = Self::Proceeding,
+            (Self::Trying | Self::Proceeding, 200..) => {
+                *self = Self::Completed { until: now.saturating_add(timer_j) };
             }
-            Self::Completed { .. } => false,
+            _ => return false,
         }
+        true
     }
 
     /// Whether the transaction is over.
-    pub fn is_over(&self, now: Duration) -> bool {
-        matches!(self, Self::Completed { until, .. } if *until <= now)
+    pub fn is_over(self, now: Duration) -> bool {
+        matches!(self, Self::Completed { until } if until <= now)
     }
 }
 
@@ -56,15 +55,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_final_answer_is_kept_for_timer_j() {
+    fn every_row_of_the_table_holds() {
         let (j, s) = (Duration::from_secs(32), Duration::from_secs);
+        for late_100 in [false, true] {
+            let mut server = Server::Trying;
+            assert!(!server.on_request());
+            assert!(!server.is_over(s(1_000)));
+            if late_100 {
+                assert!(server.on_answer(100, s(4), j));
+                assert!(!server.on_answer(100, s(5), j));
+                assert!(server.on_request());
+                assert!(!server.is_over(s(1_000)));
+            }
+            assert!(server.on_answer(200, s(10), j));
+            assert!(!server.on_answer(500, s(11), j));
+            assert!(!server.on_answer(100, s(11), j));
+            assert!(server.on_request());
+            assert!(!server.is_over(s(41)));
+            assert!(server.is_over(s(42)));
+        }
         let mut server = Server::Trying;
-        assert_eq!(server.on_request(), None);
-        assert!(!server.is_over(s(1_000)));
-        assert!(server.on_answer(b"first", s(10), j));
-        assert!(!server.on_answer(b"second", s(11), j));
-        assert_eq!(server.on_request(), Some(&b"first"[..]));
-        assert!(!server.is_over(s(41)));
-        assert!(server.is_over(s(42)));
+        assert!(server.on_answer(404, s(1), Duration::ZERO));
+        assert!(server.is_over(s(1)), "over a stream J is 0");
     }
 }

@@ -1,0 +1,276 @@
+//! A request, from its form to what is done about it; and what this host answers by itself.
+
+use std::net::IpAddr;
+
+use sip_common::{abi::ClientKey, verdict::Refusal};
+
+use super::{
+    Core, Counters, Flow, Now, Output, Packet, Transport,
+    decide::{Cause, Decision, decide, read_routes},
+    durable::Answered,
+    proxy::routes::Routes,
+    redirect,
+    registrar::{self, Came, Outcome},
+    table::Lesson,
+    transaction::{invite_server::Acked, key::TransactionKey},
+    transactions::Found,
+};
+use crate::sip::{
+    answer::{self, Answer, Path},
+    aor::Aor,
+    fault::Silence,
+    message::Message,
+    request::Request,
+};
+
+/// Seconds after which a client may ask again that there was no room for.
+const RETRY_AFTER_S: u32 = 10;
+
+/// Where a request came in and how it is answered.
+pub(super) struct Place {
+    /// The way that it came.
+    pub came: Flow,
+    /// The way that its answer goes.
+    pub flow: Flow,
+    pub path: Path,
+    pub tag: u64,
+    pub transaction: TransactionKey,
+}
+
+impl Place {
+    /// The address that it came from.
+    pub(super) fn source(&self) -> IpAddr {
+        self.came.peer.ip().to_canonical()
+    }
+}
+
+impl Core {
+    pub(super) fn handle_request(
+        &mut self,
+        now: Now,
+        packet: &Packet<'_>,
+        message: &Message<'_>,
+        refusal: Option<Refusal>,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Silence> {
+        let (came, source) = (packet.flow, packet.flow.peer);
+        let path = Path::of(message, source)?;
+        let tag = answer::tag(message, self.settings.node_secret);
+        let request = match Request::read(message) {
+            None => return Err(Silence::Response),
+            Some(Ok(request)) => request,
+            // Section 17: an ACK is never answered.
+            Some(Err(_)) if message.method() == Some(b"ACK") => return Err(Silence::Ack),
+            Some(Err(fault)) => {
+                Counters::add(&mut self.counters.malformed);
+                let answer = self.signed(Answer::new(fault.status()).phrase(fault));
+                let payload = answer.compose(message, &path, tag);
+                out.push(Output::Send { flow: came.towards(path.to), payload });
+                return Ok(());
+            }
+        };
+        let transaction = TransactionKey::of(&request, path.to, self.settings.node_secret);
+        let flow = came.towards(path.to);
+        let at = Place { came, flow, path, tag, transaction };
+        if self.belongs_to_an_invite(&at, &request, now, out) {
+            return Ok(());
+        }
+        match self.transactions.find(&transaction) {
+            Found::New => {}
+            Found::Working => {
+                Counters::add(&mut self.counters.retransmissions_absorbed);
+                return Ok(());
+            }
+            Found::Answered(answer) => {
+                out.push(Output::Send { flow, payload: answer.to_vec() });
+                Counters::add(&mut self.counters.retransmissions_answered);
+                return Ok(());
+            }
+        }
+        let routes = match read_routes(&self.settings, &self.table, &request, &came) {
+            Ok(routes) => routes,
+            Err(decision) => {
+                return self.act(&at, &request, &Routes::none(&request), decision, now, out);
+            }
+        };
+        let mut asked = None;
+        let redirects = &self.redirects;
+        let returned = |key: &ClientKey, lookup: &super::table::Lookup| {
+            let this = redirects.asked(*key, source.ip(), tag, now.mono.as_secs());
+            asked = Some(this);
+            refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
+        };
+        let decision = decide(&self.settings, &self.table, &request, &routes, &came, returned);
+        if !self.may(&decision, &at, &request, now, out) {
+            return Ok(());
+        }
+        if let (Decision::Redirect { .. }, Some(asked)) = (&decision, asked) {
+            self.redirects.remember(asked);
+        }
+        self.act(&at, &request, &routes, decision, now, out)
+    }
+
+    fn act(
+        &mut self,
+        at: &Place,
+        request: &Request<'_>,
+        routes: &Routes<'_>,
+        decision: Decision,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> Result<(), Silence> {
+        match decision {
+            Decision::Silent(silence) => return Err(silence),
+            // A malformed Route is the one refusal that is decided before the method.
+            Decision::Answer { .. } if request.method == b"ACK" => return Err(Silence::Ack),
+            Decision::Answer { answer, .. } => {
+                let counter = match answer.status() {
+                    200 => &mut self.counters.options,
+                    _ => &mut self.counters.refused,
+                };
+                Counters::add(counter);
+                self.answer(at, request.message, answer, out);
+            }
+            Decision::Redirect { server, .. } => {
+                let (settings, table) = (&self.settings, &self.table);
+                let answer = redirect::answer(
+                    settings,
+                    table,
+                    server,
+                    request.message,
+                    &at.path,
+                    at.came.transport,
+                );
+                // A home that is gone is shed: the client's retransmission finds the next table.
+                let Ok(answer) = answer else { return Ok(()) };
+                Counters::add(&mut self.counters.redirects);
+                let payload = answer.compose(request.message, &at.path, at.tag);
+                out.push(Output::Send { flow: at.flow, payload });
+            }
+            Decision::Register { key } => self.register(at, key, request, now, out),
+            Decision::Proxy { key, server, cause } => {
+                if cause == Cause::Returned && request.method == b"REGISTER" {
+                    self.learn_no_redirect(key, now, out);
+                }
+                self.proxy_home(at, server, request, routes, now, out);
+            }
+            Decision::Deliver { key } => self.deliver(at, key, request, routes, now, out),
+            Decision::Follow => self.follow(at, request, routes, now, out),
+            Decision::Flow { flow } => self.send_over(at, flow, request, routes, now, out),
+        }
+        Ok(())
+    }
+
+    /// An ACK or a CANCEL whose INVITE is known here, or an ACK of an answer that was given without
+    /// state: whether it ends here.
+    fn belongs_to_an_invite(
+        &mut self,
+        at: &Place,
+        request: &Request<'_>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let secret = self.settings.node_secret;
+        let invite = || TransactionKey::of_invite(request, at.path.to, secret);
+        match request.method {
+            b"ACK" => {
+                let to_tag = request.to.tag().unwrap_or_default();
+                let absorbed = match self.transactions.ack(&invite(), now.mono) {
+                    Some(acked) => acked == Acked::Absorbed,
+                    None => answer::acknowledges_ours(request.message, to_tag, secret),
+                };
+                if absorbed {
+                    Counters::add(&mut self.counters.acks_absorbed);
+                }
+                absorbed
+            }
+            b"CANCEL" => {
+                let invite = invite();
+                if self.transactions.find(&invite) == Found::New {
+                    return false;
+                }
+                // Section 9.2: the CANCEL itself is answered with 200 at once, whatever it does.
+                Counters::add(&mut self.counters.cancels);
+                self.answer(at, request.message, Answer::new(200), out);
+                if self.transactions.is_proceeding(&invite) {
+                    let mut events = Vec::new();
+                    self.proxy.cancel(invite, now.mono, &mut events);
+                    self.carry_out(events, now, out);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers without state: the same request gets the same bytes again (8.2.7).
+    pub(super) fn answer(
+        &self,
+        at: &Place,
+        message: &Message<'_>,
+        answer: Answer,
+        out: &mut Vec<Output>,
+    ) {
+        let payload = self.signed(answer).compose(message, &at.path, at.tag);
+        out.push(Output::Send { flow: at.flow, payload });
+    }
+
+    /// There is no room for a request. Over datagrams it is sent again by itself; over a stream its
+    /// client has to be told (section 21.5.4).
+    pub(super) fn shed(&self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
+        if at.flow.transport != Transport::Udp {
+            let retry = rsip::headers::RetryAfter::from(RETRY_AFTER_S.to_string());
+            self.answer(at, request.message, Answer::new(503).with(retry), out);
+        }
+    }
+
+    /// With the Server header field.
+    pub(super) fn signed(&self, answer: Answer) -> Answer {
+        if self.settings.server.is_empty() {
+            return answer;
+        }
+        answer.with(rsip::headers::Server::from(self.settings.server.as_str()))
+    }
+
+    /// Registers, and keeps the answer for retransmissions.
+    fn register(
+        &mut self,
+        at: &Place,
+        key: ClientKey,
+        request: &Request<'_>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.held.has_room() {
+            Counters::add(&mut self.counters.registers_shed);
+            return self.shed(at, request, out);
+        }
+        if !self.transactions.begin(at.transaction, at.flow, false) {
+            Counters::add(&mut self.counters.transactions_full);
+            return self.shed(at, request, out);
+        }
+        Counters::add(&mut self.counters.registers);
+        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
+        let came = Came { flow: at.came, trusted: self.is_trusted_hop(at.source()) };
+        let Outcome { answer, changed } =
+            registrar::register(&mut self.bindings, &self.settings, key, request, &came, now);
+        let status = answer.status();
+        let counter = match status {
+            200 => &mut self.counters.registered,
+            _ => &mut self.counters.refused,
+        };
+        Counters::add(counter);
+        let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
+        self.bindings.saw(&key, now.mono_s(), || aor.bytes().into());
+        let held = Answered { transaction: at.transaction, status, payload };
+        self.hold((key, aor.bytes()), changed, held, now, out);
+    }
+
+    /// I7: a client that came back after a redirect is proxied from now on.
+    fn learn_no_redirect(&mut self, key: ClientKey, now: Now, out: &mut Vec<Output>) {
+        Counters::add(&mut self.counters.learned_no_redirect);
+        let forgotten = self.table.learned_mut().learn(key, Lesson::NoRedirect, now.mono.as_secs());
+        out.extend(forgotten.into_iter().map(|key| Output::Learn { key, no_redirect: false }));
+        out.push(Output::Learn { key, no_redirect: true });
+    }
+}

@@ -1,0 +1,187 @@
+//! Where a request can go (RFC 3261 sections 16.5 and 16.6): the servers of the table, the bindings
+//! of a client, the next hop of a route set. Pure: it changes nothing.
+
+use std::collections::VecDeque;
+
+use super::{
+    Core, Flow, Now, Transport,
+    bindings::Binding,
+    proxy::{
+        DATAGRAM_MAX,
+        context::Target,
+        hop::{self, Hop},
+        record::{self, Side},
+        routes::{Routes, route_uri},
+    },
+    requests::Place,
+};
+use crate::sip::{
+    lex::{self, Hides},
+    request::Request,
+    uri::{SipUri, Uri},
+    via::host_address,
+};
+
+/// What our own lines and another Request-URI may add to a request at most.
+const LINES_MAX: usize = 700;
+
+impl Core {
+    /// A home and its standby; never this host itself.
+    pub(super) fn server_targets(
+        &self,
+        at: &Place,
+        server: u16,
+        request: &Request<'_>,
+    ) -> VecDeque<Target> {
+        let Some(home) = self.table.server(server) else { return VecDeque::new() };
+        let other = |index: &u16| {
+            *index != server && self.table.this() != Some(*index) && self.table.serves(*index)
+        };
+        let standby = home.standby.filter(other).and_then(|index| self.table.server(index));
+        let target = |address| {
+            let hop = Hop { transport: Transport::Udp, peer: address };
+            self.hop_target(at, hop, true, request)
+        };
+        // A standby stands in for a home that can be reached from here, not for one that can't.
+        let Some(first) = target(home.address) else { return VecDeque::new() };
+        let second = standby.and_then(|standby| target(standby.address));
+        std::iter::once(first).chain(second).collect()
+    }
+
+    /// The bindings of a client: by q, then the most recent.
+    pub(super) fn client_targets(
+        &self,
+        at: &Place,
+        bindings: &[Binding],
+        request: &Request<'_>,
+        now: Now,
+    ) -> VecDeque<Target> {
+        let live = |binding: &&Binding| binding.expires_s > now.mono_s();
+        let mut bindings: Vec<&Binding> = bindings.iter().filter(live).collect();
+        // Of the same second the one that stands last was registered last.
+        bindings.reverse();
+        bindings.sort_by_key(|binding| std::cmp::Reverse((binding.q, binding.since_s)));
+        bindings
+            .into_iter()
+            .filter_map(|binding| self.contact_target(at, binding, request))
+            .collect()
+    }
+
+    fn contact_target(
+        &self,
+        at: &Place,
+        binding: &Binding,
+        request: &Request<'_>,
+    ) -> Option<Target> {
+        let uri = Uri::parse(binding.uri()).ok()?.sip();
+        let mut path = lex::split(binding.path(), Hides::Angles).unwrap_or_default();
+        let own = |uri: &SipUri<'_>| self.settings.is_here(uri.host, uri.port);
+        let mut flow = binding.flow();
+        let mut by_flow = flow.is_some_and(|flow| match uri {
+            Some(uri) => flow.transport != Transport::Udp || !leads_to(&uri, &flow),
+            None => true,
+        });
+        if let Some(first) = path.first().copied() {
+            let first = route_uri(first)?;
+            if own(&first) {
+                // The client's way led through this host when another was its home.
+                path.remove(0);
+                flow = Some(self.tokens.read(first.user?, b"")?.flow()?);
+                by_flow = true;
+            } else {
+                let hop = hop::of(&first, &self.table)?;
+                flow = self.settings.flow_to(hop.transport, hop.peer, &at.came);
+                by_flow = false;
+            }
+        } else if flow.is_none() {
+            let uri = uri.filter(|uri| !uri.secure && !own(uri))?;
+            let hop = hop::of(&uri, &self.table)?;
+            flow = self.settings.flow_to(hop.transport, hop.peer, &at.came);
+        }
+        let flow = flow.filter(|flow| !self.settings.is_served(flow.peer))?;
+        let mut lines = self.lines(at, request, &Side { flow, by_flow });
+        for value in path {
+            lines.extend_from_slice(&[b"Route: ", value, b"\r\n"].concat());
+        }
+        // Section 19.1.5: a Request-URI has no headers.
+        let text = binding.uri().split(|byte| *byte == b'?').next().unwrap_or_default();
+        Some(Target { uri: Some(text.into()), lines: lines.into(), ..Target::plain(flow) })
+    }
+
+    /// The next hop of a route set, else of the Request-URI (section 16.6 step 6).
+    pub(super) fn next_target(
+        &self,
+        at: &Place,
+        request: &Request<'_>,
+        routes: &Routes<'_>,
+    ) -> Option<Target> {
+        let uri = match routes.left.first() {
+            Some(value) => route_uri(value),
+            None => routes.uri.sip(),
+        }?;
+        let hop = hop::of(&uri, &self.table)?;
+        let free = hop.transport == Transport::Udp
+            && !uri.params().any(|(name, _)| name.eq_ignore_ascii_case(b"transport"));
+        self.hop_target(at, hop, free, request)
+    }
+
+    /// A flow that a token of ours names.
+    pub(super) fn flow_target(&self, at: &Place, flow: Flow, request: &Request<'_>) -> Target {
+        let lines = self.lines(at, request, &Side { flow, by_flow: true });
+        Target { lines: lines.into(), ..Target::plain(flow) }
+    }
+
+    /// A peer that is reached by its address; `free` if the transport was not asked for.
+    fn hop_target(
+        &self,
+        at: &Place,
+        hop: Hop,
+        free: bool,
+        request: &Request<'_>,
+    ) -> Option<Target> {
+        let Hop { transport, peer } = hop;
+        let flow = self.settings.flow_to(transport, peer, &at.came)?;
+        if self.settings.is_served(peer) || !hop::is_sendable(peer) {
+            return None;
+        }
+        let long = request.message.datagram().len().saturating_add(LINES_MAX) > DATAGRAM_MAX;
+        // RFC 3261 section 18.1.1, where the table says that there is TCP.
+        let mut servers = self.table.servers().filter(|_| free && long);
+        let tcp = servers.find(|(_, server)| server.address == peer).and_then(|(_, it)| it.tcp);
+        let stream = tcp.and_then(|tcp| self.settings.flow_to(Transport::Tcp, tcp, &at.came));
+        let lines = self.lines(at, request, &Side { flow, by_flow: false }).into();
+        Some(Target { stream, lines, ..Target::plain(flow) })
+    }
+
+    /// Path or Record-Route, where they must be.
+    fn lines(&self, at: &Place, request: &Request<'_>, to: &Side) -> Vec<u8> {
+        let from = Side { flow: at.came, by_flow: record::needs_flow(request, &at.came) };
+        if request.method == b"REGISTER" {
+            if from.by_flow {
+                return record::path(&self.tokens, &at.came, &to.flow);
+            }
+        } else if record::makes_dialog(request) {
+            return record::record_route(&self.tokens, request.call_id, &from, to);
+        }
+        Vec::new()
+    }
+}
+
+/// Whether a URI leads where a flow does.
+fn leads_to(uri: &SipUri<'_>, flow: &Flow) -> bool {
+    let port = uri.port.unwrap_or(crate::sip::via::PORT_DEFAULT);
+    host_address(uri.host) == Some(flow.peer.ip().to_canonical()) && port == flow.peer.port()
+}
+
+/// Whether a Contact's URI is its sender itself, so that it is reached over the flow of its request:
+/// directly sent, and named by what the sender takes for its address, or by what it was seen as.
+pub(super) fn is_sender(request: &Request<'_>, contact: &[u8], came: &Flow) -> bool {
+    if request.vias.len() != 1 {
+        return false;
+    }
+    Uri::parse(contact).ok().and_then(Uri::sip).is_some_and(|uri| {
+        uri.host.eq_ignore_ascii_case(request.top.host)
+            || host_address(uri.host).is_some_and(|ip| ip == came.peer.ip().to_canonical())
+            || uri.host.to_ascii_lowercase().ends_with(b".invalid")
+    })
+}
