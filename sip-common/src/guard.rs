@@ -46,6 +46,13 @@ impl Recent {
         Self(who << 32 | (request >> 48) << 16 | now_s & 0xffff)
     }
 
+    /// Seconds from this redirect to a request that would be remembered as `request`, less than a
+    /// day.
+    #[inline(always)]
+    pub const fn age_s(self, request: Self) -> u32 {
+        request.0.wrapping_sub(self.0) as u32 & 0xffff
+    }
+
     /// What this element says about a request that would be remembered as `request`.
     ///
     /// Times wrap after 18 hours; an element that old is taken for a young one in `memory_s` of
@@ -55,7 +62,7 @@ impl Recent {
         if (self.0 ^ request.0) >> 32 != 0 {
             return Memory::Fresh;
         }
-        let age_s = request.0.wrapping_sub(self.0) as u32 & 0xffff;
+        let age_s = self.age_s(request);
         let limit_s = if entry.has(Override::FOLLOWS) || memory_s < RECENT_ALWAYS_S {
             RECENT_ALWAYS_S
         } else {

@@ -9,6 +9,7 @@
 mod auth;
 mod bounds;
 mod document;
+mod peers;
 mod prefix;
 mod proxy;
 mod sources;
@@ -22,6 +23,7 @@ use sip_common::abi;
 pub use auth::Auth;
 pub use document::ConfigError;
 use document::Document;
+pub use peers::Peers;
 pub use prefix::Prefix;
 pub use proxy::Proxy;
 pub use sources::SourceFlags;
@@ -41,6 +43,7 @@ pub const KEYS: &[&str] = &[
     "sip.expires_max",
     "sip.redirect_expires",
     "sip.redirect_memory",
+    "sip.redirect_never",
     "sip.service_route",
     "sip.flow_timer",
     "xdp.mode",
@@ -85,6 +88,10 @@ pub const KEYS: &[&str] = &[
     "proxy.answer_bytes",
     "proxy.forwards",
     "proxy.forward_bytes",
+    "peers.listen",
+    "peers.certificate",
+    "peers.key",
+    "peers.ca",
     "control.socket",
     "control.mode",
     "store.url",
@@ -134,6 +141,8 @@ pub struct Config {
     pub tls: Tls,
     /// How requests are sent on.
     pub proxy: Proxy,
+    /// The channel between hosts.
+    pub peers: Peers,
     /// The control socket.
     pub control: Control,
     /// The table's store.
@@ -178,6 +187,8 @@ pub struct Sip {
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered for a client not known to follow, seconds.
     pub redirect_memory_s: u32,
+    /// Beginnings of User-Agent whose clients are never redirected.
+    pub redirect_never: Vec<String>,
     /// URIs of the Service-Route of a 200.
     pub service_route: Vec<String>,
     /// When a flow without a sign of life is given up, as its client is told, seconds; 0 if it is not.
@@ -287,6 +298,12 @@ pub struct Inputs<'a> {
 }
 
 impl Config {
+    /// The setting for which the kernel has to pass everything, if there is one (invariant I1).
+    pub fn passes_all(&self) -> Option<&'static str> {
+        let agents = !self.sip.redirect_never.is_empty();
+        self.auth.passes_all().or(agents.then_some("sip.redirect_never"))
+    }
+
     /// Reads a file, the process's environment and flags.
     ///
     /// # Errors
@@ -317,6 +334,7 @@ impl Config {
             control: bounds::control(&document)?,
             store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
+            peers: peers::peers(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

@@ -10,6 +10,7 @@ mod asks;
 mod durable;
 mod gate;
 mod open;
+mod peers;
 mod send;
 mod service;
 mod shared;
@@ -86,6 +87,7 @@ impl Host {
             tokio::select! {
                 () = ready.notified() => self.batches(&ready),
                 Some(event) = self.streams.next() => self.stream_events(event),
+                Some(event) = self.peers.next() => self.peer_event(event),
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(confirmed) = self.durable.confirmed.recv() => self.stored(confirmed),
@@ -318,6 +320,8 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("connections".to_owned(), self.streams.status());
+                view.more.insert("peers".to_owned(), self.peers.status());
+                view.more.insert("redirects".to_owned(), json!(self.core.agents().all()));
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
                 view.more.insert("auth".to_owned(), self.auth_status());

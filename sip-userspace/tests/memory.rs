@@ -44,7 +44,7 @@ fn bindings() -> Bindings {
         let binding = Binding::new(uri.as_bytes(), params.as_bytes(), call, 1, end_s).unwrap();
         let key = ClientKey(hash_128(SECRET, &client.to_le_bytes()));
         bindings.set(key, vec![binding]);
-        bindings.saw(&key, 1, || format!("user{client}@example.com").into_bytes().into());
+        bindings.saw(&key, 1, true, || format!("user{client}@example.com").into_bytes().into());
     }
     bindings
 }

@@ -86,6 +86,9 @@ struct Fields {
     /// Where it takes requests over TLS, or `none`
     #[arg(long, value_name = "IP:PORT", value_parser = transport)]
     tls: Option<String>,
+    /// Where other Homeward hosts ask it (its peers.listen), or `none`
+    #[arg(long, value_name = "IP:PORT", value_parser = transport)]
+    peer: Option<String>,
     /// up, draining, down, disabled or standby [default: up]
     #[arg(long, value_name = "STATE")]
     state: Option<State>,
@@ -93,7 +96,7 @@ struct Fields {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true, args = [
-    "contact", "standby", "weight", "capacity", "kind", "tcp", "tls", "state",
+    "contact", "standby", "weight", "capacity", "kind", "tcp", "tls", "peer", "state",
 ])]
 struct Changes {
     /// Where requests are forwarded to over UDP
@@ -115,6 +118,7 @@ impl Fields {
             kind: self.kind,
             tcp: self.tcp.clone(),
             tls: self.tls.clone(),
+            peer: self.peer.clone(),
         }
     }
 }
@@ -198,7 +202,7 @@ pub(super) fn print(
 
 fn addresses(server: &ServerView) -> String {
     let mut text = server.address.to_string();
-    for (name, address) in [("tcp", server.tcp), ("tls", server.tls)] {
+    for (name, address) in [("tcp", server.tcp), ("tls", server.tls), ("peer", server.peer)] {
         if let Some(address) = address {
             text.push_str(&format!(" {name}={address}"));
         }

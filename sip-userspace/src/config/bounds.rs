@@ -85,9 +85,23 @@ pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
         expires_max_s: max.value as u32,
         redirect_expires_s: seconds("sip.redirect_expires", 60..=300, 120)?.value as u32,
         redirect_memory_s: seconds("sip.redirect_memory", 32..=3_600, 600)?.value as u32,
+        redirect_never: agents(document)?,
         service_route: service_route(document)?,
         flow_timer_s: seconds("sip.flow_timer", 0..=3_600, 120)?.value as u32,
     })
+}
+
+/// Beginnings of User-Agent.
+fn agents(document: &Document<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut agents = Vec::new();
+    for found in document.list("sip.redirect_never", NAMES_MAX)? {
+        if found.value.is_empty() || found.value.chars().any(char::is_control) {
+            let reason = format!("`{}` begins no User-Agent", found.value.escape_debug());
+            return Err(found.wrong(reason, "write the first characters, e.g. \"PJSUA\""));
+        }
+        agents.push(found.value);
+    }
+    Ok(agents)
 }
 
 /// SIP URIs that are loose routers (RFC 3608 section 6.3).

@@ -158,6 +158,8 @@ struct Client {
     aor: Box<[u8]>,
     /// When it last registered or asked, in seconds of the monotonic clock.
     seen_s: u32,
+    /// When it last did by itself, not through others; 0 if it never did.
+    came_s: u32,
     /// Where the client stands among the ends.
     looked_at_s: u32,
 }
@@ -212,8 +214,13 @@ impl Bindings {
             _ => {
                 let before = self.get(&key).len();
                 self.remove(&key);
-                let client =
-                    Client { bindings, aor: Box::default(), seen_s: 0, looked_at_s: first_s };
+                let client = Client {
+                    bindings,
+                    aor: Box::default(),
+                    seen_s: 0,
+                    came_s: 0,
+                    looked_at_s: first_s,
+                };
                 self.clients.insert(key, client);
                 self.ends.entry(first_s).or_default().push(key);
                 self.len = self.len.saturating_add(before);
@@ -223,10 +230,19 @@ impl Bindings {
         self.len = self.len.saturating_sub(before).saturating_add(now_len);
     }
 
-    /// Notes that a client was here, and who it is.
-    pub fn saw(&mut self, key: &ClientKey, now_s: u32, aor: impl FnOnce() -> Box<[u8]>) {
+    /// Notes that a client was here, whether it came by itself, and who it is.
+    pub fn saw(
+        &mut self,
+        key: &ClientKey,
+        now_s: u32,
+        directly: bool,
+        aor: impl FnOnce() -> Box<[u8]>,
+    ) {
         let Some(client) = self.clients.get_mut(key) else { return };
         client.seen_s = now_s;
+        if directly {
+            client.came_s = now_s;
+        }
         if client.aor.is_empty() {
             client.aor = aor();
         }
@@ -235,6 +251,11 @@ impl Bindings {
     /// When a client with bindings last registered or asked, in seconds of the monotonic clock.
     pub fn seen_s(&self, key: &ClientKey) -> Option<u32> {
         self.clients.get(key).map(|client| client.seen_s)
+    }
+
+    /// The same, of what it sent by itself.
+    pub fn came_s(&self, key: &ClientKey) -> Option<u32> {
+        self.clients.get(key).map(|client| client.came_s).filter(|came_s| *came_s > 0)
     }
 
     /// The AoR of a client with bindings.

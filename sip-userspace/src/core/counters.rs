@@ -54,6 +54,9 @@ counters! {
     auth_stale: "requests whose nonce was too old, or used before",
     auth_wrong: "requests with wrong credentials",
     auth_forbidden: "requests of a user for another's AoR",
+    learned_follows: "clients found to follow redirects",
+    homes_asked: "clients that came back whose home was asked",
+    homes_silent: "of these, homes that did not say",
     learned_no_redirect: "clients found not to follow redirects",
 }
 

@@ -102,6 +102,8 @@ pub enum Cause {
     ReplyTooLong,
     /// The client came over a stream, and its home has no address for that.
     NotOnStream,
+    /// Clients of this software are not redirected here.
+    UserAgent,
     /// Only what begins a subscription or a publication is redirected beside a REGISTER.
     Method,
 }
@@ -120,6 +122,7 @@ impl Cause {
             Self::EscapedControl => "escaped_control",
             Self::ReplyTooLong => "reply_too_long",
             Self::NotOnStream => "home_not_on_stream",
+            Self::UserAgent => "user_agent",
             Self::Method => "method",
         }
     }
@@ -263,6 +266,9 @@ fn register(
         Home::Elsewhere { server } if from.edge => (server, Cause::SourceEdge),
         Home::Elsewhere { server } if !from.direct => (server, Cause::SourceNotDirect),
         Home::Elsewhere { server } if lookup.no_redirect => (server, Cause::NoRedirect),
+        Home::Elsewhere { server } if settings.never_redirects(request) => {
+            (server, Cause::UserAgent)
+        }
         Home::Elsewhere { server } if target_is_home(server) => (server, Cause::HomeIsTarget),
         Home::Elsewhere { server } if aor.bytes().iter().any(u8::is_ascii_control) => {
             (server, Cause::EscapedControl)

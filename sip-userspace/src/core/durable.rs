@@ -97,7 +97,7 @@ impl Core {
         let key = ClientKey(hash_128(self.table.meta().client_secret, aor));
         let bindings = record.live(now, same_boot, self.settings.expires_max_s);
         self.bindings.set(key, bindings);
-        self.bindings.saw(&key, now.mono_s(), || aor.into());
+        self.bindings.saw(&key, now.mono_s(), false, || aor.into());
         true
     }
 

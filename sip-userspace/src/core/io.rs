@@ -126,11 +126,19 @@ pub enum Output {
         /// The source.
         source: IpAddr,
     },
-    /// Write what was learned about a client into the kernel's map (I7).
+    /// Write what the table's lessons say about a client by now into the kernel's map (I7).
     Learn {
         /// The client.
         key: ClientKey,
-        /// It does not follow redirects; false if that was forgotten.
-        no_redirect: bool,
+    },
+    /// Ask a home when this client last registered there by itself: [`Core::handle_seen`] takes
+    /// the answer.
+    ///
+    /// [`Core::handle_seen`]: super::Core::handle_seen
+    Ask {
+        /// The client.
+        key: ClientKey,
+        /// The home.
+        server: u16,
     },
 }

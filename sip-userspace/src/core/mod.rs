@@ -13,6 +13,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod admin;
+pub mod agents;
 pub mod auth;
 mod authenticate;
 pub mod bindings;
@@ -28,6 +29,7 @@ pub mod record;
 pub mod redirect;
 pub mod registrar;
 mod requests;
+pub mod returning;
 pub mod route;
 pub mod settings;
 pub mod table;
@@ -38,14 +40,17 @@ pub mod transactions;
 
 use std::{net::SocketAddr, time::Duration};
 
-use sip_common::abi::ClientKey;
+use sip_common::{abi::ClientKey, verdict::Refusal};
 
 use self::{
+    agents::Agents,
     auth::Auth,
     bindings::{Binding, Bindings},
     durable::Held,
     proxy::Proxy,
     redirect::Redirects,
+    requests::After,
+    returning::{Known, Returning},
     route::Strict,
     table::Table,
     token::Tokens,
@@ -74,6 +79,10 @@ pub struct Core {
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
+    returning: Returning,
+    agents: Agents,
+    /// When this core began, in seconds of the monotonic clock.
+    since_s: Option<u32>,
 }
 
 impl Core {
@@ -84,8 +93,9 @@ impl Core {
         let transactions =
             Transactions::new(settings.timers, limits.transactions, limits.answer_bytes);
         let auth = settings.auth.as_ref().map(|rules| Auth::new(table.meta(), rules));
-        // The kernel's own code can't authenticate.
-        let asks_first = settings.auth.as_ref().is_some_and(|rules| rules.before_redirect);
+        // The kernel's own code can't authenticate, and knows no User-Agent.
+        let asks_first = settings.auth.as_ref().is_some_and(|rules| rules.before_redirect)
+            || !settings.redirect_never.is_empty();
         Self {
             proxy: Proxy::new(&settings),
             transactions,
@@ -95,6 +105,9 @@ impl Core {
             counters: Counters::default(),
             strict: strict.filter(|_| !asks_first),
             held: Held::default(),
+            returning: Returning::default(),
+            agents: Agents::default(),
+            since_s: None,
             auth,
             settings,
             table,
@@ -131,6 +144,11 @@ impl Core {
         self.bindings.get(key)
     }
 
+    /// What clients did with redirects, by their software.
+    pub fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
     /// Requests that are being proxied.
     pub fn proxied(&self) -> usize {
         self.proxy.len()
@@ -139,7 +157,9 @@ impl Core {
     /// When [`Self::handle_timeout`] wants to be called, on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let bindings = self.bindings.next_s().map(|second| Duration::from_secs(second.into()));
-        [bindings, self.transactions.deadline(), self.proxy.deadline()].into_iter().flatten().min()
+        let others =
+            [self.transactions.deadline(), self.proxy.deadline(), self.returning.deadline()];
+        others.into_iter().chain([bindings]).flatten().min()
     }
 
     /// Does what is due.
@@ -147,7 +167,8 @@ impl Core {
         let expired = self.bindings.expire(now.mono_s()) as u64;
         self.counters.bindings_expired = self.counters.bindings_expired.wrapping_add(expired);
         let forgotten = self.table.learned_mut().expire(now.mono.as_secs());
-        out.extend(forgotten.into_iter().map(|key| Output::Learn { key, no_redirect: false }));
+        out.extend(forgotten.into_iter().map(|key| Output::Learn { key }));
+        self.give_up_homes(now, out);
         let mut timed = Vec::new();
         self.transactions.expire(now.mono, &mut timed);
         for timed in timed {
@@ -171,7 +192,8 @@ impl Core {
     /// Takes a message: a datagram, or a whole one of a stream.
     pub fn handle_packet(&mut self, now: Now, packet: &Packet<'_>, out: &mut Vec<Output>) {
         Counters::add(&mut self.counters.datagrams);
-        if self.handle(now, packet, out).is_err() {
+        self.since_s.get_or_insert(now.mono_s());
+        if self.handle(now, packet, None, out).is_err() {
             Counters::add(&mut self.counters.silent);
         }
     }
@@ -180,6 +202,7 @@ impl Core {
         &mut self,
         now: Now,
         packet: &Packet<'_>,
+        known: Option<Known>,
         out: &mut Vec<Output>,
     ) -> Result<(), Silence> {
         if !may_answer(packet.flow.peer, packet.flow.local) {
@@ -187,10 +210,11 @@ impl Core {
         }
         // The kernel's texts name UDP.
         let datagram = packet.flow.transport == Transport::Udp;
-        let refusal = match self.strict.as_mut().filter(|_| datagram) {
+        let age_s = match self.strict.as_mut().filter(|_| datagram) {
             None => None,
             Some(strict) => match strict.judge(&self.settings, &self.table, packet, now) {
-                Err(refusal) => Some(refusal),
+                Err(Refusal::Recent) => Some(strict.age_s(now)),
+                Err(_) => None,
                 Ok((payload, to)) => {
                     Counters::add(&mut self.counters.redirects_strict);
                     out.push(Output::Send { flow: packet.flow.towards(to), payload });
@@ -201,7 +225,9 @@ impl Core {
         let message = Message::parse(packet.payload)?;
         match message.start {
             Start::Response { status } => self.handle_response(now, &message, status, out),
-            Start::Request { .. } => self.handle_request(now, packet, &message, refusal, out),
+            Start::Request { .. } => {
+                self.handle_request(now, packet, &message, After { age_s, known }, out)
+            }
         }
     }
 }

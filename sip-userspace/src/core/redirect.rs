@@ -117,12 +117,13 @@ impl Redirects {
         Asked { index, recent: Recent::new(key, source, hash, now_s) }
     }
 
-    /// Whether the client was redirected a short while ago for another request.
-    pub fn returned(&self, asked: Asked, follows: bool) -> bool {
+    /// How many seconds ago the client was redirected for another request, if that was a short
+    /// while ago.
+    pub fn returned(&self, asked: Asked, follows: bool) -> Option<u32> {
         let flags = Override(if follows { Override::FOLLOWS } else { 0 });
-        self.recent
-            .get(asked.index)
-            .is_some_and(|last| last.judge(asked.recent, flags, self.memory_s) == Memory::Returned)
+        let last = self.recent.get(asked.index)?;
+        let returned = last.judge(asked.recent, flags, self.memory_s) == Memory::Returned;
+        returned.then(|| last.age_s(asked.recent))
     }
 
     /// Notes that the request was redirected.
@@ -143,7 +144,7 @@ mod tests {
         let key = ClientKey([0x1234_5678_9abc_def0, 0xfeed]);
         let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let first = redirects.asked(key, here, 0xaaaa_aaaa_aaaa_aaaa, 100);
-        assert!(!redirects.returned(first, false));
+        assert_eq!(redirects.returned(first, false), None);
         redirects.remember(first);
         let other = 0xbbbb_bbbb_bbbb_bbbb;
         for (source, hash, at_s, follows, returned) in [
@@ -156,7 +157,11 @@ mod tests {
             (there, other, 101, false, false),
         ] {
             let asked = redirects.asked(key, source, hash, at_s);
-            assert_eq!(redirects.returned(asked, follows), returned, "{source} {hash:x} {at_s}");
+            assert_eq!(
+                redirects.returned(asked, follows).is_some(),
+                returned,
+                "{source} {hash:x} {at_s}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sip_common::{abi::ClientKey, verdict::Refusal};
+use sip_common::abi::ClientKey;
 
 use super::{
     Core, Counters, Flow, Now, Output, Packet, Transport,
@@ -11,7 +11,7 @@ use super::{
     proxy::routes::Routes,
     redirect,
     registrar::{self, Came, Outcome},
-    table::Lesson,
+    returning::Known,
     transaction::{invite_server::Acked, key::TransactionKey},
     transactions::Found,
 };
@@ -37,6 +37,15 @@ pub(super) struct Place {
     pub transaction: TransactionKey,
 }
 
+/// What went before a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct After {
+    /// Its client was redirected so many seconds ago for another one.
+    pub age_s: Option<u32>,
+    /// What was found out about that.
+    pub known: Option<Known>,
+}
+
 impl Place {
     /// The address that it came from.
     pub(super) fn source(&self) -> IpAddr {
@@ -50,7 +59,7 @@ impl Core {
         now: Now,
         packet: &Packet<'_>,
         message: &Message<'_>,
-        refusal: Option<Refusal>,
+        after: After,
         out: &mut Vec<Output>,
     ) -> Result<(), Silence> {
         let (came, source) = (packet.flow, packet.flow.peer);
@@ -93,12 +102,16 @@ impl Core {
                 return self.act(&at, &request, &Routes::none(&request), decision, now, out);
             }
         };
-        let mut asked = None;
+        let (mut asked, mut after) = (None, after);
         let redirects = &self.redirects;
         let returned = |key: &ClientKey, lookup: &super::table::Lookup| {
             let this = redirects.asked(*key, source.ip(), tag, now.mono.as_secs());
             asked = Some(this);
-            refusal == Some(Refusal::Recent) || redirects.returned(this, lookup.follows)
+            if let Some(known) = after.known {
+                return known != Known::Follows;
+            }
+            after.age_s = after.age_s.or_else(|| redirects.returned(this, lookup.follows));
+            after.age_s.is_some()
         };
         let decision = decide(&self.settings, &self.table, &request, &routes, &came, returned);
         if !self.may(&decision, &at, &request, now, out) {
@@ -106,6 +119,12 @@ impl Core {
         }
         if let (Decision::Redirect { .. }, Some(asked)) = (&decision, asked) {
             self.redirects.remember(asked);
+        }
+        if let Decision::Proxy { key, server, cause: Cause::Returned } = decision
+            && request.method == b"REGISTER"
+            && self.came_back((key, server), after, came, &request, now, out)
+        {
+            return Ok(());
         }
         self.act(&at, &request, &routes, decision, now, out)
     }
@@ -148,10 +167,7 @@ impl Core {
                 out.push(Output::Send { flow: at.flow, payload });
             }
             Decision::Register { key } => self.register(at, key, request, now, out),
-            Decision::Proxy { key, server, cause } => {
-                if cause == Cause::Returned && request.method == b"REGISTER" {
-                    self.learn_no_redirect(key, now, out);
-                }
+            Decision::Proxy { server, .. } => {
                 self.proxy_home(at, server, request, routes, now, out);
             }
             Decision::Deliver { key } => self.deliver(at, key, request, routes, now, out),
@@ -261,16 +277,8 @@ impl Core {
         };
         Counters::add(counter);
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
-        self.bindings.saw(&key, now.mono_s(), || aor.bytes().into());
+        self.bindings.saw(&key, now.mono_s(), request.vias.len() == 1, || aor.bytes().into());
         let held = Answered { transaction: at.transaction, status, payload };
         self.hold((key, aor.bytes()), changed, held, now, out);
-    }
-
-    /// I7: a client that came back after a redirect is proxied from now on.
-    fn learn_no_redirect(&mut self, key: ClientKey, now: Now, out: &mut Vec<Output>) {
-        Counters::add(&mut self.counters.learned_no_redirect);
-        let forgotten = self.table.learned_mut().learn(key, Lesson::NoRedirect, now.mono.as_secs());
-        out.extend(forgotten.into_iter().map(|key| Output::Learn { key, no_redirect: false }));
-        out.push(Output::Learn { key, no_redirect: true });
     }
 }

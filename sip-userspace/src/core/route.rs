@@ -12,7 +12,7 @@ use sip_common::{
         self, CONFIG_DIRECT_ONLY, ClientKey, Contact, Domain, Override, SOURCE_DIRECT, SOURCE_EDGE,
         ServerWord, SlotWord,
     },
-    guard::Recent,
+    guard::{Recent, fold},
     reply,
     route::{self, Table as Words},
     scan::{Plain, Request, Scratch, scan},
@@ -110,6 +110,16 @@ impl Strict {
         let redirect = route::decide::<Plain, _>(s, &view, &config)?;
         reply::compose(s, &redirect.contact);
         Ok((s.reply().to_vec(), packet.flow.peer))
+    }
+}
+
+impl Strict {
+    /// Seconds since the redirect for which the last request was refused as [`Refusal::Recent`].
+    pub fn age_s(&self, now: Now) -> u32 {
+        let s = &*self.scratch;
+        let folded = fold(self.config.source_secret, s.request.source, s.request.v6 != 0);
+        let last = Recent(self.recent.get(Recent::index(s.key, folded)));
+        last.age_s(Recent::new(s.key, folded, 0, now.mono.as_secs()))
     }
 }
 

@@ -10,7 +10,11 @@ use sip_common::siphash::Key;
 
 use super::auth::Rules;
 use super::io::{Flow, Transport};
-use crate::sip::via::{PORT_DEFAULT, PORT_TLS, host_address};
+use crate::sip::{
+    header::Name,
+    request::Request,
+    via::{PORT_DEFAULT, PORT_TLS, host_address},
+};
 
 /// What the source prefixes say about an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +130,10 @@ pub struct Settings {
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered (I7), in seconds.
     pub redirect_memory_s: u32,
+    /// Beginnings of User-Agent whose clients are not redirected.
+    pub redirect_never: Vec<String>,
+    /// Whether homes can be asked about their clients.
+    pub asks_homes: bool,
     /// How long a home may be silent before its standby is tried too.
     pub home_patience: Duration,
     /// How long a contact may be silent before the next one is tried.
@@ -168,6 +176,8 @@ impl Default for Settings {
             bindings_max: 20_000_000,
             redirect_expires_s: 120,
             redirect_memory_s: 600,
+            redirect_never: Vec::new(),
+            asks_homes: false,
             home_patience: Duration::from_secs(4),
             contact_patience: Duration::from_secs(8),
             timer_c: Duration::from_secs(181),
@@ -199,6 +209,12 @@ impl Settings {
     pub fn serves(&self, host: &[u8]) -> bool {
         self.any_domain
             || self.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+    }
+
+    /// Whether the client that sent this is of a software that is not redirected.
+    pub fn never_redirects(&self, request: &Request<'_>) -> bool {
+        let agent = request.message.first(Name::UserAgent).unwrap_or_default();
+        self.redirect_never.iter().any(|name| agent.starts_with(name.as_bytes()))
     }
 
     /// Whether this host name may stand in a Request-URI.

@@ -172,7 +172,7 @@ fn a_client_that_comes_back_is_proxied_from_then_on() {
     take(&mut edge, 0, CLIENT, EDGE, &direct(1));
     let out = take(&mut edge, 30_000, CLIENT, EDGE, &direct(2));
     let key = edge.table().key(AOR);
-    assert_eq!(out[0], Output::Learn { key, no_redirect: true });
+    assert_eq!(out[0], Output::Learn { key });
     assert_eq!(sent(&out[1]).1, addr(HOME));
     let out = take(&mut edge, 2_000_000, CLIENT, EDGE, &direct(3));
     assert_eq!(only(&out).1, addr(HOME));

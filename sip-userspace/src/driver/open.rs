@@ -30,6 +30,7 @@ use crate::{
     datapath::{DatapathError, Head, KernelPath, desired},
     net::{
         clock,
+        peers::Peers,
         streams::{self, Streams},
         udp::{OpenError, Options, Udp},
     },
@@ -95,6 +96,7 @@ pub struct Host {
     pub(super) kernel: Option<KernelPath>,
     pub(super) udp: Udp,
     pub(super) streams: Streams,
+    pub(super) peers: Peers,
     pub(super) gate: Gate,
     pub(super) store: Store,
     pub(super) shared: Shared,
@@ -142,6 +144,7 @@ impl Host {
         let api = api.transpose()?;
         let (meta, revision) = store.head()?;
         let head = Head { meta: &meta, revision };
+        let peers = Peers::open(&config.peers, &meta.cluster, &config.node.name)?;
         let secret_of_sources = secret()?;
         let mut kernel = KernelPath::open(&config, head, secret_of_sources, clock::now().mono)?;
         let load = || store.load(&config.node.name);
@@ -162,7 +165,7 @@ impl Host {
                 kernel = None;
             }
         }
-        if let (Some(setting), Some(_)) = (config.auth.passes_all(), &kernel) {
+        if let (Some(setting), Some(_)) = (config.passes_all(), &kernel) {
             tracing::warn!(setting, "THE KERNEL PASSES EVERYTHING: it can't do what this asks for");
         }
         let domains = desired::domains(&config);
@@ -183,6 +186,7 @@ impl Host {
             kernel,
             udp,
             streams,
+            peers,
             store,
             shared: Shared::new(with_others),
             events,
@@ -242,6 +246,8 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
                 direct: !direct_only || flags & SOURCE_DIRECT != 0,
             }
         }),
+        redirect_never: config.sip.redirect_never.clone(),
+        asks_homes: config.peers.tls.is_some(),
         stateless: config.proxy.stateless,
         home_patience: config.proxy.home_patience,
         contact_patience: config.proxy.contact_patience,

@@ -38,7 +38,8 @@ impl Host {
             match output {
                 Output::Store { ticket, record } => self.durable.store(ticket, &record),
                 Output::Charge { source } => self.gate.charge(source, clock::now().mono),
-                Output::Learn { key, .. } => {
+                Output::Ask { key, server } => self.ask_home(key, server),
+                Output::Learn { key } => {
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.learned(self.core.table(), key);
                     }

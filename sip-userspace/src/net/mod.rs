@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod clock;
 pub mod framer;
+pub mod peers;
 pub mod streams;
 pub mod tls;
 pub mod udp;

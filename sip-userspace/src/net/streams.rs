@@ -17,7 +17,7 @@ mod connect;
 mod connection;
 mod counts;
 mod event;
-mod listen;
+pub(super) mod listen;
 mod places;
 mod refuse;
 mod shared;

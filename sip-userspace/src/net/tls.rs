@@ -89,7 +89,7 @@ fn server(
             let verifier = verifier.build().map_err(|error| TlsError {
                 what: ca.display().to_string(),
                 reason: error.to_string(),
-                cure: "correct tls.client_ca",
+                cure: "correct tls.client_ca, or peers.ca",
             })?;
             builder.with_client_cert_verifier(verifier)
         }
@@ -118,7 +118,7 @@ fn unfit(path: &Path, error: &rustls::Error) -> TlsError {
     TlsError {
         what: path.display().to_string(),
         reason: error.to_string(),
-        cure: "correct tls.certificate and tls.key: they belong together",
+        cure: "correct the settings of certificate and key: they belong together",
     }
 }
 

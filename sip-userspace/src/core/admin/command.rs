@@ -279,6 +279,9 @@ pub struct ServerView {
     /// Where it takes requests over TLS.
     #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub tls: Option<SocketAddr>,
+    /// Where other Homeward hosts ask it.
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5062")]
+    pub peer: Option<SocketAddr>,
     /// Slots whose home it is.
     pub slots: u32,
     /// Clients that are assigned to it by name.

@@ -39,4 +39,7 @@ pub struct ServerFields {
     /// Where it takes requests over TLS, `IP:PORT`; `none` for nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// Where other Homeward hosts ask it, `IP:PORT`; `none` for nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
 }

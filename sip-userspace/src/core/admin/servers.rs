@@ -139,6 +139,7 @@ fn changed(table: &Table, mut server: Server, fields: &ServerFields) -> Result<S
     server.kind = fields.kind.unwrap_or(server.kind);
     server.tcp = transport("tcp", fields.tcp.as_deref(), server.tcp)?;
     server.tls = transport("tls", fields.tls.as_deref(), server.tls)?;
+    server.peer = transport("peer", fields.peer.as_deref(), server.peer)?;
     server.standby = match fields.standby.as_deref() {
         None => server.standby,
         Some(NONE) => None,

@@ -22,6 +22,7 @@ pub(super) fn servers(table: &Table) -> Answer {
         kind: server.kind,
         tcp: server.tcp,
         tls: server.tls,
+        peer: server.peer,
         slots: slots.get(&index).copied().unwrap_or(0),
         assigned: table.overrides().on_server(index),
         here: table.this() == Some(index),

@@ -71,8 +71,8 @@ fn clients_are_looked_at_in_pieces() {
     for number in 0..10u64 {
         let key = ClientKey([number, number]);
         bindings.set(key, vec![binding(5 + (number / 4) as u32)]);
-        bindings.saw(&key, 3, || format!("u{number}@h").into_bytes().into());
-        bindings.saw(&key, 4, || panic!("its name is known"));
+        bindings.saw(&key, 3, true, || format!("u{number}@h").into_bytes().into());
+        bindings.saw(&key, 4, false, || panic!("its name is known"));
         assert_eq!(bindings.seen_s(&key), Some(4));
     }
     let (mut seen, mut from) = (Vec::new(), Some(Place::default()));

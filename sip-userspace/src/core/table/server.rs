@@ -166,6 +166,10 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "192.0.2.1:5060")]
     pub tls: Option<SocketAddr>,
+    /// Where other Homeward hosts ask it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "192.0.2.1:5062")]
+    pub peer: Option<SocketAddr>,
 }
 
 impl Server {
@@ -200,6 +204,7 @@ impl Server {
             kind: Kind::default(),
             tcp: None,
             tls: None,
+            peer: None,
         }
     }
 }

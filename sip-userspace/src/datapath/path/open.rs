@@ -108,7 +108,7 @@ impl KernelPath {
             servers_stale: true,
             sources_failed: None,
             stale_serve: Duration::from_secs(config.xdp.stale_serve_s.into()),
-            passes_all: config.auth.passes_all(),
+            passes_all: config.passes_all(),
             pins: config.xdp.keep_attached.then(|| pins.clone()),
             origin,
             switch: origin == Origin::NewMaps,

@@ -24,15 +24,15 @@ pub struct ListenError {
 }
 
 /// Listens at an address.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub(in crate::net) fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let error = |call, source: io::Error| {
         let cure = match source.kind() {
             io::ErrorKind::AddrInUse => "another program serves it; `ss -ltnp` names it",
             io::ErrorKind::AddrNotAvailable => {
-                "no interface has this address; correct tcp.listen and tls.listen, or add it"
+                "no interface has this address; correct what is configured, or add it"
             }
             io::ErrorKind::PermissionDenied => "run as root, or with CAP_NET_BIND_SERVICE",
-            _ => "correct tcp.listen and tls.listen",
+            _ => "correct tcp.listen, tls.listen or peers.listen",
         };
         ListenError { address, call, source, cure }
     };

@@ -64,7 +64,7 @@ fn registered_clients_stand_in_the_list_beside_assigned_ones() {
         let key = table.key(aor);
         let binding = Binding::new(b"sip:a@h", b"", CallId::of(b"x"), 1, 60).unwrap();
         bindings.set(key, vec![binding]);
-        bindings.saw(&key, 1, || aor.as_bytes().into());
+        bindings.saw(&key, 1, true, || aor.as_bytes().into());
     }
     let Ok(Planned::Scan(mut scan)) = plan(&table, &list("", None, None, 2), &ASKER) else {
         panic!()
