@@ -119,7 +119,7 @@ fn what_can_not_be_delivered_comes_back_with_its_way() {
         streams.send(asked, None, register(user, 1, "TCP").into_bytes()).unwrap();
     }
     assert_eq!(failed(&mut streams), [asked]);
-    assert_eq!(streams.status()["failed"]["connect"], 1);
+    assert!(streams.status()["failed"]["connect"].as_u64() > Some(0));
     let udp = flow(Transport::Udp, local, closed);
     assert_eq!(streams.send(udp, None, Vec::new()), Err(udp));
 }

@@ -43,7 +43,7 @@ fn start(directory: TempDir, more: &[(&str, &str)]) -> Daemon {
 fn is_served(daemon: &Daemon, client: &Arc<ClientConfig>) -> bool {
     let Ok(mut peer) = Peer::tls(daemon.tls(), Arc::clone(client)) else { return false };
     // With TLS 1.3 a client hears of its refusal when it has begun to speak.
-    let _ = peer.try_send(register("alice", 1, "TLS"));
+    let _ = peer.try_send(request("OPTIONS", "alice", 1, "TLS", ""));
     matches!(peer.next(), Got::Message(text) if text.starts_with("SIP/2.0 200 "))
 }
 
