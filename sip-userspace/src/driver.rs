@@ -82,6 +82,7 @@ impl Host {
         tracing::info!(node = %self.config.node.name, listen = ?self.config.sip.listen, "serving");
         let mut service = Service::from_environment();
         service.ready(self.standing());
+        self.timers();
         loop {
             let timer = self.next_timer();
             tokio::select! {

@@ -13,6 +13,8 @@ mod limits;
 mod opening;
 #[path = "streams/peer.rs"]
 mod peer;
+#[path = "streams/returning.rs"]
+mod returning;
 #[path = "streams/serving.rs"]
 mod serving;
 #[path = "streams/tls.rs"]

@@ -164,6 +164,7 @@ impl Core {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.since_s.get_or_insert(now.mono_s());
         let expired = self.bindings.expire(now.mono_s()) as u64;
         self.counters.bindings_expired = self.counters.bindings_expired.wrapping_add(expired);
         let forgotten = self.table.learned_mut().expire(now.mono.as_secs());

@@ -57,6 +57,13 @@ impl Daemon {
     }
 
     pub fn start_at(directory: TempDir, name: &str, ip: &str, more: &[(&str, &str)]) -> Self {
+        let mut daemon = Self::open(directory, name, ip, more);
+        daemon.add_server(name, daemon.udp());
+        daemon
+    }
+
+    /// A daemon with what stands in its directory.
+    pub fn open(directory: TempDir, name: &str, ip: &str, more: &[(&str, &str)]) -> Self {
         let ip = ip.to_owned();
         let config = config(name, &ip, directory.path(), more);
         let (stop, stopped) = oneshot::channel();
@@ -71,9 +78,13 @@ impl Daemon {
                 }
             });
         });
-        let mut daemon = Self { ip, directory, stop: Some(stop), thread: Some(thread) };
-        daemon.add_server(name, daemon.udp());
+        let daemon = Self { ip, directory, stop: Some(stop), thread: Some(thread) };
+        daemon.call(&Command::Status);
         daemon
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join("table.db")
     }
 
     pub fn udp(&self) -> SocketAddr {
