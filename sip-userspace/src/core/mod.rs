@@ -13,6 +13,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod admin;
+mod again;
 pub mod agents;
 pub mod auth;
 mod authenticate;
@@ -42,6 +43,12 @@ use std::{net::SocketAddr, time::Duration};
 
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
+pub use self::{
+    again::answer_anew,
+    counters::Counters,
+    io::{Flow, Now, Output, Packet, Transport},
+    settings::Settings,
+};
 use self::{
     agents::Agents,
     auth::Auth,
@@ -55,11 +62,6 @@ use self::{
     table::Table,
     token::Tokens,
     transactions::Transactions,
-};
-pub use self::{
-    counters::Counters,
-    io::{Flow, Now, Output, Packet, Transport},
-    settings::Settings,
 };
 use crate::sip::{
     fault::Silence,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Host;
 use crate::{
-    core::{Flow, Output, Transport},
+    core::{Flow, Output, Transport, answer_anew},
     net::clock,
 };
 
@@ -61,6 +61,11 @@ impl Host {
 
     /// Sends by a stream.
     fn send(&mut self, flow: Flow, payload: Vec<u8>) -> Result<(), Flow> {
+        let flow = match flow.connection {
+            0 => flow,
+            id if self.streams.is_open(id) => flow,
+            _ => answer_anew(&flow, &payload).unwrap_or(flow),
+        };
         // A server of the table is known by the name that clients are given.
         let meant = || {
             let is_there =

@@ -146,6 +146,11 @@ impl Streams {
         self.table.remove(id);
     }
 
+    /// Whether there is such a connection.
+    pub fn is_open(&self, id: u64) -> bool {
+        self.table.get(id).is_some_and(|handle| !handle.queue.is_closed())
+    }
+
     /// Sends a message: by the connection of the flow, or, without one, by any to its peer, which
     /// is opened if there is none. `name` is the host that is meant, which a peer inside TLS must
     /// have a certificate for; its address, if there is no name.

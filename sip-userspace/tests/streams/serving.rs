@@ -171,3 +171,35 @@ fn other_requests_are_answered_as_over_udp() {
         assert_eq!(peer.status(), expected, "{method} {more}");
     }
 }
+
+#[test]
+fn an_answer_whose_connection_is_gone_goes_over_a_new_one() {
+    // A home that answers when its proxy has closed the connection of the client's request.
+    let home = UdpSocket::bind(format!("{}:5060", crate::daemon::address())).unwrap();
+    home.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut edge = Daemon::start(&[]);
+    edge.add_server("home2", home.local_addr().unwrap());
+    edge.call(&Command::Assign {
+        aor: "alice@example.com".into(),
+        server: "home2".into(),
+        pinned: true,
+        no_redirect: false,
+    });
+    let serves = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = serves.local_addr().unwrap().port();
+    let mut peer = Peer::tcp(edge.tcp());
+    let asked = register("alice", 1, "TCP").replace(":5999", &format!(":{port}"));
+    peer.send(asked);
+    let mut buffer = [0; 4_096];
+    let (len, from) = home.recv_from(&mut buffer).unwrap();
+    let request = String::from_utf8_lossy(&buffer[..len]).into_owned();
+    drop(peer);
+    edge.expect("now", "tcp", 0);
+    let kept = ["Via", "From", "To", "Call-ID", "CSeq"];
+    let lines = request.lines().filter(|line| kept.iter().any(|name| line.starts_with(name)));
+    let lines: String = lines.map(|line| format!("{line}\r\n")).collect();
+    home.send_to(format!("SIP/2.0 200 OK\r\n{lines}\r\n").as_bytes(), from).unwrap();
+    let (stream, _) = serves.accept().unwrap();
+    let text = Peer::of(stream).text();
+    assert!(text.starts_with("SIP/2.0 200 OK\r\n") && text.contains("z9hG4bKalice1"), "{text}");
+}

@@ -57,8 +57,7 @@ impl Outbound {
                 _ => rest.extend_from_slice(message.raw_line(header)),
             }
         }
-        rest.extend_from_slice(b"\r\n");
-        rest.extend_from_slice(message.body);
+        push_end(&mut rest, message);
         let start_line = match target {
             Some(uri) => [request.method, b" ", uri, b" SIP/2.0\r\n"].concat().into(),
             None => message.start_line.into(),
@@ -125,6 +124,16 @@ fn next_hop<'r>(routes: &Routes<'r>) -> (Option<&'r [u8]>, Option<Vec<Vec<u8>>>)
     (restored, routes.changed.then_some(values))
 }
 
+/// The end of the header section, and the body. A message that came in a datagram may go on over a
+/// stream, which needs its length (section 20.14).
+fn push_end(out: &mut Vec<u8>, message: &Message<'_>) {
+    if message.first(Name::ContentLength).is_none() {
+        push_line(out, "Content-Length", message.body.len().to_string().as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(message.body);
+}
+
 fn push_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
@@ -148,8 +157,7 @@ pub fn without_top_via(message: &Message<'_>, status_line: &[u8]) -> Option<Vec<
             push_line(&mut out, "Via", lex::trim(rest));
         }
     }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(message.body);
+    push_end(&mut out, message);
     (left > 0).then_some(out)
 }
 
@@ -243,8 +251,9 @@ mod tests {
             let text = format!("SIP/2.0 200 OK\r\n{before}\r\nbody");
             let message = Message::parse(text.as_bytes()).unwrap();
             let got = without_top_via(&message, b"SIP/2.0 200 OK\r\n");
-            let expected =
-                after.map(|after| format!("SIP/2.0 200 OK\r\n{after}\r\nbody").into_bytes());
+            let expected = after.map(|after| {
+                format!("SIP/2.0 200 OK\r\n{after}Content-Length: 4\r\n\r\nbody").into_bytes()
+            });
             assert_eq!(got, expected, "{before}");
         }
     }
