@@ -55,6 +55,11 @@ impl Core {
         self.held.answers.len()
     }
 
+    /// The ticket that the last answer waits for, if any waits.
+    pub fn last_ticket(&self) -> Option<u64> {
+        self.held.answers.back().map(|(ticket, _)| *ticket)
+    }
+
     /// Sends an answer of the registrar when what it says is kept.
     pub(super) fn hold(
         &mut self,

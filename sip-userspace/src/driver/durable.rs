@@ -3,7 +3,7 @@
 //! Nothing here waits. A batch that the log has no room for stays and grows; the core holds a
 //! bounded number of answers, so it does not grow for ever.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -35,6 +35,8 @@ pub(super) struct Durable {
     /// A write failed: what it held is in memory alone.
     behind: bool,
     alive_bytes: u64,
+    /// Connections that end when the answers up to a ticket have left.
+    endings: VecDeque<(u64, u64)>,
 }
 
 /// A rewrite that is going on.
@@ -56,6 +58,7 @@ impl Durable {
             rewrite: None,
             behind: false,
             alive_bytes: 0,
+            endings: VecDeque::new(),
         };
         if !config.store.bindings {
             return Ok(durable);
@@ -160,6 +163,18 @@ impl Host {
         self.durable.behind |= !confirmed.written;
         self.core.handle_stored(confirmed.ticket, confirmed.written, clock::now(), &mut out);
         self.carry_out(out);
+        let ticket = confirmed.ticket;
+        while let Some((_, id)) = self.durable.endings.pop_front_if(|(last, _)| *last <= ticket) {
+            self.streams.close(id);
+        }
+    }
+
+    /// Ends a connection behind the answers that wait for their records.
+    pub(super) fn end_when_stored(&mut self, id: u64) {
+        match self.core.last_ticket() {
+            None => self.streams.close(id),
+            Some(ticket) => self.durable.endings.push_back((ticket, id)),
+        }
     }
 
     /// Goes on with what can wait.

@@ -47,6 +47,6 @@ impl Host {
     fn end(&mut self, id: u64, out: &mut Vec<Output>) {
         self.carry_out(std::mem::take(out));
         *out = std::mem::take(&mut self.out);
-        self.streams.close(id);
+        self.end_when_stored(id);
     }
 }

@@ -109,7 +109,7 @@ fn all_connections_have_a_limit() {
 fn a_source_above_its_rate_is_closed() {
     let daemon = Daemon::start(&[("sources.rate", "10"), ("sources.burst", "10")]);
     let mut peer = Peer::tcp(daemon.tcp());
-    let many: String = (0..200).map(|at| request("OPTIONS", "alice", at, "TCP", "")).collect();
+    let many: String = (0..200).map(|serial| register("alice", serial, "TCP")).collect();
     peer.send(many);
     let mut answered = 0;
     while let Got::Message(_) = peer.next() {

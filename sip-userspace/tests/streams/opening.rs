@@ -131,11 +131,14 @@ fn a_peer_that_does_not_read_has_a_bounded_queue() {
     let peer = TcpListener::bind("127.0.0.1:0").unwrap();
     let asked = flow(Transport::Tcp, local, peer.local_addr().unwrap());
     let large = vec![b'a'; 60_000];
-    let mut sent = 0;
+    let (mut sent, mut refused) = (0, 0);
     let until = Instant::now() + Duration::from_secs(20);
-    while streams.send(asked, None, large.clone()).is_ok() {
-        sent += 1;
-        // The connection gets its turn.
+    // Refused again and again: the connection had its turn, and its peer takes nothing.
+    while refused < 50 {
+        match streams.send(asked, None, large.clone()) {
+            Ok(()) => (sent, refused) = (sent + 1, 0),
+            Err(_) => refused += 1,
+        }
         thread::sleep(Duration::from_millis(1));
         assert!(Instant::now() < until, "{sent}");
     }

@@ -1,17 +1,12 @@
 //! Every message of RFC 4475 and RFC 5118 over TCP: a final answer or a closed connection, as the
 //! RFCs say, and a connection or a daemon that goes on.
 //!
-//! The files lie in `shared/corpus` beside the project, or where `HOMEWARD_CORPUS` says; without
-//! them there is nothing to send. Behind each message a probe is sent, whose answer shows that the
-//! next message still begins where it should. Over a stream (RFC 3261 section 18.3) a message
+//! Behind each message a probe is sent, whose answer shows that the next message still begins where
+//! it should. Over a stream (RFC 3261 section 18.3) a message
 //! without Content-Length is refused, one whose body never comes ends with its time, and two
 //! requests behind one another are two requests.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use crate::{
     daemon::Daemon,
@@ -31,17 +26,8 @@ use Then::{Closed, Open};
 /// A final answer, whichever: what the RFC leaves to what a server can do.
 const ANY: u16 = 0;
 
-fn corpus(name: &str) -> Option<PathBuf> {
-    let beside = || {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
-        Some(root.join("shared/corpus"))
-    };
-    let root = std::env::var_os("HOMEWARD_CORPUS").map(PathBuf::from).or_else(beside)?;
-    Some(root.join(name)).filter(|path| path.is_file())
-}
-
 fn check(name: &str, statuses: &[u16], then: Then) {
-    let Some(path) = corpus(name) else { return };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let daemon = Daemon::start(&[("tcp.message_time", "1")]);
     let mut peer = Peer::tcp(daemon.tcp());
     peer.send(fs::read(path).unwrap());
@@ -87,7 +73,7 @@ messages! {
     rfc4475_section_3_1_1_5_esc02: "rfc4475/esc02.dat", [ANY], Open;
     rfc4475_section_3_1_1_6_lwsdisp: "rfc4475/lwsdisp.dat", [ANY], Open;
     rfc4475_section_3_1_1_7_longreq: "rfc4475/longreq.dat", [ANY], Open;
-    rfc4475_section_3_1_1_8_dblreq: "rfc4475/dblreq.dat", [200, ANY], Closed;
+    rfc4475_section_3_1_1_8_dblreq: "rfc4475/dblreq.dat", [480, 200], Closed;
     rfc4475_section_3_1_1_9_semiuri: "rfc4475/semiuri.dat", [ANY], Open;
     rfc4475_section_3_1_1_10_transports: "rfc4475/transports.dat", [ANY], Open;
     rfc4475_section_3_1_1_11_mpart01: "rfc4475/mpart01.dat", [ANY], Open;
@@ -130,16 +116,16 @@ messages! {
     rfc4475_section_3_3_15_sdp01: "rfc4475/sdp01.dat", [ANY], Open;
     rfc4475_section_3_4_1_inv2543: "rfc4475/inv2543.dat", [400], Closed;
     rfc4475_section_x_test: "rfc4475/test.dat", [], Open;
-    rfc5118_section_4_1_ipv6_good: "rfc5118/wire-crlf/ipv6-good.sip", [ANY], Open;
-    rfc5118_section_4_2_ipv6_bad: "rfc5118/wire-crlf/ipv6-bad.sip", [400], Open;
-    rfc5118_section_4_3_port_ambiguous: "rfc5118/wire-crlf/port-ambiguous.sip", [ANY], Open;
-    rfc5118_section_4_4_port_unambiguous: "rfc5118/wire-crlf/port-unambiguous.sip", [ANY], Open;
-    rfc5118_section_4_5_via_received_param_no_delim: "rfc5118/wire-crlf/via-received-param-no-delim.sip", [ANY], Open;
-    rfc5118_section_4_5_via_received_param_with_delim: "rfc5118/wire-crlf/via-received-param-with-delim.sip", [ANY], Open;
-    rfc5118_section_4_6_ipv6_in_sdp: "rfc5118/wire-crlf/ipv6-in-sdp.sip", [ANY], Open;
-    rfc5118_section_4_7_mult_ip_in_header: "rfc5118/wire-crlf/mult-ip-in-header.sip", [ANY], Open;
-    rfc5118_section_4_8_mult_ip_in_sdp: "rfc5118/wire-crlf/mult-ip-in-sdp.sip", [ANY], Closed;
-    rfc5118_section_4_9_ipv4_mapped_ipv6: "rfc5118/wire-crlf/ipv4-mapped-ipv6.sip", [ANY], Closed;
-    rfc5118_section_4_10_ipv6_bug_abnf_3_colons: "rfc5118/wire-crlf/ipv6-bug-abnf-3-colons.sip", [ANY], Open;
-    rfc5118_section_4_10_ipv6_correct_abnf_2_colons: "rfc5118/wire-crlf/ipv6-correct-abnf-2-colons.sip", [ANY], Open;
+    rfc5118_section_4_1_ipv6_good: "rfc5118/ipv6-good.sip", [ANY], Open;
+    rfc5118_section_4_2_ipv6_bad: "rfc5118/ipv6-bad.sip", [400], Open;
+    rfc5118_section_4_3_port_ambiguous: "rfc5118/port-ambiguous.sip", [ANY], Open;
+    rfc5118_section_4_4_port_unambiguous: "rfc5118/port-unambiguous.sip", [ANY], Open;
+    rfc5118_section_4_5_via_received_param_no_delim: "rfc5118/via-received-param-no-delim.sip", [ANY], Open;
+    rfc5118_section_4_5_via_received_param_with_delim: "rfc5118/via-received-param-with-delim.sip", [ANY], Open;
+    rfc5118_section_4_6_ipv6_in_sdp: "rfc5118/ipv6-in-sdp.sip", [ANY], Open;
+    rfc5118_section_4_7_mult_ip_in_header: "rfc5118/mult-ip-in-header.sip", [ANY], Open;
+    rfc5118_section_4_8_mult_ip_in_sdp: "rfc5118/mult-ip-in-sdp.sip", [ANY], Closed;
+    rfc5118_section_4_9_ipv4_mapped_ipv6: "rfc5118/ipv4-mapped-ipv6.sip", [ANY], Closed;
+    rfc5118_section_4_10_ipv6_bug_abnf_3_colons: "rfc5118/ipv6-bug-abnf-3-colons.sip", [ANY], Open;
+    rfc5118_section_4_10_ipv6_correct_abnf_2_colons: "rfc5118/ipv6-correct-abnf-2-colons.sip", [ANY], Open;
 }
