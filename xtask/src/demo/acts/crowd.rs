@@ -17,7 +17,9 @@ pub(super) fn crowd(play: &mut Play) -> Result<()> {
     play.tell.act("A crowd (SIPp)");
     let before = play.status(A)?;
     let (clients, rate) = CROWD;
-    let run = Sipp { scenario: "register-and-follow", server: play.stage.sip(A), clients, rate };
+    let (transport, users) = ("u1", None);
+    let server = play.stage.sip(A);
+    let run = Sipp { scenario: "register-and-follow", server, clients, rate, transport, users };
     let direct = run.run(play.stage.lab())?;
     play.tell
         .event("SIPp to a", &format!("{clients} clients, {rate} a second: 302, then 200 from b"));
@@ -32,7 +34,8 @@ pub(super) fn crowd(play: &mut Play) -> Result<()> {
         || format!("{direct:?}, {kernel} redirects of which {again} again"),
     );
     let (clients, rate) = CROWD_BEHIND_EDGE;
-    let run = Sipp { scenario: "register", server: play.stage.sip(Edge), clients, rate };
+    let server = play.stage.sip(Edge);
+    let run = Sipp { scenario: "register", server, clients, rate, transport, users };
     let behind = run.run(play.stage.lab())?;
     play.tell.event("SIPp to edge", &format!("{clients} clients, {rate} a second: 200"));
     play.counts.many_vias[SIPP] = behind.successful;
