@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use super::{baresip, linphone, sipp};
 use crate::{
     lab::{HostName, Lab, Service},
-    scene::aor,
+    scene::{aor, password},
 };
 
 /// Whose client it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Make {
+pub(crate) enum Make {
     Baresip,
     Linphone,
     Sipp,
@@ -20,7 +20,7 @@ pub(super) enum Make {
 
 /// How it reaches its first server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(crate) enum Transport {
     Udp,
     Tcp,
     Tls,
@@ -28,7 +28,7 @@ pub(super) enum Transport {
 
 /// What lies between it and Homeward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// Nothing: it asks host a.
     Direct,
     /// Kamailio.
@@ -36,10 +36,10 @@ pub(super) enum Way {
 }
 
 impl Transport {
-    pub(super) const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+    pub(crate) const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
 
     /// As it stands in a URI.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
@@ -49,9 +49,9 @@ impl Transport {
 }
 
 impl Way {
-    pub(super) const ALL: [Self; 2] = [Self::Direct, Self::Edge];
+    pub(crate) const ALL: [Self; 2] = [Self::Direct, Self::Edge];
 
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Edge => "through Kamailio",
@@ -61,7 +61,7 @@ impl Way {
 
 impl Make {
     /// Its name and version, as it tells them in its own trace.
-    pub(super) fn version(self, trace: &str) -> String {
+    pub(crate) fn version(self, trace: &str) -> String {
         if self == Self::Sipp {
             return format!("SIPp {}", sipp::version().unwrap_or_default());
         }
@@ -84,48 +84,48 @@ impl fmt::Display for Make {
 
 /// What a client shall do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
-    pub(super) make: Make,
-    pub(super) transport: Transport,
+pub(crate) struct Plan {
+    pub(crate) make: Make,
+    pub(crate) transport: Transport,
     /// The host that it takes for its server.
-    pub(super) server: HostName,
+    pub(crate) server: HostName,
     /// Seconds for which it asks to be registered.
-    pub(super) expires: u32,
+    pub(crate) expires: u32,
     /// Its number among the clients of its kind, for ports.
-    pub(super) number: u16,
+    pub(crate) number: u16,
     /// What it is for, in its user's name.
-    pub(super) act: &'static str,
+    pub(crate) act: &'static str,
 }
 
 impl Plan {
     /// Its user, a name for its files too.
-    pub(super) fn user(&self) -> String {
+    pub(crate) fn user(&self) -> String {
         format!("{}-{}-{}-{}", self.make, self.act, self.transport.as_str(), self.number)
     }
 
     /// Its address of record.
-    pub(super) fn aor(&self) -> String {
+    pub(crate) fn aor(&self) -> String {
         aor(&self.user())
     }
 
     /// Its user's password.
-    pub(super) fn password(&self) -> String {
-        format!("password-of-{}", self.user())
+    pub(crate) fn password(&self) -> String {
+        password(&self.user())
     }
 
     /// For the daemons.
-    pub(super) fn credentials(&self) -> (String, String) {
+    pub(crate) fn credentials(&self) -> (String, String) {
         (self.aor(), self.password())
     }
 
     /// Where its server takes its transport.
-    pub(super) fn address(&self, lab: &Lab) -> SocketAddr {
+    pub(crate) fn address(&self, lab: &Lab) -> SocketAddr {
         let host = lab.host(self.server);
         if self.transport == Transport::Tls { host.sips() } else { host.sip() }
     }
 
     /// A new folder of its own in the run directory.
-    pub(super) fn folder(&self, lab: &Lab) -> Result<PathBuf> {
+    pub(crate) fn folder(&self, lab: &Lab) -> Result<PathBuf> {
         let folder = lab.host(HostName::Client).dir().join(self.user());
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -133,7 +133,7 @@ impl Plan {
     }
 
     /// Starts it; it registers by itself.
-    pub(super) fn start(self, lab: &Lab) -> Result<Client> {
+    pub(crate) fn start(self, lab: &Lab) -> Result<Client> {
         let service = match self.make {
             Make::Baresip => baresip::start(&self, lab)?,
             Make::Linphone => linphone::start(&self, lab)?,
@@ -145,25 +145,25 @@ impl Plan {
 
 /// A client that runs; dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Client {
-    pub(super) plan: Plan,
+pub(crate) struct Client {
+    pub(crate) plan: Plan,
     service: Service,
 }
 
 impl Client {
     /// What it wrote so far: its trace of all that it sent and got.
-    pub(super) fn trace(&self) -> String {
+    pub(crate) fn trace(&self) -> String {
         let bytes = std::fs::read(self.service.log()).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// How it ended, if it has: nobody asked it to.
-    pub(super) fn ended(&mut self) -> Result<Option<String>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<String>> {
         Ok(self.service.ended()?.map(|status| status.to_string()))
     }
 
     /// The end of its output, for messages to people.
-    pub(super) fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         self.service.log_tail(12)
     }
 }

@@ -7,13 +7,13 @@
 
 mod baresip;
 mod calls;
-mod client;
+pub(crate) mod client;
 mod linphone;
 mod offers;
 mod registrations;
 mod report;
 mod sipp;
-mod trace;
+pub(crate) mod trace;
 
 use std::{path::Path, process::ExitCode, time::Instant};
 
@@ -92,7 +92,7 @@ fn settings(algorithms: Option<&str>) -> Settings {
 }
 
 /// Linphone takes a host without a default route for one without a network.
-fn route(lab: &Lab) -> Result<()> {
+pub(crate) fn route(lab: &Lab) -> Result<()> {
     let mut command = lab.host(HostName::Client).command("ip");
     let edge = lab.host(HostName::Edge).v4().to_string();
     process::capture(command.args(["route", "replace", "default", "via", &edge])).map(drop)

@@ -5,14 +5,14 @@
 use std::net::IpAddr;
 
 /// Whether it was redirected, and if so, whether it then sent something to `home`.
-pub(super) fn followed(trace: &str, home: IpAddr) -> Option<bool> {
+pub(crate) fn followed(trace: &str, home: IpAddr) -> Option<bool> {
     let mut lines = trace.lines().skip_while(|line| !line.starts_with("SIP/2.0 302"));
     lines.next()?;
     Some(lines.any(|line| is_sent_to(line, home)))
 }
 
 /// The algorithm of the credentials that it sent, if it sent any.
-pub(super) fn algorithm(trace: &str) -> Option<&'static str> {
+pub(crate) fn algorithm(trace: &str) -> Option<&'static str> {
     let sent = trace.lines().find(|line| line.starts_with("Authorization:"))?;
     let named = |name: &str| {
         sent.split(',').any(|part| {
@@ -26,12 +26,12 @@ pub(super) fn algorithm(trace: &str) -> Option<&'static str> {
 }
 
 /// How many messages it sent or got that begin so.
-pub(super) fn count(trace: &str, start: &str) -> usize {
+pub(crate) fn count(trace: &str, start: &str) -> usize {
     trace.lines().filter(|line| line.starts_with(start)).count()
 }
 
 /// Whether a 200 for a request of `method` is in it.
-pub(super) fn is_answered(trace: &str, method: &str) -> bool {
+pub(crate) fn is_answered(trace: &str, method: &str) -> bool {
     let messages = trace.split("SIP/2.0 200").skip(1);
     let of = format!(" {method}");
     messages.into_iter().any(|rest| {
@@ -41,7 +41,7 @@ pub(super) fn is_answered(trace: &str, method: &str) -> bool {
 }
 
 /// Whether its first message that begins with `start` went to `host`.
-pub(super) fn went_to(trace: &str, start: &str, host: IpAddr) -> bool {
+pub(crate) fn went_to(trace: &str, start: &str, host: IpAddr) -> bool {
     let mut before = "";
     for line in trace.lines() {
         if line.starts_with(start) {
