@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context as _, Result, bail};
 
 use super::client::{Transport, Way};
-use crate::workspace;
+use crate::{scene::Status, workspace};
 
 /// Between these lines of the README the tables stand.
 const MARKS: [&str; 2] = ["<!-- cargo xtask interop --write: begin -->", "<!-- end -->"];
@@ -16,6 +16,8 @@ pub struct Report {
     pub(super) offers: Vec<Offer>,
     pub(super) rows: Vec<Row>,
     pub(super) calls: Vec<Call>,
+    /// 302s of host a: by its kernel, by its daemon.
+    redirects: [u64; 2],
 }
 
 /// What a client does that is offered SHA-256 and MD5.
@@ -55,6 +57,16 @@ impl Report {
     pub fn good(&self) -> bool {
         self.rows.iter().all(|row| row.at_home && row.after_move)
             && self.calls.iter().all(|call| call.wrong.is_empty())
+    }
+
+    /// Adds the redirects that a host has made since its start.
+    pub(super) fn add_redirects(&mut self, status: &Status) {
+        let [kernel, daemon] = &mut self.redirects;
+        *kernel += status.kernel_count("redirect");
+        *daemon += ["redirects", "redirects_strict"]
+            .map(|name| status.daemon_count(name))
+            .iter()
+            .sum::<u64>();
     }
 
     /// Puts the tables into the README.
@@ -109,7 +121,8 @@ impl fmt::Display for Report {
                 ],
             )?;
         }
-        writeln!(f)?;
+        let [kernel, daemon] = self.redirects;
+        writeln!(f, "\n{kernel} of the 302s were made in the kernel, {daemon} by the daemon.\n")?;
         line(f, &["call", "INVITE, 180, 200, ACK, BYE", "BYE goes"])?;
         line(f, &["---"; 3])?;
         for call in &self.calls {
