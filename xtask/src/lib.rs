@@ -13,6 +13,7 @@ pub mod demo;
 pub mod doctor;
 pub mod fuzz;
 pub mod group;
+pub mod interop;
 pub mod interrupt;
 pub mod lab;
 pub mod package;

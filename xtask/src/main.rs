@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
-    bench, build, demo, doctor, fuzz, interrupt, lab, package, setup, soak, test, tune, verify,
+    bench, build, demo, doctor, fuzz, interop, interrupt, lab, package, setup, soak, test, tune,
+    verify,
 };
 
 /// Homeward's set-up, build and lab.
@@ -30,7 +31,9 @@ enum Command {
     Bench(bench::Options),
     /// The claim, clause by clause, between hosts on this machine
     Demo(demo::Options),
-    /// Every test, tier by tier: host, store, kernel, differential, hosts, restarts, package
+    /// Other people's clients: SIPp, baresip, Linphone and Kamailio in front of two hosts
+    Interop(interop::Options),
+    /// Every test, tier by tier: host, store, kernel, differential, hosts, interop, restarts, package
     Test(test::Options),
     /// Long runs of generated input
     Fuzz(fuzz::Options),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Package(options) => package::command(&options),
         Command::Bench(options) => bench::command(&options),
         Command::Demo(options) => demo::command(&options),
+        Command::Interop(options) => interop::command(&options),
         Command::Test(options) => test::command(&options),
         Command::Soak(options) => soak::command(&options),
         Command::Tune(options) => tune::command(&options),

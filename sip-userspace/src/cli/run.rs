@@ -47,9 +47,18 @@ fn setting(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// What is logged at a level. rustls warns of what any client may send, such as an address where a
+/// name belongs (which Linphone does at each handshake); only who asks for details wants that.
+fn filter(level: &str) -> String {
+    match level {
+        "debug" | "trace" => level.to_owned(),
+        _ => format!("{level},rustls=error"),
+    }
+}
+
 /// Logs to the error stream, as the configuration says.
 fn log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(config.log.level);
+    let filter = tracing_subscriber::EnvFilter::new(filter(config.log.level));
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     let done = if config.log.json {
         subscriber.json().try_init()
@@ -60,5 +69,17 @@ fn log(config: &Config) {
     let _ = done;
     for name in &config.strange_variables {
         tracing::warn!(name, "this variable names no setting");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sends_in_a_handshake_is_no_warning() {
+        assert_eq!(filter("info"), "info,rustls=error");
+        assert_eq!(filter("error"), "error,rustls=error");
+        assert_eq!(filter("debug"), "debug");
     }
 }

@@ -53,18 +53,30 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     if options.etcd {
         return sharing::play(tell, &built.daemon, &tools.etcd.binary);
     }
-    let lab = tell.prepare("lab", || Lab::up(LAB), |_| hosts())?;
+    let lab = tell.prepare("lab", || Lab::up_with_streams(LAB), |_| hosts())?;
     let stage = tell.prepare(
         "daemons",
-        || Stage::set(lab, &built.daemon, &Settings::default()),
+        || Stage::set(lab, &built.daemon, &settings()),
         |_| {
             "a and b, native XDP on eth0; everybody's home is b, but for those assigned to a".into()
         },
+    )?;
+    let users = acts::users();
+    tell.prepare(
+        "users",
+        || stage.add_users(&users),
+        |()| format!("{}, each with a password; the home asks for it", users.len()),
     )?;
     let mut play = Play::new(stage, tell)?;
     acts::all(&mut play)?;
     let tell = play.end()?;
     Ok(if tell.conclude() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// MD5 alone, for SIPp knows nothing else and takes no other offer.
+fn settings() -> Settings {
+    let flags = vec![("auth.mode", "digest".into()), ("auth.algorithms", "MD5".into())];
+    Settings { flags, ..Settings::default() }
 }
 
 fn hosts() -> String {

@@ -22,7 +22,7 @@ pub(super) fn start(lab: &Lab, kamailio: &Kamailio) -> Result<Service> {
     let mut command = edge.command(&kamailio.binary);
     command
         // In the foreground, errors to the log; its files in the run directory.
-        .args(["-DD", "-E", "-m", "32", "-M", "4", "-f"])
+        .args(["-DD", "-E", "-m", "64", "-M", "8", "-f"])
         .arg(workspace::root().join("xtask/lab/kamailio-edge.cfg"))
         .arg("-L")
         .arg(&kamailio.modules)
@@ -32,6 +32,10 @@ pub(super) fn start(lab: &Lab, kamailio: &Kamailio) -> Result<Service> {
         .arg(&folder)
         .arg("-P")
         .arg(folder.join("kamailio.pid"));
+    if let Some(certificates) = lab.certificates() {
+        let folder = certificates.folder().display();
+        command.args(["-A", "STREAMS", &format!("--subst=!CERTIFICATES!{folder}!g")]);
+    }
     let mut service = edge.spawn(command, "edge-kamailio")?;
     let deadline = Instant::now() + START;
     for (from, to) in addresses(lab) {

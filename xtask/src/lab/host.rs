@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::Result;
@@ -136,7 +136,12 @@ impl Host {
         SocketAddr::new(IpAddr::V4(self.v4()), 5060)
     }
 
-    /// The same by IPv6.
+    /// Where SIP is spoken on it inside TLS: its IPv4 address, port 5061.
+    pub fn sips(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.v4()), 5061)
+    }
+
+    /// The same as [`Host::sip`] by IPv6.
     pub fn sip_v6(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V6(self.v6()), 5060)
     }
@@ -165,6 +170,12 @@ impl Host {
     /// Starts `command` (of [`Host::command`]); its output goes to `<log>.log` in the run directory.
     pub fn spawn(&self, command: Command, log: &str) -> Result<Service> {
         Service::start(command, &run_dir(&self.lab).join(format!("{log}.log")))
+    }
+
+    /// As [`Host::spawn`], for a program that ends when its input does: it stays open.
+    pub fn spawn_interactive(&self, command: Command, log: &str) -> Result<Service> {
+        let log = run_dir(&self.lab).join(format!("{log}.log"));
+        Service::start_with_input(command, &log, Stdio::piped())
     }
 
     /// Runs `work` on a thread of its own in this host's network: sockets opened there stay there.

@@ -7,6 +7,7 @@
 //! crash or Ctrl-C; labs of different names stand side by side. Deliberately
 //! absent: a way out. Nothing in a lab reaches any other network.
 
+mod certificates;
 mod cleanup;
 pub mod cli;
 mod daemon;
@@ -23,6 +24,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
 
 pub use self::{
+    certificates::Certificates,
     daemon::Daemon,
     etcd::Etcd,
     host::{Host, HostName, PREFIX_V4, PREFIX_V6},
@@ -36,6 +38,7 @@ pub struct Lab {
     name: String,
     /// The edge proxy; in an option, since it has to end before the rest is removed.
     edge: Option<Service>,
+    certificates: Option<Certificates>,
 }
 
 impl Lab {
@@ -45,6 +48,15 @@ impl Lab {
     pub fn up(name: &str) -> Result<Self> {
         let kamailio = setup::find_kamailio()?;
         let mut lab = Self::raise(name, &HostName::APART)?;
+        lab.edge = Some(edge::start(&lab, &kamailio)?);
+        Ok(lab)
+    }
+
+    /// As [`Lab::up`], with certificates, and with an edge proxy that speaks TCP and TLS too.
+    pub fn up_with_streams(name: &str) -> Result<Self> {
+        let kamailio = setup::find_kamailio()?;
+        let mut lab = Self::raise(name, &HostName::APART)?;
+        lab.certificates = Some(Certificates::make(&lab.run_dir().join("certificates"))?);
         lab.edge = Some(edge::start(&lab, &kamailio)?);
         Ok(lab)
     }
@@ -64,7 +76,7 @@ impl Lab {
         cleanup::remove(name)?;
         let on_signal = name.to_owned();
         interrupt::register(name, move || cleanup::remove(&on_signal))?;
-        let lab = Self { name: name.to_owned(), edge: None };
+        let lab = Self { name: name.to_owned(), edge: None, certificates: None };
         // From here on, an error drops `lab`, which takes down what there is of it.
         make_run_dir(name)?;
         network::build(name, hosts, &pass)
@@ -75,6 +87,11 @@ impl Lab {
     /// Its name, as in the namespaces' names.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its hosts' certificates, if it has any: then its daemons serve TCP and TLS.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
     }
 
     /// One of its hosts.

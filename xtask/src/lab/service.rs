@@ -33,7 +33,12 @@ pub struct Service {
 
 impl Service {
     /// Starts `command`, standard output and error appended to `log`.
-    pub(super) fn start(mut command: Command, log: &Path) -> Result<Self> {
+    pub(super) fn start(command: Command, log: &Path) -> Result<Self> {
+        Self::start_with_input(command, log, Stdio::null())
+    }
+
+    /// The same with something else than nothing as its input; a pipe stays open as long as it runs.
+    pub(super) fn start_with_input(mut command: Command, log: &Path, input: Stdio) -> Result<Self> {
         if let Some(folder) = log.parent() {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -42,7 +47,7 @@ impl Service {
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         let what = process::shown(&command);
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone()?)
             .stderr(file)
             .process_group(0)

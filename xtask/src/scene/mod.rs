@@ -7,6 +7,7 @@
 
 mod answer;
 mod cluster;
+mod digest;
 mod homeward;
 mod model;
 mod phone;
@@ -27,6 +28,11 @@ pub use self::{
 
 /// The domain of every client.
 pub const DOMAIN: &str = "example.com";
+
+/// The password of a user, where the daemons ask for one.
+pub fn password(user: &str) -> String {
+    format!("password-of-{user}")
+}
 
 /// The address of record of a user.
 pub fn aor(user: &str) -> String {

@@ -4,6 +4,7 @@
 //! does not come is a finding, not something to be patched over by another try.
 
 use std::{
+    collections::BTreeMap,
     io::ErrorKind,
     net::{IpAddr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -11,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Answer, DOMAIN, Model, aor, model::Words};
+use super::{Answer, DOMAIN, Model, aor, digest::Challenge, model::Words, password};
 use crate::{interrupt, lab::Host};
 
 /// How long an answer may take; a proxied one has to pass three hosts of a busy machine.
@@ -26,6 +27,8 @@ pub struct Phone {
     source: SocketAddr,
     /// Requests so far, which make its CSeq and its branches.
     requests: u32,
+    /// What each server asked it with.
+    challenges: BTreeMap<SocketAddr, Challenge>,
 }
 
 /// A request and what came back.
@@ -37,6 +40,8 @@ pub struct Exchange {
     pub answer: Answer,
     /// From the one to the other, on the phone's clock.
     pub round_trip: Duration,
+    /// Challenges that came first and were answered.
+    pub challenges: u64,
 }
 
 impl Phone {
@@ -47,7 +52,14 @@ impl Phone {
             bound.with_context(|| format!("no socket at {address} on host {}", client.name()))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let source = socket.local_addr()?;
-        Ok(Self { model, user: user.to_owned(), socket, source, requests: 0 })
+        Ok(Self {
+            model,
+            user: user.to_owned(),
+            socket,
+            source,
+            requests: 0,
+            challenges: BTreeMap::new(),
+        })
     }
 
     /// Its make.
@@ -70,10 +82,9 @@ impl Phone {
         self.next(None)
     }
 
-    /// Registers with `server`.
+    /// Registers with `server`, and answers its challenge if there is one.
     pub fn register(&mut self, server: SocketAddr) -> Result<Exchange> {
-        let request = self.request();
-        self.exchange(request, server)
+        self.prove(None, server)
     }
 
     /// Does what a redirect says: RFC 3261 section 8.1.3.4, with its Contact as Request-URI.
@@ -82,8 +93,27 @@ impl Phone {
             .contact()
             .zip(redirect.target())
             .with_context(|| format!("{} names no address to go to", redirect.told()))?;
-        let request = self.next(Some(&uri));
-        self.exchange(request, home)
+        self.prove(Some(&uri), home)
+    }
+
+    /// Sends a REGISTER, and once more with credentials if it is asked for them.
+    fn prove(&mut self, uri: Option<&str>, server: SocketAddr) -> Result<Exchange> {
+        let request = self.signed(uri, server);
+        let first = self.exchange(request, server)?;
+        let Some(challenge) = Challenge::of(&first.answer) else { return Ok(first) };
+        self.challenges.insert(server, challenge);
+        let request = self.signed(uri, server);
+        Ok(Exchange { challenges: 1, ..self.exchange(request, server)? })
+    }
+
+    /// The next REGISTER, with credentials if `server` has asked for them before.
+    fn signed(&mut self, uri: Option<&str>, server: SocketAddr) -> String {
+        let text = self.next(uri);
+        let Some(challenge) = self.challenges.get_mut(&server) else { return text };
+        let target = text.split(' ').nth(1).unwrap_or_default();
+        let value = challenge.sign(&self.user, &password(&self.user), target);
+        // Every make writes this header in full.
+        text.replacen("\r\nCSeq:", &format!("\r\nAuthorization: {value}\r\nCSeq:"), 1)
     }
 
     /// Sends a request and waits for an answer.
@@ -97,7 +127,7 @@ impl Phone {
                 PATIENCE.as_secs()
             );
         };
-        Ok(Exchange { request, answer, round_trip: sent.elapsed() })
+        Ok(Exchange { request, answer, round_trip: sent.elapsed(), challenges: 0 })
     }
 
     /// Sends a request and waits for nothing.

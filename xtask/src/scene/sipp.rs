@@ -5,6 +5,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -27,6 +28,10 @@ pub struct Sipp<'a> {
     pub clients: u32,
     /// New clients a second.
     pub rate: u32,
+    /// SIPp's word for its transport and sockets: `u1`, `t1`, `tn`.
+    pub transport: &'a str,
+    /// Fields for the scenario, a line for each client.
+    pub users: Option<&'a Path>,
 }
 
 /// What SIPp counted.
@@ -61,11 +66,18 @@ impl Sipp<'_> {
             .arg(&statistics)
             .args(["-fd", "1", "-trace_err", "-error_file"])
             .arg(folder.join(format!("{}.errors", self.scenario)))
+            .args(["-t", self.transport, "-max_socket", "1000"])
             .args(["-timeout", "30", "-timeout_error", "-nostdin"])
             .current_dir(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        if let Some(users) = self.users {
+            command.arg("-inf").arg(users);
+        }
+        let errors = folder.join(format!("{}.errors", self.scenario));
+        // Those of an earlier run of the same scenario.
+        std::fs::remove_file(&errors).ok();
         let status =
             command.status().context("cannot start sipp; `cargo xtask setup` installs it")?;
         interrupt::check()?;
@@ -75,7 +87,7 @@ impl Sipp<'_> {
         let calls =
             read(&text).with_context(|| format!("sipp's statistics are strange:\n{text}"))?;
         if !status.success() {
-            let errors = process::tail(&folder.join(format!("{}.errors", self.scenario)), 6);
+            let errors = process::tail(&errors, 6);
             bail!("sipp ended with {status}, {calls:?}:\n{errors}");
         }
         Ok(calls)

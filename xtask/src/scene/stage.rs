@@ -6,10 +6,10 @@
 
 use std::{fmt::Write as _, net::SocketAddr, path::Path, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::{DOMAIN, Homeward, Model, Phone};
-use crate::lab::{Daemon, Host, HostName, Lab};
+use crate::lab::{Certificates, Daemon, Host, HostName, Lab};
 
 /// Hosts that run a daemon, with their names in the table.
 const HOSTS: [HostName; 2] = [HostName::A, HostName::B];
@@ -56,7 +56,12 @@ impl Stage {
             let homeward = stage.homeward(name);
             for server in HOSTS {
                 let address = stage.sip(server).to_string();
-                homeward.run(&["server", "add", server.as_str(), "--address", &address])?;
+                let mut words = vec!["server", "add", server.as_str(), "--address", &address];
+                let tls = stage.lab.host(server).sips().to_string();
+                if stage.lab.certificates().is_some() {
+                    words.extend(["--tcp", &address, "--tls", &tls]);
+                }
+                homeward.run(&words)?;
             }
             homeward.run(&["server", "set", HostName::A.as_str(), "--state", "standby"])?;
         }
@@ -90,6 +95,20 @@ impl Stage {
     /// Assigns a client to a server by hand, at both hosts.
     pub fn assign(&self, aor: &str, server: HostName) -> Result<()> {
         HOSTS.iter().try_for_each(|host| self.homeward(*host).assign(aor, server.as_str()))
+    }
+
+    /// Gives users passwords, at both hosts: AoR and password.
+    pub fn add_users(&self, users: &[(String, String)]) -> Result<()> {
+        let mut rows = String::from("aor,password\n");
+        for (aor, password) in users {
+            let _ = writeln!(rows, "{aor},{password}"); // writing to a String can't fail
+        }
+        let file = self.lab.run_dir().join("users.csv");
+        std::fs::write(&file, rows).with_context(|| format!("cannot write {}", file.display()))?;
+        let file = file.display().to_string();
+        HOSTS
+            .iter()
+            .try_for_each(|host| self.homeward(*host).run(&["user", "import", &file]).map(drop))
     }
 
     /// A phone of a make on the client's host.
@@ -150,7 +169,24 @@ fn start(lab: &Lab, binary: &Path, name: HostName, settings: &Settings) -> Resul
     let host = lab.host(name);
     let flags: Vec<_> =
         settings.flags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    host.start_daemon_with(binary, &configuration(&host, &lab.bpffs(), settings), &flags)
+    let mut text = configuration(&host, &lab.bpffs(), settings);
+    if let Some(certificates) = lab.certificates() {
+        text.push_str(&streams(&host, certificates));
+    }
+    host.start_daemon_with(binary, &text, &flags)
+}
+
+/// TCP and TLS, by IPv4.
+fn streams(host: &Host, certificates: &Certificates) -> String {
+    format!(
+        "\n[tcp]\nlisten = [\"{tcp}\"]\n\n[tls]\nlisten = [\"{tls}\"]\ncertificate = \"{certificate}\"\n\
+         key = \"{key}\"\nserver_ca = \"{authority}\"\n",
+        tcp = host.sip(),
+        tls = host.sips(),
+        certificate = certificates.certificate(host.name()).display(),
+        key = certificates.key(host.name()).display(),
+        authority = certificates.authority().display(),
+    )
 }
 
 /// The configuration of the daemon on `host`: state and socket end with the lab.

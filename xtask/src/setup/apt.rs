@@ -32,7 +32,7 @@ pub(super) const LINKER: [Package; 2] = [
 ];
 
 /// For building and for the lab, each with the program that tells that it is there.
-pub(super) const PROGRAMS: [(&str, Package); 7] = [
+pub(super) const PROGRAMS: [(&str, Package); 10] = [
     (
         "protoc",
         Package {
@@ -49,6 +49,13 @@ pub(super) const PROGRAMS: [(&str, Package); 7] = [
         },
     ),
     ("sipp", Package { name: "sip-tester", why: "SIPp is the lab's phone" }),
+    (
+        "baresip",
+        // Its core alone: the rest is for displays and sound cards.
+        Package { name: "baresip-core", why: "baresip registers and calls in the interop tests" },
+    ),
+    ("linphonec", Package { name: "linphone-cli", why: "linphone registers in the interop tests" }),
+    ("openssl", Package { name: "openssl", why: "the lab's hosts get their certificates from it" }),
     (
         "capsh",
         Package {

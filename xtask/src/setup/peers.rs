@@ -28,7 +28,7 @@ pub struct Peer {
 /// The lab's edge proxy.
 pub const KAMAILIO: Peer = Peer {
     name: "kamailio",
-    packages: &["kamailio"],
+    packages: &["kamailio", "kamailio-tls-modules"],
     why: "the lab's edge proxy must not become a service of this host",
 };
 
@@ -66,8 +66,8 @@ pub fn find_kamailio(tools: &Path) -> Result<Kamailio, String> {
         .map_err(|error| error.to_string())?
         .flatten()
         .map(|entry| entry.path().join("kamailio/modules"))
-        .find(|modules| modules.join("tm.so").is_file())
-        .ok_or("its modules are not beside it")?;
+        .find(|modules| ["tm.so", "tls.so"].iter().all(|name| modules.join(name).is_file()))
+        .ok_or("not all of its modules are beside it")?;
     Ok(Kamailio { binary, modules })
 }
 

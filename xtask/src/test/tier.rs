@@ -4,7 +4,7 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, process, setup::Tools, soak, workspace};
+use crate::{build::Built, group, interop, process, setup::Tools, soak, workspace};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
@@ -25,6 +25,8 @@ pub enum Tier {
     Differential,
     /// Daemons, phones and proxies in labs
     Hosts,
+    /// Other people's clients and proxies
+    Interop,
     /// The daemon, restarted and killed under load
     Restarts,
     /// The package: installed in a clean root, and as a service
@@ -33,12 +35,13 @@ pub enum Tier {
 
 impl Tier {
     /// All tiers, in the order in which they run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Host,
         Self::Store,
         Self::Kernel,
         Self::Differential,
         Self::Hosts,
+        Self::Interop,
         Self::Restarts,
         Self::Package,
     ];
@@ -51,6 +54,7 @@ impl Tier {
             Self::Kernel => "kernel",
             Self::Differential => "differential",
             Self::Hosts => "hosts",
+            Self::Interop => "interop",
             Self::Restarts => "restarts",
             Self::Package => "package",
         }
@@ -64,6 +68,7 @@ impl Tier {
             Self::Kernel => "the kernel program, frame by frame",
             Self::Differential => "kernel program, host and a third parser on generated messages",
             Self::Hosts => "the claim's clauses between hosts",
+            Self::Interop => "SIPp, baresip, Linphone and Kamailio in front of two hosts",
             Self::Restarts => "the daemon, restarted and killed under load",
             Self::Package => "the package, in a clean root and as a service",
         }
@@ -99,6 +104,7 @@ impl Tier {
                 command
             }
             Self::Hosts => labs(&["lab", "claim"], built?),
+            Self::Interop => return interop::succeed(&built?.daemon),
             Self::Restarts => {
                 built?;
                 return soak::restart(ENDS, ENDS);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Phones of each make while the daemon is stopped.
-const STOPPED: u32 = 4;
+pub(super) const STOPPED: u32 = 4;
 
 pub(super) fn home_here(play: &mut Play) -> Result<()> {
     play.tell.act("The home is here: the server that is asked registers the client");

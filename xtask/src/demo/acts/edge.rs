@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn many_vias(play: &mut Play) -> Result<()> {
     play.tell.act("More than one Via: a proxies to the home, the answer goes back along the Vias");
     let (edge, before) = (play.stage.sip(Edge), play.status(A)?);
-    let (mut good, mut phones) = (0, Vec::new());
+    let (mut good, mut challenges, mut phones) = (0, 0, Vec::new());
     for model in MODELS {
         let (mut times, mut ok) = (Vec::new(), 0);
         for number in 1..=EACH {
@@ -25,6 +25,7 @@ pub(super) fn many_vias(play: &mut Play) -> Result<()> {
             let vias = done.answer.headers("Via", "v").len();
             ok += play.took(Way::ManyVias, &done, is_ok_from(&done.answer, edge) && vias == 1);
             times.push(done.round_trip);
+            challenges += done.challenges;
             if number == 1 {
                 phones.push(phone);
             }
@@ -53,9 +54,9 @@ pub(super) fn many_vias(play: &mut Play) -> Result<()> {
         after.kernel_count("redirect") - before.kernel_count("redirect"),
     ];
     play.tell.check(
-        "a proxied each and redirected none",
-        (proxied, redirected) == (all, 0),
-        || format!("it proxied {proxied} and redirected {redirected}"),
+        "a proxied each, before and after b's challenge, and redirected none",
+        (proxied, redirected, challenges) == (2 * all, 0, all),
+        || format!("it proxied {proxied} and redirected {redirected}; {challenges} challenges"),
     );
     Ok(())
 }

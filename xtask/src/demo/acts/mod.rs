@@ -8,16 +8,33 @@ mod crowd;
 mod direct;
 mod edge;
 mod moves;
+mod secure;
 
 use std::net::SocketAddr;
 
 use anyhow::Result;
 
 use super::play::Play;
-use crate::scene::{Answer, Model};
+use crate::scene::{Answer, MODELS, Model, aor, password};
 
 /// Requests of each phone, or phones of each make, in an act.
 const EACH: u32 = 8;
+
+/// Phones of one make in the acts, by act.
+const PHONES: [(&str, u32); 5] =
+    [("here", 1), ("away", EACH), ("stopped", direct::STOPPED), ("far", EACH), ("stubborn", 1)];
+
+/// Every user of the acts with its password, for the daemons.
+pub(super) fn users() -> Vec<(String, String)> {
+    let mut users: Vec<_> = crowd::users().collect();
+    for model in MODELS {
+        for (act, count) in PHONES {
+            users.extend((1..=count).map(|number| user(act, model, number)));
+        }
+    }
+    let credentials = users.iter().map(|user| (aor(user), password(user)));
+    credentials.chain([secure::PLAN.credentials()]).collect()
+}
 
 /// Plays all acts in order.
 pub(super) fn all(play: &mut Play) -> Result<()> {
@@ -27,6 +44,7 @@ pub(super) fn all(play: &mut Play) -> Result<()> {
     edge::many_vias(play)?;
     moves::moved_by_hand(play)?;
     moves::redirect_ignored(play)?;
+    secure::over_tls(play)?;
     crowd::crowd(play)
 }
 
