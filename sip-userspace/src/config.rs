@@ -10,6 +10,7 @@ mod auth;
 mod bounds;
 mod document;
 mod prefix;
+mod probe;
 mod proxy;
 mod sources;
 mod store;
@@ -27,6 +28,8 @@ pub use proxy::Proxy;
 pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
+
+use crate::core::health;
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -85,6 +88,13 @@ pub const KEYS: &[&str] = &[
     "proxy.answer_bytes",
     "proxy.forwards",
     "proxy.forward_bytes",
+    "probe.mode",
+    "probe.interval",
+    "probe.timeout",
+    "probe.up",
+    "probe.down",
+    "probe.damping",
+    "probe.pause",
     "control.socket",
     "control.mode",
     "store.url",
@@ -134,6 +144,8 @@ pub struct Config {
     pub tls: Tls,
     /// How requests are sent on.
     pub proxy: Proxy,
+    /// How servers are probed; none is without it.
+    pub probe: Option<health::Rules>,
     /// The control socket.
     pub control: Control,
     /// The table's store.
@@ -317,6 +329,7 @@ impl Config {
             control: bounds::control(&document)?,
             store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
+            probe: probe::probe(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

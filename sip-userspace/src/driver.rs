@@ -300,6 +300,12 @@ impl Host {
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
             }
+            Answer::Servers { servers, .. } => {
+                let now = clock::now().mono;
+                for server in servers {
+                    server.health = self.core.health().views(server.index, now);
+                }
+            }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});
                 let table = self.core.table();
@@ -317,6 +323,7 @@ impl Host {
                     "sockets".to_owned(),
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
+                view.more.insert("health".to_owned(), self.health_status());
                 view.more.insert("connections".to_owned(), self.streams.status());
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
@@ -336,6 +343,21 @@ impl Host {
 }
 
 impl Host {
+    /// Which servers answer, by name and transport.
+    fn health_status(&self) -> serde_json::Value {
+        let now = clock::now().mono;
+        let health = self.core.health();
+        let views = self.core.table().servers().filter_map(|(index, server)| {
+            let states = health.views(index, now).into_iter();
+            let states = states.map(|(transport, view)| (transport, json!(view.state)));
+            let states: serde_json::Map<_, _> = states.collect();
+            (!states.is_empty()).then(|| (server.name.clone(), states.into()))
+        });
+        let servers: serde_json::Map<String, serde_json::Value> = views.collect();
+        let [up, down, unknown] = health.counts();
+        json!({"up": up, "down": down, "unknown": unknown, "servers": servers})
+    }
+
     fn auth_status(&self) -> serde_json::Value {
         let Some(auth) = self.core.auth() else { return json!({"mode": "off"}) };
         json!({

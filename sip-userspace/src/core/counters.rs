@@ -54,6 +54,12 @@ counters! {
     auth_stale: "requests whose nonce was too old, or used before",
     auth_wrong: "requests with wrong credentials",
     auth_forbidden: "requests of a user for another's AoR",
+    probes: "probes sent to servers",
+    probes_failed: "probes that were not answered, or with a refusal of service",
+    servers_down: "times that a server was found not to answer",
+    servers_up: "times that a server was found to answer again",
+    passed_over: "servers passed over for a request because they do not answer",
+    home_unhealthy: "requests refused because home and standby do not answer",
     learned_no_redirect: "clients found not to follow redirects",
 }
 

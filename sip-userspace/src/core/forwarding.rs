@@ -14,7 +14,7 @@ use super::{
         loops,
         routes::Routes,
     },
-    requests::Place,
+    requests::{Place, RETRY_AFTER_S},
     transaction::key::TransactionKey,
     transactions::Timed,
 };
@@ -48,7 +48,16 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let targets = self.server_targets(at, server, request);
+        let (targets, passed_over) = self.server_targets(at, server, request, now);
+        self.counters.passed_over = self.counters.passed_over.wrapping_add(passed_over);
+        if targets.is_empty() && passed_over > 0 {
+            Counters::add(&mut self.counters.home_unhealthy);
+            let retry = self.health.pause(server, now.mono).as_secs();
+            let retry = u32::try_from(retry).unwrap_or(u32::MAX).max(RETRY_AFTER_S).to_string();
+            let retry = rsip::headers::RetryAfter::from(retry);
+            let answer = Answer::new(503).phrase("Home Does Not Answer").with(retry);
+            return self.refuse(at, request, answer, out);
+        }
         if targets.is_empty() {
             Counters::add(&mut self.counters.proxy_no_address);
             let answer = Answer::new(500).phrase("No Way To The Home");
@@ -210,6 +219,9 @@ impl Core {
             out.push(Output::Send { flow, payload });
             return Ok(());
         }
+        if self.probe_answered(message, status, now, out) {
+            return Ok(());
+        }
         let mut events = Vec::new();
         self.proxy.on_response(message, status, now.mono, &mut events);
         let stray = events.first() == Some(&Event::Stray);
@@ -300,6 +312,7 @@ impl Core {
                 }
                 Event::Stray => Counters::add(&mut self.counters.responses_stray),
                 Event::Absorbed => Counters::add(&mut self.counters.responses_absorbed),
+                Event::Told { flow, told } => self.told(&flow, told, now, out),
             }
         }
     }

@@ -126,6 +126,15 @@ pub enum Output {
         /// The source.
         source: IpAddr,
     },
+    /// A server was found to answer, or not to answer, by a transport: to be told to operators.
+    Health {
+        /// Its name.
+        server: String,
+        /// By which transport.
+        transport: Transport,
+        /// Whether it answers.
+        up: bool,
+    },
     /// Write what was learned about a client into the kernel's map (I7).
     Learn {
         /// The client.

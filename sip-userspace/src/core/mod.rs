@@ -21,8 +21,10 @@ pub mod decide;
 pub mod durable;
 pub mod explain;
 mod forwarding;
+pub mod health;
 pub mod io;
 pub mod pack;
+mod probing;
 pub mod proxy;
 pub mod record;
 pub mod redirect;
@@ -44,6 +46,7 @@ use self::{
     auth::Auth,
     bindings::{Binding, Bindings},
     durable::Held,
+    health::Health,
     proxy::Proxy,
     redirect::Redirects,
     route::Strict,
@@ -74,6 +77,7 @@ pub struct Core {
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
+    health: Health,
 }
 
 impl Core {
@@ -95,6 +99,7 @@ impl Core {
             counters: Counters::default(),
             strict: strict.filter(|_| !asks_first),
             held: Held::default(),
+            health: Health::new(&settings),
             auth,
             settings,
             table,
@@ -131,6 +136,11 @@ impl Core {
         self.bindings.get(key)
     }
 
+    /// Which servers answer, as this host finds them.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Requests that are being proxied.
     pub fn proxied(&self) -> usize {
         self.proxy.len()
@@ -139,7 +149,9 @@ impl Core {
     /// When [`Self::handle_timeout`] wants to be called, on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let bindings = self.bindings.next_s().map(|second| Duration::from_secs(second.into()));
-        [bindings, self.transactions.deadline(), self.proxy.deadline()].into_iter().flatten().min()
+        let health = self.health.deadline(&self.table);
+        let requests = [self.transactions.deadline(), self.proxy.deadline()];
+        requests.into_iter().chain([bindings, health]).flatten().min()
     }
 
     /// Does what is due.
@@ -156,6 +168,7 @@ impl Core {
         let mut events = Vec::new();
         self.proxy.on_time(now.mono, &mut events);
         self.carry_out(events, now, out);
+        self.probe(now, out);
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or
@@ -166,6 +179,7 @@ impl Core {
         let mut events = Vec::new();
         self.proxy.on_failure(&flow, now.mono, &mut events);
         self.carry_out(events, now, out);
+        self.probe_failed(&flow, now, out);
     }
 
     /// Takes a message: a datagram, or a whole one of a stream.

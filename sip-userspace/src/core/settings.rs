@@ -9,6 +9,7 @@ use std::{
 use sip_common::siphash::Key;
 
 use super::auth::Rules;
+use super::health;
 use super::io::{Flow, Transport};
 use crate::sip::via::{PORT_DEFAULT, PORT_TLS, host_address};
 
@@ -149,6 +150,8 @@ pub struct Settings {
     pub durable: bool,
     /// How clients are authenticated; nobody is without it.
     pub auth: Option<Rules>,
+    /// How servers are probed; none is without it.
+    pub probe: Option<health::Rules>,
 }
 
 impl Default for Settings {
@@ -179,6 +182,7 @@ impl Default for Settings {
             flow_timer_s: 120,
             durable: false,
             auth: None,
+            probe: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
         routes::{Routes, route_uri},
     },
     requests::Place,
+    table::Server,
 };
 use crate::sip::{
     lex::{self, Hides},
@@ -26,26 +27,51 @@ use crate::sip::{
 const LINES_MAX: usize = 700;
 
 impl Core {
-    /// A home and its standby; never this host itself.
+    /// A home and its standby, never this host itself; and how many of the two were passed over,
+    /// since they do not answer.
     pub(super) fn server_targets(
         &self,
         at: &Place,
         server: u16,
         request: &Request<'_>,
-    ) -> VecDeque<Target> {
-        let Some(home) = self.table.server(server) else { return VecDeque::new() };
+        now: Now,
+    ) -> (VecDeque<Target>, u64) {
+        let nothing = (VecDeque::new(), 0);
+        let Some(home) = self.table.server(server) else { return nothing };
         let other = |index: &u16| {
             *index != server && self.table.this() != Some(*index) && self.table.serves(*index)
         };
-        let standby = home.standby.filter(other).and_then(|index| self.table.server(index));
-        let target = |address| {
-            let hop = Hop { transport: Transport::Udp, peer: address };
-            self.hop_target(at, hop, true, request)
-        };
         // A standby stands in for a home that can be reached from here, not for one that can't.
-        let Some(first) = target(home.address) else { return VecDeque::new() };
-        let second = standby.and_then(|standby| target(standby.address));
-        std::iter::once(first).chain(second).collect()
+        if self.server_target(at, home, Transport::Udp, request).is_none() {
+            return nothing;
+        }
+        let (mut targets, mut passed_over) = (VecDeque::new(), 0u64);
+        for index in std::iter::once(server).chain(home.standby.filter(other)) {
+            let Some(it) = self.table.server(index) else { continue };
+            let transport = self.usable_transport(index, now);
+            passed_over = passed_over.saturating_add(u64::from(transport.is_none()));
+            targets.extend(transport.and_then(|by| self.server_target(at, it, by, request)));
+        }
+        (targets, passed_over)
+    }
+
+    /// Datagrams, unless the server does not answer those: then a stream that it does answer.
+    fn usable_transport(&self, server: u16, now: Now) -> Option<Transport> {
+        let usable = |by: &Transport| self.health.is_usable(server, *by, now.mono);
+        let streams = [Transport::Tcp, Transport::Tls].into_iter();
+        let streams = streams.filter(|by| self.health.is_watched(server, *by));
+        std::iter::once(Transport::Udp).chain(streams).find(usable)
+    }
+
+    fn server_target(
+        &self,
+        at: &Place,
+        server: &Server,
+        transport: Transport,
+        request: &Request<'_>,
+    ) -> Option<Target> {
+        let hop = Hop { transport, peer: server.address_for(transport)? };
+        self.hop_target(at, hop, transport == Transport::Udp, request)
     }
 
     /// The bindings of a client: by q, then the most recent.

@@ -247,6 +247,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         contact_patience: config.proxy.contact_patience,
         timer_c: config.proxy.timer_c,
         limits: config.proxy.limits,
+        probe: config.probe,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,
         durable: config.store.bindings,

@@ -43,6 +43,7 @@ impl Host {
                         self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
+                Output::Health { server, transport, up } => tell(&server, transport, up),
                 Output::Send { flow, payload } if flow.transport == Transport::Udp => {
                     match sends.iter_mut().find(|(from, _)| *from == flow.local) {
                         Some((_, datagrams)) => datagrams.push((flow.peer, payload)),
@@ -73,5 +74,14 @@ impl Host {
         };
         let name = server.map(|(_, server)| server.contact.host.as_str());
         self.streams.send(flow, name, payload)
+    }
+}
+
+fn tell(server: &str, transport: Transport, up: bool) {
+    let transport = transport.label();
+    if up {
+        tracing::info!(server, transport, "the server answers again");
+    } else {
+        tracing::warn!(server, transport, "the server does not answer: it is passed over");
     }
 }

@@ -9,6 +9,7 @@ mod cancel;
 mod dialogs;
 mod failover;
 mod flows;
+mod health;
 mod routing;
 mod stateless;
 mod ua;
