@@ -8,6 +8,7 @@
 
 mod auth;
 mod bounds;
+mod dns;
 mod document;
 mod prefix;
 mod probe;
@@ -21,6 +22,7 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 use sip_common::abi;
 
 pub use auth::Auth;
+pub use dns::Dns;
 pub use document::ConfigError;
 use document::Document;
 pub use prefix::Prefix;
@@ -95,6 +97,8 @@ pub const KEYS: &[&str] = &[
     "probe.down",
     "probe.damping",
     "probe.pause",
+    "dns.mode",
+    "dns.servers",
     "control.socket",
     "control.mode",
     "store.url",
@@ -146,6 +150,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// Where names of next hops are looked up.
+    pub dns: Dns,
     /// The control socket.
     pub control: Control,
     /// The table's store.
@@ -330,6 +336,7 @@ impl Config {
             store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
             probe: probe::probe(&document)?,
+            dns: dns::dns(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

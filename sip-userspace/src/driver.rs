@@ -9,6 +9,7 @@
 mod asks;
 mod durable;
 mod gate;
+mod names;
 mod open;
 mod send;
 mod service;
@@ -89,6 +90,7 @@ impl Host {
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(confirmed) = self.durable.confirmed.recv() => self.stored(confirmed),
+                Some(answered) = self.resolver.answers.recv() => self.resolved(answered),
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
@@ -324,6 +326,11 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("health".to_owned(), self.health_status());
+                let names = self.core.names();
+                view.more.insert(
+                    "names".to_owned(),
+                    json!({"known": names.known(), "waiting": names.waiting()}),
+                );
                 view.more.insert("connections".to_owned(), self.streams.status());
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));

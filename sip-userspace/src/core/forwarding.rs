@@ -78,7 +78,11 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let targets = self.client_targets(at, self.bindings.get(&key), request, now);
+        let mut look = self.look(request, now);
+        let targets = self.client_targets(at, self.bindings.get(&key), request, &mut look);
+        if self.waits_for_names(at, request, look, now, out) {
+            return;
+        }
         if targets.is_empty() {
             Counters::add(&mut self.counters.no_contact);
             return self.refuse(at, request, Answer::new(480), out);
@@ -97,12 +101,19 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let Some(target) = self.next_target(at, request, routes) else {
+        let mut look = self.look(request, now);
+        let targets = self.next_targets(at, request, routes, &mut look);
+        if self.waits_for_names(at, request, look, now, out) {
+            return;
+        }
+        if targets.is_empty() {
             Counters::add(&mut self.counters.proxy_no_address);
             let answer = Answer::new(502).phrase("Next Hop Has No Address");
             return self.refuse(at, request, answer, out);
-        };
-        self.send_one(at, target, 503, request, routes, now, out);
+        }
+        let patience = self.settings.home_patience;
+        let plan = Plan { targets, next: Next::Server, patience, unreachable: 503 };
+        self.send_on(at, request, routes, plan, now, out);
     }
 
     /// Over the flow that a token of ours names. If it is gone, its home is told so (RFC 5626
@@ -116,23 +127,9 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let target = self.flow_target(at, flow, request);
-        self.send_one(at, target, 430, request, routes, now, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "they are what a request is sent on with")]
-    fn send_one(
-        &mut self,
-        at: &Place,
-        target: Target,
-        unreachable: u16,
-        request: &Request<'_>,
-        routes: &Routes<'_>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        let (targets, patience) = (VecDeque::from([target]), self.settings.home_patience);
-        let plan = Plan { targets, next: Next::Server, patience, unreachable };
+        let targets = VecDeque::from([self.flow_target(at, flow, request)]);
+        let patience = self.settings.home_patience;
+        let plan = Plan { targets, next: Next::Server, patience, unreachable: 430 };
         self.send_on(at, request, routes, plan, now, out);
     }
 

@@ -23,6 +23,7 @@ pub mod explain;
 mod forwarding;
 pub mod health;
 pub mod io;
+pub mod names;
 pub mod pack;
 mod probing;
 pub mod proxy;
@@ -30,6 +31,7 @@ pub mod record;
 pub mod redirect;
 pub mod registrar;
 mod requests;
+mod resolving;
 pub mod route;
 pub mod settings;
 pub mod table;
@@ -47,6 +49,7 @@ use self::{
     bindings::{Binding, Bindings},
     durable::Held,
     health::Health,
+    names::Names,
     proxy::Proxy,
     redirect::Redirects,
     route::Strict,
@@ -78,6 +81,7 @@ pub struct Core {
     auth: Option<Auth>,
     held: Held,
     health: Health,
+    names: Names,
 }
 
 impl Core {
@@ -100,6 +104,7 @@ impl Core {
             strict: strict.filter(|_| !asks_first),
             held: Held::default(),
             health: Health::new(&settings),
+            names: Names::default(),
             auth,
             settings,
             table,
@@ -141,6 +146,11 @@ impl Core {
         &self.health
     }
 
+    /// What is known of names in the DNS.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Requests that are being proxied.
     pub fn proxied(&self) -> usize {
         self.proxy.len()
@@ -151,7 +161,7 @@ impl Core {
         let bindings = self.bindings.next_s().map(|second| Duration::from_secs(second.into()));
         let health = self.health.deadline(&self.table);
         let requests = [self.transactions.deadline(), self.proxy.deadline()];
-        requests.into_iter().chain([bindings, health]).flatten().min()
+        requests.into_iter().chain([bindings, health, self.names.deadline()]).flatten().min()
     }
 
     /// Does what is due.
@@ -169,6 +179,7 @@ impl Core {
         self.proxy.on_time(now.mono, &mut events);
         self.carry_out(events, now, out);
         self.probe(now, out);
+        self.end_waits(now, out);
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or

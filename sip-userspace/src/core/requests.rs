@@ -76,6 +76,10 @@ impl Core {
             return Ok(());
         }
         match self.transactions.find(&transaction) {
+            Found::New if self.names.waits(&transaction) => {
+                Counters::add(&mut self.counters.retransmissions_absorbed);
+                return Ok(());
+            }
             Found::New => {}
             Found::Working => {
                 Counters::add(&mut self.counters.retransmissions_absorbed);

@@ -152,6 +152,8 @@ pub struct Settings {
     pub auth: Option<Rules>,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// Names of next hops are looked up in the DNS.
+    pub dns: bool,
 }
 
 impl Default for Settings {
@@ -183,6 +185,7 @@ impl Default for Settings {
             durable: false,
             auth: None,
             probe: None,
+            dns: false,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! probed counts as there.
 //! Deliberately absent: the clock, random numbers, and any decision for other hosts.
 
+mod follow;
 pub mod gauge;
 pub(super) mod probe;
 mod view;
@@ -29,7 +30,7 @@ use self::{
 use super::{
     Flow, Settings, Transport,
     settings::Timers,
-    table::{Kind, Revision, Server, State, Table},
+    table::{Revision, Table},
     transaction::Due,
 };
 use crate::sip::message::Message;
@@ -255,42 +256,6 @@ impl Health {
         self.by_peer.range(range).map(|(_, _, server)| (*server, transport)).collect()
     }
 
-    /// Takes over who is to be probed. What is known of a server stays while its address does.
-    fn follow(&mut self, table: &Table, settings: &Settings, rules: &Rules, now: Duration) {
-        self.seen = Some(table.revision());
-        let mut before = std::mem::take(&mut self.watched);
-        for (index, server) in table.servers() {
-            let probed = rules.all || server.kind == Kind::Foreign;
-            if !probed || table.this() == Some(index) || server.state == State::Disabled {
-                continue;
-            }
-            for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
-                let id = (index, transport);
-                let Some(flow) = way(settings, server, transport) else { continue };
-                let foreign = server.kind == Kind::Foreign;
-                let known = before.remove(&id).filter(|known| known.flow == flow);
-                let it = known.unwrap_or_else(|| {
-                    let share = self.share(id, rules.interval);
-                    Watched::new(flow, now, now.saturating_add(share))
-                });
-                let it = Watched { name: server.name.clone(), foreign, ..it };
-                self.watched.insert(id, it);
-            }
-        }
-        let peers = self.watched.iter().map(|(id, it)| (id.1, it.flow.peer, id.0));
-        self.by_peer = peers.collect();
-        let probes = self.watched.iter().filter_map(|(id, it)| Some((it.probe.as_ref()?.id, *id)));
-        self.by_probe = probes.collect();
-        self.due.clear();
-        let ids: Vec<Id> = self.watched.keys().copied().collect();
-        for id in ids {
-            if let Some(it) = self.watched.get_mut(&id) {
-                it.queued = Duration::MAX;
-            }
-            self.queue(id);
-        }
-    }
-
     /// A part of a time in whole milliseconds, another one for each call.
     fn share(&mut self, (server, transport): Id, of: Duration) -> Duration {
         self.serial = self.serial.wrapping_add(1);
@@ -389,13 +354,6 @@ impl Watched {
             queued: Duration::MAX,
         }
     }
-}
-
-/// The way to a server by a transport, if it takes that and this host speaks it.
-fn way(settings: &Settings, server: &Server, transport: Transport) -> Option<Flow> {
-    let peer = server.address_for(transport)?;
-    let nowhere: SocketAddr = ([0, 0, 0, 0], 0).into();
-    settings.flow_to(transport, peer, &Flow::udp(nowhere, peer))
 }
 
 #[cfg(test)]

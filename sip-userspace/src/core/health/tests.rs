@@ -1,6 +1,7 @@
 //! One host's view of one foreign server, on a simulated clock.
 
-use super::*;
+use super::{follow::way, *};
+use crate::core::table::{Kind, State};
 use crate::core::tests::{HOME, addr, apply, settings, table};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
