@@ -8,9 +8,11 @@
 
 mod auth;
 mod bounds;
+mod dns;
 mod document;
 mod peers;
 mod prefix;
+mod probe;
 mod proxy;
 mod sources;
 mod store;
@@ -21,6 +23,7 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 use sip_common::abi;
 
 pub use auth::Auth;
+pub use dns::Dns;
 pub use document::ConfigError;
 use document::Document;
 pub use peers::Peers;
@@ -29,6 +32,8 @@ pub use proxy::Proxy;
 pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
+
+use crate::core::health;
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -92,6 +97,15 @@ pub const KEYS: &[&str] = &[
     "peers.certificate",
     "peers.key",
     "peers.ca",
+    "probe.mode",
+    "probe.interval",
+    "probe.timeout",
+    "probe.up",
+    "probe.down",
+    "probe.damping",
+    "probe.pause",
+    "dns.mode",
+    "dns.servers",
     "control.socket",
     "control.mode",
     "store.url",
@@ -143,6 +157,10 @@ pub struct Config {
     pub proxy: Proxy,
     /// The channel between hosts.
     pub peers: Peers,
+    /// How servers are probed; none is without it.
+    pub probe: Option<health::Rules>,
+    /// Where names of next hops are looked up.
+    pub dns: Dns,
     /// The control socket.
     pub control: Control,
     /// The table's store.
@@ -335,6 +353,8 @@ impl Config {
             store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
+            probe: probe::probe(&document)?,
+            dns: dns::dns(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

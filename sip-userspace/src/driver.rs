@@ -9,6 +9,7 @@
 mod asks;
 mod durable;
 mod gate;
+mod names;
 mod open;
 mod peers;
 mod send;
@@ -92,6 +93,7 @@ impl Host {
                 Some(call) = calls.recv() => self.call(call),
                 Some(settled) = self.settled.recv() => self.settle(settled),
                 Some(confirmed) = self.durable.confirmed.recv() => self.stored(confirmed),
+                Some(answered) = self.resolver.answers.recv() => self.resolved(answered),
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 () = sleep(timer) => self.timers(),
@@ -303,6 +305,12 @@ impl Host {
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
             }
+            Answer::Servers { servers, .. } => {
+                let now = clock::now().mono;
+                for server in servers {
+                    server.health = self.core.health().views(server.index, now);
+                }
+            }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});
                 let table = self.core.table();
@@ -319,6 +327,12 @@ impl Host {
                 view.more.insert(
                     "sockets".to_owned(),
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
+                );
+                view.more.insert("health".to_owned(), self.health_status());
+                let names = self.core.names();
+                view.more.insert(
+                    "names".to_owned(),
+                    json!({"known": names.known(), "waiting": names.waiting()}),
                 );
                 view.more.insert("connections".to_owned(), self.streams.status());
                 view.more.insert("peers".to_owned(), self.peers.status());
@@ -341,6 +355,21 @@ impl Host {
 }
 
 impl Host {
+    /// Which servers answer, by name and transport.
+    fn health_status(&self) -> serde_json::Value {
+        let now = clock::now().mono;
+        let health = self.core.health();
+        let views = self.core.table().servers().filter_map(|(index, server)| {
+            let states = health.views(index, now).into_iter();
+            let states = states.map(|(transport, view)| (transport, json!(view.state)));
+            let states: serde_json::Map<_, _> = states.collect();
+            (!states.is_empty()).then(|| (server.name.clone(), states.into()))
+        });
+        let servers: serde_json::Map<String, serde_json::Value> = views.collect();
+        let [up, down, unknown] = health.counts();
+        json!({"up": up, "down": down, "unknown": unknown, "servers": servers})
+    }
+
     fn auth_status(&self) -> serde_json::Value {
         let Some(auth) = self.core.auth() else { return json!({"mode": "off"}) };
         json!({

@@ -175,8 +175,11 @@ pub(super) fn print(
     }
     let head = [
         "name", "state", "address", "contact", "weight", "capacity", "kind", "slots", "assigned",
-        "standby",
+        "standby", "health",
     ];
+    // Where nobody is probed there is nothing to show.
+    let probed = servers.iter().any(|server| !server.health.is_empty());
+    let shown = head.len() - usize::from(!probed);
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for server in servers {
         let here = if server.here { " (here)" } else { "" };
@@ -194,8 +197,10 @@ pub(super) fn print(
             server.slots.to_string(),
             server.assigned.to_string(),
             server.standby.clone().unwrap_or_else(|| "-".to_owned()),
+            health(server),
         ]);
     }
+    rows.iter_mut().for_each(|row| row.truncate(shown));
     output::table(&rows, out)?;
     writeln!(out, "revision {revision}")
 }
@@ -208,4 +213,11 @@ fn addresses(server: &ServerView) -> String {
         }
     }
     text
+}
+
+/// `udp up, tcp down`; `-` if it is not probed.
+fn health(server: &ServerView) -> String {
+    let states = server.health.iter().map(|(transport, it)| format!("{transport} {}", it.state));
+    let states: Vec<_> = states.collect();
+    if states.is_empty() { "-".to_owned() } else { states.join(", ") }
 }

@@ -57,6 +57,17 @@ counters! {
     learned_follows: "clients found to follow redirects",
     homes_asked: "clients that came back whose home was asked",
     homes_silent: "of these, homes that did not say",
+    probes: "probes sent to servers",
+    probes_failed: "probes that were not answered, or with a refusal of service",
+    servers_down: "times that a server was found not to answer",
+    servers_up: "times that a server was found to answer again",
+    passed_over: "servers passed over for a request because they do not answer",
+    home_unhealthy: "requests refused because home and standby do not answer",
+    names_waited: "requests that had to wait for names in the DNS",
+    names_answered: "questions that the DNS answered, with records or that there are none",
+    names_failed: "questions that nobody could answer",
+    names_full: "requests shed because too many wait for names",
+    names_shared: "TLS peers that two names led to at a time; the first is asked for",
     learned_no_redirect: "clients found not to follow redirects",
 }
 

@@ -14,7 +14,7 @@ use super::{
         loops,
         routes::Routes,
     },
-    requests::Place,
+    requests::{Place, RETRY_AFTER_S},
     transaction::key::TransactionKey,
     transactions::Timed,
 };
@@ -48,7 +48,16 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let targets = self.server_targets(at, server, request);
+        let (targets, passed_over) = self.server_targets(at, server, request, now);
+        self.counters.passed_over = self.counters.passed_over.wrapping_add(passed_over);
+        if targets.is_empty() && passed_over > 0 {
+            Counters::add(&mut self.counters.home_unhealthy);
+            let retry = self.health.pause(server, now.mono).as_secs();
+            let retry = u32::try_from(retry).unwrap_or(u32::MAX).max(RETRY_AFTER_S).to_string();
+            let retry = rsip::headers::RetryAfter::from(retry);
+            let answer = Answer::new(503).phrase("Home Does Not Answer").with(retry);
+            return self.refuse(at, request, answer, out);
+        }
         if targets.is_empty() {
             Counters::add(&mut self.counters.proxy_no_address);
             let answer = Answer::new(500).phrase("No Way To The Home");
@@ -69,7 +78,11 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let targets = self.client_targets(at, self.bindings.get(&key), request, now);
+        let mut look = self.look(request, now);
+        let targets = self.client_targets(at, self.bindings.get(&key), request, &mut look);
+        if self.waits_for_names(at, request, look, now, out) {
+            return;
+        }
         if targets.is_empty() {
             Counters::add(&mut self.counters.no_contact);
             return self.refuse(at, request, Answer::new(480), out);
@@ -88,12 +101,19 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let Some(target) = self.next_target(at, request, routes) else {
+        let mut look = self.look(request, now);
+        let targets = self.next_targets(at, request, routes, &mut look);
+        if self.waits_for_names(at, request, look, now, out) {
+            return;
+        }
+        if targets.is_empty() {
             Counters::add(&mut self.counters.proxy_no_address);
             let answer = Answer::new(502).phrase("Next Hop Has No Address");
             return self.refuse(at, request, answer, out);
-        };
-        self.send_one(at, target, 503, request, routes, now, out);
+        }
+        let patience = self.settings.home_patience;
+        let plan = Plan { targets, next: Next::Server, patience, unreachable: 503 };
+        self.send_on(at, request, routes, plan, now, out);
     }
 
     /// Over the flow that a token of ours names. If it is gone, its home is told so (RFC 5626
@@ -107,23 +127,9 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let target = self.flow_target(at, flow, request);
-        self.send_one(at, target, 430, request, routes, now, out);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "they are what a request is sent on with")]
-    fn send_one(
-        &mut self,
-        at: &Place,
-        target: Target,
-        unreachable: u16,
-        request: &Request<'_>,
-        routes: &Routes<'_>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        let (targets, patience) = (VecDeque::from([target]), self.settings.home_patience);
-        let plan = Plan { targets, next: Next::Server, patience, unreachable };
+        let targets = VecDeque::from([self.flow_target(at, flow, request)]);
+        let patience = self.settings.home_patience;
+        let plan = Plan { targets, next: Next::Server, patience, unreachable: 430 };
         self.send_on(at, request, routes, plan, now, out);
     }
 
@@ -208,6 +214,9 @@ impl Core {
             let payload = payload.ok_or(Silence::Response)?;
             Counters::add(&mut self.counters.proxied_stateless);
             out.push(Output::Send { flow, payload });
+            return Ok(());
+        }
+        if self.probe_answered(message, status, now, out) {
             return Ok(());
         }
         let mut events = Vec::new();
@@ -300,6 +309,7 @@ impl Core {
                 }
                 Event::Stray => Counters::add(&mut self.counters.responses_stray),
                 Event::Absorbed => Counters::add(&mut self.counters.responses_absorbed),
+                Event::Told { flow, told } => self.told(&flow, told, now, out),
             }
         }
     }

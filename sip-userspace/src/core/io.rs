@@ -7,6 +7,7 @@ use std::{
 
 use sip_common::abi::ClientKey;
 
+use super::names::Question;
 use crate::sip::via::{PORT_DEFAULT, PORT_TLS};
 
 /// The time of a call.
@@ -125,6 +126,22 @@ pub enum Output {
     Charge {
         /// The source.
         source: IpAddr,
+    },
+    /// Ask the DNS this, and tell [`Core::handle_resolved`].
+    ///
+    /// [`Core::handle_resolved`]: super::Core::handle_resolved
+    Resolve {
+        /// What.
+        question: Question,
+    },
+    /// A server was found to answer, or not to answer, by a transport: to be told to operators.
+    Health {
+        /// Its name.
+        server: String,
+        /// By which transport.
+        transport: Transport,
+        /// Whether it answers.
+        up: bool,
     },
     /// Write what the table's lessons say about a client by now into the kernel's map (I7).
     Learn {

@@ -23,13 +23,17 @@ pub mod decide;
 pub mod durable;
 pub mod explain;
 mod forwarding;
+pub mod health;
 pub mod io;
+pub mod names;
 pub mod pack;
+mod probing;
 pub mod proxy;
 pub mod record;
 pub mod redirect;
 pub mod registrar;
 mod requests;
+mod resolving;
 pub mod returning;
 pub mod route;
 pub mod settings;
@@ -54,6 +58,8 @@ use self::{
     auth::Auth,
     bindings::{Binding, Bindings},
     durable::Held,
+    health::Health,
+    names::Names,
     proxy::Proxy,
     redirect::Redirects,
     requests::After,
@@ -85,6 +91,8 @@ pub struct Core {
     agents: Agents,
     /// When this core began, in seconds of the monotonic clock.
     since_s: Option<u32>,
+    health: Health,
+    names: Names,
 }
 
 impl Core {
@@ -110,6 +118,8 @@ impl Core {
             returning: Returning::default(),
             agents: Agents::default(),
             since_s: None,
+            health: Health::new(&settings),
+            names: Names::default(),
             auth,
             settings,
             table,
@@ -151,6 +161,16 @@ impl Core {
         &self.agents
     }
 
+    /// Which servers answer, as this host finds them.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// What is known of names in the DNS.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Requests that are being proxied.
     pub fn proxied(&self) -> usize {
         self.proxy.len()
@@ -159,9 +179,14 @@ impl Core {
     /// When [`Self::handle_timeout`] wants to be called, on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let bindings = self.bindings.next_s().map(|second| Duration::from_secs(second.into()));
-        let others =
-            [self.transactions.deadline(), self.proxy.deadline(), self.returning.deadline()];
-        others.into_iter().chain([bindings]).flatten().min()
+        let requests = [
+            self.transactions.deadline(),
+            self.proxy.deadline(),
+            self.returning.deadline(),
+            self.health.deadline(&self.table),
+            self.names.deadline(),
+        ];
+        requests.into_iter().chain([bindings]).flatten().min()
     }
 
     /// Does what is due.
@@ -180,6 +205,8 @@ impl Core {
         let mut events = Vec::new();
         self.proxy.on_time(now.mono, &mut events);
         self.carry_out(events, now, out);
+        self.probe(now, out);
+        self.end_waits(now, out);
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or
@@ -190,6 +217,7 @@ impl Core {
         let mut events = Vec::new();
         self.proxy.on_failure(&flow, now.mono, &mut events);
         self.carry_out(events, now, out);
+        self.probe_failed(&flow, now, out);
     }
 
     /// Takes a message: a datagram, or a whole one of a stream.

@@ -24,7 +24,7 @@ use crate::sip::{
 };
 
 /// Seconds after which a client may ask again that there was no room for.
-const RETRY_AFTER_S: u32 = 10;
+pub(super) const RETRY_AFTER_S: u32 = 10;
 
 /// Where a request came in and how it is answered.
 pub(super) struct Place {
@@ -85,6 +85,10 @@ impl Core {
             return Ok(());
         }
         match self.transactions.find(&transaction) {
+            Found::New if self.names.waits(&transaction) => {
+                Counters::add(&mut self.counters.retransmissions_absorbed);
+                return Ok(());
+            }
             Found::New => {}
             Found::Working => {
                 Counters::add(&mut self.counters.retransmissions_absorbed);

@@ -9,6 +9,7 @@ use std::{
 use sip_common::siphash::Key;
 
 use super::auth::Rules;
+use super::health;
 use super::io::{Flow, Transport};
 use crate::sip::{
     header::Name,
@@ -157,6 +158,10 @@ pub struct Settings {
     pub durable: bool,
     /// How clients are authenticated; nobody is without it.
     pub auth: Option<Rules>,
+    /// How servers are probed; none is without it.
+    pub probe: Option<health::Rules>,
+    /// Names of next hops are looked up in the DNS.
+    pub dns: bool,
 }
 
 impl Default for Settings {
@@ -189,6 +194,8 @@ impl Default for Settings {
             flow_timer_s: 120,
             durable: false,
             auth: None,
+            probe: None,
+            dns: false,
         }
     }
 }

@@ -14,6 +14,8 @@ use super::{
         routes::{Routes, route_uri},
     },
     requests::Place,
+    resolving::Look,
+    table::Server,
 };
 use crate::sip::{
     lex::{self, Hides},
@@ -25,27 +27,63 @@ use crate::sip::{
 /// What our own lines and another Request-URI may add to a request at most.
 const LINES_MAX: usize = 700;
 
+/// The ways to a binding.
+#[derive(Default)]
+struct Ways<'b> {
+    /// Each address, the best first.
+    flows: Vec<Flow>,
+    /// It is reached over the flow that its client opened.
+    by_flow: bool,
+    /// What is left of its Path.
+    path: Vec<&'b [u8]>,
+}
+
 impl Core {
-    /// A home and its standby; never this host itself.
+    /// A home and its standby, never this host itself; and how many of the two were passed over,
+    /// since they do not answer.
     pub(super) fn server_targets(
         &self,
         at: &Place,
         server: u16,
         request: &Request<'_>,
-    ) -> VecDeque<Target> {
-        let Some(home) = self.table.server(server) else { return VecDeque::new() };
+        now: Now,
+    ) -> (VecDeque<Target>, u64) {
+        let nothing = (VecDeque::new(), 0);
+        let Some(home) = self.table.server(server) else { return nothing };
         let other = |index: &u16| {
             *index != server && self.table.this() != Some(*index) && self.table.serves(*index)
         };
-        let standby = home.standby.filter(other).and_then(|index| self.table.server(index));
-        let target = |address| {
-            let hop = Hop { transport: Transport::Udp, peer: address };
-            self.hop_target(at, hop, true, request)
-        };
         // A standby stands in for a home that can be reached from here, not for one that can't.
-        let Some(first) = target(home.address) else { return VecDeque::new() };
-        let second = standby.and_then(|standby| target(standby.address));
-        std::iter::once(first).chain(second).collect()
+        if self.server_target(at, home, Transport::Udp, request).is_none() {
+            return nothing;
+        }
+        let (mut targets, mut passed_over) = (VecDeque::new(), 0u64);
+        for index in std::iter::once(server).chain(home.standby.filter(other)) {
+            let Some(it) = self.table.server(index) else { continue };
+            let transport = self.usable_transport(index, now);
+            passed_over = passed_over.saturating_add(u64::from(transport.is_none()));
+            targets.extend(transport.and_then(|by| self.server_target(at, it, by, request)));
+        }
+        (targets, passed_over)
+    }
+
+    /// Datagrams, unless the server does not answer those: then a stream that it does answer.
+    fn usable_transport(&self, server: u16, now: Now) -> Option<Transport> {
+        let usable = |by: &Transport| self.health.is_usable(server, *by, now.mono);
+        let streams = [Transport::Tcp, Transport::Tls].into_iter();
+        let streams = streams.filter(|by| self.health.is_watched(server, *by));
+        std::iter::once(Transport::Udp).chain(streams).find(usable)
+    }
+
+    fn server_target(
+        &self,
+        at: &Place,
+        server: &Server,
+        transport: Transport,
+        request: &Request<'_>,
+    ) -> Option<Target> {
+        let hop = Hop { transport, peer: server.address_for(transport)? };
+        self.hop_target(at, hop, transport == Transport::Udp, request)
     }
 
     /// The bindings of a client: by q, then the most recent.
@@ -54,8 +92,9 @@ impl Core {
         at: &Place,
         bindings: &[Binding],
         request: &Request<'_>,
-        now: Now,
+        look: &mut Look,
     ) -> VecDeque<Target> {
+        let now = look.now;
         let live = |binding: &&Binding| binding.expires_s > now.mono_s();
         let mut bindings: Vec<&Binding> = bindings.iter().filter(live).collect();
         // Of the same second the one that stands last was registered last.
@@ -63,18 +102,43 @@ impl Core {
         bindings.sort_by_key(|binding| std::cmp::Reverse((binding.q, binding.since_s)));
         bindings
             .into_iter()
-            .filter_map(|binding| self.contact_target(at, binding, request))
+            .flat_map(|binding| self.contact_targets(at, binding, request, look))
             .collect()
     }
 
-    fn contact_target(
+    /// A binding, at each address that its next hop's name leads to.
+    fn contact_targets(
         &self,
         at: &Place,
         binding: &Binding,
         request: &Request<'_>,
-    ) -> Option<Target> {
+        look: &mut Look,
+    ) -> Vec<Target> {
+        let path = lex::split(binding.path(), Hides::Angles).unwrap_or_default();
+        let Ways { flows, by_flow, path } =
+            self.contact_flows(at, binding, path, look).unwrap_or_default();
+        let flows = flows.into_iter().filter(|flow| !self.settings.is_served(flow.peer));
+        let target = |flow| {
+            let mut lines = self.lines(at, request, &Side { flow, by_flow });
+            for value in &path {
+                lines.extend_from_slice(&[b"Route: ", *value, b"\r\n"].concat());
+            }
+            // Section 19.1.5: a Request-URI has no headers.
+            let text = binding.uri().split(|byte| *byte == b'?').next().unwrap_or_default();
+            Target { uri: Some(text.into()), lines: lines.into(), ..Target::plain(flow) }
+        };
+        flows.map(target).collect()
+    }
+
+    /// The ways to a binding.
+    fn contact_flows<'b>(
+        &self,
+        at: &Place,
+        binding: &Binding,
+        mut path: Vec<&'b [u8]>,
+        look: &mut Look,
+    ) -> Option<Ways<'b>> {
         let uri = Uri::parse(binding.uri()).ok()?.sip();
-        let mut path = lex::split(binding.path(), Hides::Angles).unwrap_or_default();
         let own = |uri: &SipUri<'_>| self.settings.is_here(uri.host, uri.port);
         let mut flow = binding.flow();
         let mut by_flow = flow.is_some_and(|flow| match uri {
@@ -89,40 +153,40 @@ impl Core {
                 flow = Some(self.tokens.read(first.user?, b"")?.flow()?);
                 by_flow = true;
             } else {
-                let hop = hop::of(&first, &self.table)?;
-                flow = self.settings.flow_to(hop.transport, hop.peer, &at.came);
-                by_flow = false;
+                return Some(Ways { flows: self.flows_to(at, &first, look), by_flow: false, path });
             }
         } else if flow.is_none() {
             let uri = uri.filter(|uri| !uri.secure && !own(uri))?;
-            let hop = hop::of(&uri, &self.table)?;
-            flow = self.settings.flow_to(hop.transport, hop.peer, &at.came);
+            return Some(Ways { flows: self.flows_to(at, &uri, look), by_flow, path });
         }
-        let flow = flow.filter(|flow| !self.settings.is_served(flow.peer))?;
-        let mut lines = self.lines(at, request, &Side { flow, by_flow });
-        for value in path {
-            lines.extend_from_slice(&[b"Route: ", value, b"\r\n"].concat());
-        }
-        // Section 19.1.5: a Request-URI has no headers.
-        let text = binding.uri().split(|byte| *byte == b'?').next().unwrap_or_default();
-        Some(Target { uri: Some(text.into()), lines: lines.into(), ..Target::plain(flow) })
+        Some(Ways { flows: vec![flow?], by_flow, path })
     }
 
-    /// The next hop of a route set, else of the Request-URI (section 16.6 step 6).
-    pub(super) fn next_target(
+    fn flows_to(&self, at: &Place, uri: &SipUri<'_>, look: &mut Look) -> Vec<Flow> {
+        let hops = self.hops(uri, look).into_iter();
+        hops.filter_map(|hop| self.settings.flow_to(hop.transport, hop.peer, &at.came)).collect()
+    }
+
+    /// The next hop of a route set, else of the Request-URI (section 16.6 step 6), at each address
+    /// that its name leads to.
+    pub(super) fn next_targets(
         &self,
         at: &Place,
         request: &Request<'_>,
         routes: &Routes<'_>,
-    ) -> Option<Target> {
+        look: &mut Look,
+    ) -> VecDeque<Target> {
         let uri = match routes.left.first() {
             Some(value) => route_uri(value),
             None => routes.uri.sip(),
-        }?;
-        let hop = hop::of(&uri, &self.table)?;
-        let free = hop.transport == Transport::Udp
-            && !uri.params().any(|(name, _)| name.eq_ignore_ascii_case(b"transport"));
-        self.hop_target(at, hop, free, request)
+        };
+        let Some(uri) = uri else { return VecDeque::new() };
+        let named = uri.params().any(|(name, _)| name.eq_ignore_ascii_case(b"transport"));
+        let target = |hop: Hop| {
+            let free = hop.transport == Transport::Udp && !named;
+            self.hop_target(at, hop, free, request)
+        };
+        self.hops(&uri, look).into_iter().filter_map(target).collect()
     }
 
     /// A flow that a token of ours names.

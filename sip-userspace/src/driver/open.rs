@@ -14,11 +14,12 @@ use sip_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    EVENTS_MAX, Settled, Store, asks::Asks, durable::Durable, gate::Gate, shared::Shared, users,
+    EVENTS_MAX, Settled, Store, asks::Asks, durable::Durable, gate::Gate, names::Resolver,
+    shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
-    config::{Config, SourceFlags},
+    config::{Config, Dns, SourceFlags},
     control::{Call, ControlError, Listener},
     core::{
         Core, Output, Settings,
@@ -72,6 +73,9 @@ pub enum RunError {
     /// The kernel path.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
+    /// The DNS.
+    #[error("the host's settings for the DNS: {0}; correct /etc/resolv.conf, or set dns.servers")]
+    Dns(#[from] hickory_resolver::net::NetError),
     /// No random numbers.
     #[error("getrandom: {0}; secrets can't be made without it")]
     Random(getrandom::Error),
@@ -105,6 +109,7 @@ pub struct Host {
     pub(super) settled: mpsc::UnboundedReceiver<Settled>,
     pub(super) settled_in: mpsc::UnboundedSender<Settled>,
     pub(super) durable: Durable,
+    pub(super) resolver: Resolver,
     pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
     pub(super) out: Vec<Output>,
@@ -125,6 +130,7 @@ impl Host {
         let control = Listener::bind(&config.control.socket, config.control.mode)?;
         make_directory(&config.node.state_dir)?;
         let store = store::open(&config)?;
+        let resolver = Resolver::open(&config.dns)?;
         let receive = &config.receive;
         let udp = Udp::open(
             &config.sip.listen,
@@ -194,6 +200,7 @@ impl Host {
             settled,
             settled_in,
             durable,
+            resolver,
             users,
             users_in,
             out: Vec::new(),
@@ -253,6 +260,8 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         contact_patience: config.proxy.contact_patience,
         timer_c: config.proxy.timer_c,
         limits: config.proxy.limits,
+        probe: config.probe,
+        dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,
         durable: config.store.bindings,

@@ -44,6 +44,8 @@ impl Host {
                         self.publishing |= kernel.learned(self.core.table(), key);
                     }
                 }
+                Output::Resolve { question } => self.resolver.ask(question),
+                Output::Health { server, transport, up } => tell(&server, transport, up),
                 Output::Send { flow, payload } if flow.transport == Transport::Udp => {
                     match sends.iter_mut().find(|(from, _)| *from == flow.local) {
                         Some((_, datagrams)) => datagrams.push((flow.peer, payload)),
@@ -77,7 +79,18 @@ impl Host {
             Flow { transport: Transport::Tls, connection: 0, .. } => meant(),
             _ => None,
         };
+        // Any other by the name that led to it.
         let name = server.map(|(_, server)| server.contact.host.as_str());
+        let name = name.or_else(|| self.core.name_of(&flow));
         self.streams.send(flow, name, payload)
+    }
+}
+
+fn tell(server: &str, transport: Transport, up: bool) {
+    let transport = transport.label();
+    if up {
+        tracing::info!(server, transport, "the server answers again");
+    } else {
+        tracing::warn!(server, transport, "the server does not answer: it is passed over");
     }
 }

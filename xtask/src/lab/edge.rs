@@ -1,4 +1,4 @@
-//! The edge host's proxy: Kamailio with `lab/kamailio-edge.cfg`.
+//! The edge host's proxy: Kamailio with `lab/kamailio-edge.cfg`; and how a Kamailio is started.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -15,15 +15,27 @@ const START: Duration = Duration::from_secs(10);
 
 /// Starts it and waits until the client gets an answer from it, by IPv4 and by IPv6.
 pub(super) fn start(lab: &Lab, kamailio: &Kamailio) -> Result<Service> {
-    let edge = lab.host(HostName::Edge);
-    let folder = edge.dir();
+    let service = run(lab, kamailio, HostName::Edge, "kamailio-edge.cfg", &[])?;
+    wait(lab, service, &addresses(lab), "SIP/2.0 200")
+}
+
+/// Starts a Kamailio on a host, with a configuration of the lab's folder and more arguments.
+pub(super) fn run(
+    lab: &Lab,
+    kamailio: &Kamailio,
+    host: HostName,
+    configuration: &str,
+    arguments: &[String],
+) -> Result<Service> {
+    let here = lab.host(host);
+    let folder = here.dir();
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut command = edge.command(&kamailio.binary);
+    let mut command = here.command(&kamailio.binary);
     command
         // In the foreground, errors to the log; its files in the run directory.
         .args(["-DD", "-E", "-m", "64", "-M", "8", "-f"])
-        .arg(workspace::root().join("xtask/lab/kamailio-edge.cfg"))
+        .arg(workspace::root().join("xtask/lab").join(configuration))
         .arg("-L")
         .arg(&kamailio.modules)
         .arg("-Y")
@@ -31,15 +43,29 @@ pub(super) fn start(lab: &Lab, kamailio: &Kamailio) -> Result<Service> {
         .arg("-w")
         .arg(&folder)
         .arg("-P")
-        .arg(folder.join("kamailio.pid"));
+        .arg(folder.join("kamailio.pid"))
+        .args(arguments);
     if let Some(certificates) = lab.certificates() {
         let folder = certificates.folder().display();
         command.args(["-A", "STREAMS", &format!("--subst=!CERTIFICATES!{folder}!g")]);
     }
-    let mut service = edge.spawn(command, "edge-kamailio")?;
+    // Libraries that modules share stand beside their folder.
+    if let Some(libraries) = kamailio.modules.parent() {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    here.spawn(command, &format!("{host}-kamailio"))
+}
+
+/// Waits until each address answers OPTIONS so that the answer begins with `line`.
+pub(super) fn wait(
+    lab: &Lab,
+    mut service: Service,
+    addresses: &[(SocketAddr, SocketAddr)],
+    line: &str,
+) -> Result<Service> {
     let deadline = Instant::now() + START;
-    for (from, to) in addresses(lab) {
-        while !answers(lab, from, to)? {
+    for (from, to) in addresses.iter().copied() {
+        while !answers(lab, from, to, line)? {
             interrupt::check()?;
             if let Some(status) = service.ended()? {
                 bail!("kamailio ended ({status}):\n{}", service.log_tail(12));
@@ -60,8 +86,8 @@ fn addresses(lab: &Lab) -> [(SocketAddr, SocketAddr); 2] {
     ]
 }
 
-/// Whether an OPTIONS from the client's host gets a 200 within a moment.
-fn answers(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Result<bool> {
+/// Whether an OPTIONS from the client's host gets such an answer within a moment.
+fn answers(lab: &Lab, from: SocketAddr, to: SocketAddr, line: &str) -> Result<bool> {
     let ask = || -> std::io::Result<bool> {
         let socket = UdpSocket::bind(from)?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -75,7 +101,7 @@ fn answers(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Result<bool> {
         socket.send_to(request.as_bytes(), to)?;
         let mut answer = [0; 2048];
         let (length, _) = socket.recv_from(&mut answer)?;
-        Ok(answer.get(..length).is_some_and(|answer| answer.starts_with(b"SIP/2.0 200")))
+        Ok(answer.get(..length).is_some_and(|answer| answer.starts_with(line.as_bytes())))
     };
     // No answer yet, or the port is closed as yet: both are "not yet".
     Ok(lab.host(HostName::Client).enter(ask)?.unwrap_or(false))

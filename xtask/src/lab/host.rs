@@ -40,14 +40,30 @@ pub enum HostName {
     S2,
     /// Its third member.
     S3,
+    /// A home that is somebody else's server (Kamailio), in a lab with such homes.
+    K1,
+    /// Its standby.
+    K2,
 }
 
 impl HostName {
     /// All hosts that a lab can have.
-    pub const ALL: [Self; 8] =
-        [Self::Client, Self::A, Self::B, Self::Edge, Self::C, Self::S1, Self::S2, Self::S3];
+    pub const ALL: [Self; 10] = [
+        Self::Client,
+        Self::A,
+        Self::B,
+        Self::Edge,
+        Self::C,
+        Self::S1,
+        Self::S2,
+        Self::S3,
+        Self::K1,
+        Self::K2,
+    ];
     /// Those of a lab in which each host has a table of its own.
     pub const APART: [Self; 4] = [Self::Client, Self::A, Self::B, Self::Edge];
+    /// Those of a lab with homes that are not Homeward.
+    pub const FOREIGN: [Self; 6] = [Self::Client, Self::A, Self::B, Self::Edge, Self::K1, Self::K2];
     /// Those of a lab that shares its table.
     pub const SHARING: [Self; 7] =
         [Self::Client, Self::A, Self::B, Self::C, Self::S1, Self::S2, Self::S3];
@@ -63,6 +79,8 @@ impl HostName {
             Self::S1 => "s1",
             Self::S2 => "s2",
             Self::S3 => "s3",
+            Self::K1 => "k1",
+            Self::K2 => "k2",
         }
     }
 
@@ -89,6 +107,8 @@ impl HostName {
             Self::S1 => 21,
             Self::S2 => 22,
             Self::S3 => 23,
+            Self::K1 => 31,
+            Self::K2 => 32,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod cli;
 mod daemon;
 mod edge;
 mod etcd;
+mod foreign;
 mod host;
 pub mod namespace;
 mod network;
@@ -59,6 +60,20 @@ impl Lab {
         lab.certificates = Some(Certificates::make(&lab.run_dir().join("certificates"))?);
         lab.edge = Some(edge::start(&lab, &kamailio)?);
         Ok(lab)
+    }
+
+    /// Sets a lab up that has room for homes that are not Homeward, too:
+    /// [`Lab::start_foreign`] starts them.
+    pub fn up_foreign(name: &str) -> Result<Self> {
+        let kamailio = setup::find_kamailio()?;
+        let mut lab = Self::raise(name, &HostName::FOREIGN)?;
+        lab.edge = Some(edge::start(&lab, &kamailio)?);
+        Ok(lab)
+    }
+
+    /// Starts a home that is not Homeward on one of its hosts.
+    pub fn start_foreign(&self, host: HostName) -> Result<Service> {
+        foreign::start(self, &setup::find_kamailio()?, host)
     }
 
     /// Sets a lab up whose hosts can share a table: three for Homeward, three for etcd, and no

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -79,6 +79,12 @@ impl Service {
     /// Sends it a signal: SIGSTOP and SIGCONT to pause it, SIGHUP, SIGKILL.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.pid(), signal).with_context(|| format!("cannot send {signal} to `{}`", self.what))
+    }
+
+    /// Sends a signal to it and to all that it started.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        killpg(self.pid(), signal)
+            .with_context(|| format!("cannot send {signal} to all of `{}`", self.what))
     }
 
     /// Waits until it has ended by itself, at most `limit`; none if it still runs.

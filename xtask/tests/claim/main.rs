@@ -9,6 +9,7 @@
 
 mod direct;
 mod edge;
+mod foreign;
 mod limits;
 mod modes;
 mod moves;

@@ -13,7 +13,10 @@ use super::{
     rows::{ClientRow, ImportView, RecordView, TableRow, VerifyView},
     users::{UserHow, UserRow, UserView},
 };
-use crate::core::table::{Commit, Kind, Placement, Proposal, Revision, State};
+use crate::core::{
+    health::HealthView,
+    table::{Commit, Kind, Placement, Proposal, Revision, State},
+};
 
 /// A question or an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,6 +291,10 @@ pub struct ServerView {
     pub assigned: u64,
     /// It is the host that answers.
     pub here: bool,
+    /// Whether it answers by each transport, as the host finds it that was asked; none if it is not
+    /// probed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub health: BTreeMap<String, HealthView>,
 }
 
 /// A host that shares the table, as it is shown.

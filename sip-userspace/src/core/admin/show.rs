@@ -26,6 +26,7 @@ pub(super) fn servers(table: &Table) -> Answer {
         slots: slots.get(&index).copied().unwrap_or(0),
         assigned: table.overrides().on_server(index),
         here: table.this() == Some(index),
+        health: BTreeMap::new(),
     };
     Answer::Servers { revision: table.revision(), servers: table.servers().map(view).collect() }
 }

@@ -101,7 +101,8 @@ impl Outbound {
     }
 }
 
-fn via(transport: Transport, sent_by: SocketAddr, branch: &str) -> String {
+/// The line of a Via of this host.
+pub fn via(transport: Transport, sent_by: SocketAddr, branch: &str) -> String {
     let transport = match transport {
         Transport::Udp => "UDP",
         Transport::Tcp => "TCP",

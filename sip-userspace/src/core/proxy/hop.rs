@@ -1,12 +1,16 @@
 //! Where a URI leads: transport, address and port (RFC 3263 as far as no name server is asked).
 //!
-//! Hosts are addresses, or names of servers of the table. Deliberately absent: DNS. A name that
-//! nobody here knows leads nowhere, and its target is passed over.
+//! Hosts are addresses, or names of servers of the table; any other name is one for the DNS
+//! ([`name_of`]). Deliberately absent: asking it.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{
-    core::{io::Transport, table::Table},
+    core::{
+        io::Transport,
+        names::locate::Wanted,
+        table::{Server, Table},
+    },
     sip::{uri::SipUri, via::host_address},
 };
 
@@ -19,27 +23,48 @@ pub struct Hop {
     pub peer: SocketAddr,
 }
 
-/// The next hop of a URI; `None` if it leads nowhere.
-pub fn of(uri: &SipUri<'_>, table: &Table) -> Option<Hop> {
-    let param =
-        |name: &str| uri.params().find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))?.1;
-    let transport = match param("transport") {
-        None if uri.secure => Transport::Tls,
-        None => Transport::Udp,
+/// A parameter's value.
+fn param<'m>(uri: &SipUri<'m>, name: &str) -> Option<&'m [u8]> {
+    uri.params().find(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))?.1
+}
+
+/// The transport that a URI names, `Some(None)` if it names none; `None` if nobody here speaks it.
+fn named_transport(uri: &SipUri<'_>) -> Option<Option<Transport>> {
+    Some(Some(match param(uri, "transport") {
+        None => return Some(None),
         Some(name) if name.eq_ignore_ascii_case(b"udp") && !uri.secure => Transport::Udp,
         // RFC 3261 section 26.2.2: sips over TCP is TLS.
         Some(name) if name.eq_ignore_ascii_case(b"tcp") && uri.secure => Transport::Tls,
         Some(name) if name.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
         Some(name) if name.eq_ignore_ascii_case(b"tls") => Transport::Tls,
         Some(_) => return None,
-    };
+    }))
+}
+
+fn server_named<'t>(host: &[u8], table: &'t Table) -> Option<&'t Server> {
+    let named = |contact: &str| contact.as_bytes().eq_ignore_ascii_case(host);
+    table.servers().find(|(_, server)| named(&server.contact.host)).map(|(_, server)| server)
+}
+
+/// What a URI wants whose host is a name that is no server's: one for the DNS.
+pub fn name_of(uri: &SipUri<'_>, table: &Table) -> Option<Wanted> {
+    let host = param(uri, "maddr").unwrap_or(uri.host);
+    if host_address(host).is_some() || server_named(host, table).is_some() {
+        return None;
+    }
+    Wanted::new(host, uri.port, named_transport(uri)?, uri.secure)
+}
+
+/// The next hop of a URI; `None` if it leads nowhere, or only the DNS can say where.
+pub fn of(uri: &SipUri<'_>, table: &Table) -> Option<Hop> {
+    let plain = if uri.secure { Transport::Tls } else { Transport::Udp };
+    let transport = named_transport(uri)?.unwrap_or(plain);
     let port = uri.port.unwrap_or(transport.port());
-    let host = param("maddr").unwrap_or(uri.host);
+    let host = param(uri, "maddr").unwrap_or(uri.host);
     let peer = match host_address(host) {
         Some(ip) => SocketAddr::new(ip, port),
         None => {
-            let named = |contact: &str| contact.as_bytes().eq_ignore_ascii_case(host);
-            let server = table.servers().find(|(_, server)| named(&server.contact.host))?.1;
+            let server = server_named(host, table)?;
             let address = server.address_for(transport)?;
             SocketAddr::new(address.ip(), uri.port.unwrap_or(address.port()))
         }

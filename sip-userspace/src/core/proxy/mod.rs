@@ -40,6 +40,7 @@ use self::{
 };
 use super::{
     Flow, Settings, Transport,
+    health::Told,
     settings::{Limits, Timers},
     table::learned::KeyHasher,
     transaction::{
@@ -92,6 +93,13 @@ pub enum Event {
     Stray,
     /// A response that goes no further.
     Absorbed,
+    /// What became of a request tells of where it went.
+    Told {
+        /// The way.
+        flow: Flow,
+        /// What it tells.
+        told: Told,
+    },
 }
 
 /// Why a message is sent onward.
@@ -125,6 +133,8 @@ pub struct Proxy {
     secret: Key,
     timers: Timers,
     timer_c: Duration,
+    /// Somebody wants to know what requests tell of servers.
+    tells: bool,
 }
 
 impl Proxy {
@@ -141,6 +151,7 @@ impl Proxy {
             secret: settings.node_secret,
             timers: settings.timers,
             timer_c: settings.timer_c,
+            tells: settings.probe.is_some(),
         }
     }
 
@@ -263,6 +274,7 @@ impl Proxy {
             timer_c: work.invite.then_some(now.saturating_add(self.timer_c)),
             provisional: false,
             cancel: Cancel::None,
+            told: false,
             again,
             queued: Duration::MAX,
         };
@@ -331,6 +343,14 @@ impl Proxy {
             }
             Outcome::Silence => Event::TimedOut { upstream },
         });
+    }
+
+    /// Tells once that nobody answered, unless there was a sign of life.
+    fn tell_silence(&mut self, id: u64, out: &mut Vec<Event>) {
+        let Some(branch) = self.branches.get_mut(&id).filter(|_| self.tells) else { return };
+        if !branch.provisional && !std::mem::replace(&mut branch.told, true) {
+            out.push(Event::Told { flow: branch.flow, told: Told::Silence });
+        }
     }
 
     fn remove_context(&mut self, upstream: TransactionKey) -> Option<Context> {

@@ -11,7 +11,10 @@ use super::{
     forward, hop_by_hop, loops,
 };
 use crate::{
-    core::transaction::Heard,
+    core::{
+        health::{Told, probe},
+        transaction::Heard,
+    },
     sip::{
         header::Name,
         lex::{self, Cursor, Hides},
@@ -59,6 +62,11 @@ impl Proxy {
         // Who says something is there: the next one is no longer tried for its silence.
         branch.patience = None;
         let flow = branch.flow;
+        if self.tells && status >= 200 && branch.machine.is_waiting() {
+            let retry_after = probe::retry_after(message);
+            let told = if status == 503 { Told::Refused { retry_after } } else { Told::Answered };
+            out.push(Event::Told { flow, told });
+        }
         match branch.machine.on_response(status, now) {
             Heard::Absorbed => out.push(Event::Absorbed),
             Heard::AckAgain => {

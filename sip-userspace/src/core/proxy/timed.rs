@@ -45,6 +45,7 @@ impl Proxy {
                 out.push(Event::Send { flow, payload, kind: Kind::Retransmission });
             }
             Due::TimedOut => {
+                self.tell_silence(id, out);
                 self.remove_branch(id);
                 return self.closed(upstream, id, Ended::TimedOut, now, out);
             }
@@ -67,6 +68,9 @@ impl Proxy {
         if branch.patience.is_some_and(|at| at <= now) {
             branch.patience = None;
             let waiting = branch.machine.is_waiting();
+            if waiting {
+                self.tell_silence(id, out);
+            }
             if waiting && self.next(upstream, Kind::Standby, now, out) {
                 // It is left behind: it is not to ring beside the next one.
                 self.cancel_branch(id, now, out);
@@ -85,6 +89,7 @@ impl Proxy {
             if !theirs || !branch.ends_with_its_flow() {
                 continue;
             }
+            self.tell_silence(id, out);
             let Some(branch) = self.remove_branch(id) else { continue };
             match branch.again {
                 // 18.1.1: what a stream does not take is tried over datagrams.

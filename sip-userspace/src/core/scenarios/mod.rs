@@ -9,6 +9,8 @@ mod cancel;
 mod dialogs;
 mod failover;
 mod flows;
+mod health;
+mod names;
 mod routing;
 mod stateless;
 mod ua;
@@ -20,6 +22,7 @@ use std::{
 
 use super::{
     Core, Flow, Output, Packet, Settings, Transport,
+    names::{Answered, Question, Record},
     table::{Assignment, Change, Table},
     tests::{EDGE, HOME, STANDBY, addr, apply, at, settings, table},
 };
@@ -78,6 +81,11 @@ struct World {
     /// Phones that take connections.
     listening: BTreeSet<SocketAddr>,
     connections: BTreeSet<u64>,
+    /// What the DNS holds; who asks for anything else is told that there is nothing.
+    zone: BTreeMap<Question, Vec<Record>>,
+    /// The DNS says nothing.
+    mute: bool,
+    asked: Vec<Question>,
 }
 
 impl World {
@@ -107,6 +115,9 @@ impl World {
             refused: BTreeSet::new(),
             listening: BTreeSet::new(),
             connections: BTreeSet::new(),
+            zone: BTreeMap::new(),
+            mute: false,
+            asked: Vec::new(),
         }
     }
 
@@ -142,6 +153,16 @@ impl World {
     /// Sends what a host puts out; what can't be sent fails at once.
     fn send(&mut self, host: usize, out: Vec<Output>) {
         for output in out {
+            if let Output::Resolve { question } = &output {
+                self.asked.push(question.clone());
+                if !self.mute {
+                    let records = self.zone.get(question).cloned().unwrap_or_default();
+                    let answered = Answered::Records { records, ttl_s: 60 };
+                    let mut out = Vec::new();
+                    self.hosts[host].handle_resolved(at(self.now_ms), question, answered, &mut out);
+                    self.send(host, out);
+                }
+            }
             let Output::Send { mut flow, payload } = output else { continue };
             let there = self.at.contains_key(&flow.peer) || self.listening.contains(&flow.peer);
             let open = match (flow.transport, flow.connection) {
