@@ -20,7 +20,7 @@ pub(super) const SIPP: usize = 1;
 
 impl Counts {
     pub(super) fn table(&self) -> Table {
-        let mut table = Table::new(["REGISTERs", "phones", "SIPp"]);
+        let mut table = Table::new(["REGISTERs, challenges aside", "phones", "SIPp"]);
         for (what, [phones, sipp]) in [
             ("home here: 200 by a", self.here),
             ("home elsewhere, one Via: 302 by the kernel", self.redirected),
