@@ -317,7 +317,10 @@ pub const fn own_request(number: u64, clients: u64) -> Request {
 /// an address of its own.
 #[inline(always)]
 pub const fn uses(number: u64, clients: u64) -> u32 {
-    if clients == 0 { 1 } else { (number / clients) as u32 + 1 }
+    match number.checked_div(clients) {
+        Some(before) => before as u32 + 1,
+        None => 1,
+    }
 }
 
 /// Adds the two halves of a word to a running 16-bit sum.
