@@ -7,9 +7,23 @@ use crate::{
     generator::Generator,
     kernel::Kernel,
     lab::{PORT, Pair},
-    layout::{SOURCE_BITS, SOURCE_FIRST, Sample, VIA},
+    layout::{BRANCH, SOURCE_BITS, SOURCE_FIRST, Sample, VIA},
     load::Order,
 };
+
+/// What a right answer is.
+#[derive(Clone, Copy, Debug)]
+pub struct Right {
+    /// The start of its first line.
+    pub start: &'static str,
+    /// What else stands in it.
+    pub holds: &'static str,
+    /// It must not be longer than its request.
+    pub short: bool,
+}
+
+/// A redirect.
+const REDIRECT: Right = Right { start: "SIP/2.0 302 ", holds: "\r\nContact: ", short: true };
 
 /// Asks the server with this order and looks at one of its answers, as text.
 ///
@@ -21,6 +35,20 @@ pub fn look(
     pair: &Pair,
     order: &Order,
 ) -> Result<String> {
+    Ok(look_at(generator, kernel, pair, order, &REDIRECT)?.0)
+}
+
+/// The same with another right answer; also where its branch stands.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_at(
+    generator: &mut Generator,
+    kernel: &mut Kernel,
+    pair: &Pair,
+    order: &Order,
+    right: &Right,
+) -> Result<(String, usize)> {
     let mut sample: Sample = kernel.sample.get(&0, 0)?;
     sample.state = 1;
     kernel.sample.set(0, sample, 0)?;
@@ -28,11 +56,13 @@ pub fn look(
     let sample = kernel.sample.get(&0, 0)?;
     ensure!(sample.state == 2, "no answer came back: {:?}", outcome.answers);
     let frame = sample.frame.get(..sample.len as usize).context("the sample's length is wrong")?;
-    check(frame, pair, order.len)
+    let text = check(frame, pair, order.len, right)?;
+    let branch = frame.windows(BRANCH.len()).position(|place| place == BRANCH);
+    Ok((text, branch.context("an answer without its branch")?))
 }
 
-/// Checks addresses, checksums, length and text of a redirect; returns the text.
-fn check(frame: &[u8], pair: &Pair, request_len: usize) -> Result<String> {
+/// Checks addresses, checksums, length and text of an answer; returns the text.
+fn check(frame: &[u8], pair: &Pair, request_len: usize, right: &Right) -> Result<String> {
     let packet = SlicedPacket::from_ethernet(frame).context("the answer is no packet")?;
     let Some(NetSlice::Ipv4(ip)) = &packet.net else { anyhow::bail!("the answer is not IPv4") };
     let header = ip.header();
@@ -44,13 +74,13 @@ fn check(frame: &[u8], pair: &Pair, request_len: usize) -> Result<String> {
         anyhow::bail!("the answer is not UDP")
     };
     ensure!(udp.source_port() == PORT, "answered from port {}", udp.source_port());
-    let right = udp.to_header().calc_checksum_ipv4(&header.to_header(), udp.payload());
-    ensure!(right.ok() == Some(udp.checksum()), "the UDP checksum is wrong");
+    let sum = udp.to_header().calc_checksum_ipv4(&header.to_header(), udp.payload());
+    ensure!(sum.ok() == Some(udp.checksum()), "the UDP checksum is wrong");
     let text = std::str::from_utf8(udp.payload()).context("the answer is no text")?;
-    ensure!(text.starts_with("SIP/2.0 302 "), "not a redirect: {text}");
-    ensure!(text.ends_with("\r\n\r\n") && text.contains("\r\nContact: "), "incomplete: {text}");
+    ensure!(text.starts_with(right.start), "not the right answer: {text}");
+    ensure!(text.ends_with("\r\n\r\n") && text.contains(right.holds), "incomplete: {text}");
     let via = VIA.rsplit(' ').next().unwrap_or_default();
     ensure!(text.contains(via.split(';').next().unwrap_or_default()), "the Via is gone: {text}");
-    ensure!(text.len() <= request_len, "{} bytes for {request_len}", text.len());
+    ensure!(!right.short || text.len() <= request_len, "{} bytes for {request_len}", text.len());
     Ok(text.to_owned())
 }

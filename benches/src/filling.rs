@@ -8,10 +8,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use homeward::{
     core::table::{Assignment, Change, ContactHost, Proposal, Revision, SLOTS_DEFAULT, Server},
-    store::{AssignmentStore as _, SqliteStore},
+    sip::digest::Ha1,
+    store::{AssignmentStore as _, SqliteStore, User, UserChange},
 };
 
 use crate::{
+    credentials::ha1,
     interrupt,
     lab::PORT,
     layout::{CLIENT, DOMAIN, home},
@@ -62,4 +64,37 @@ fn commit(store: &SqliteStore, base: Revision, changes: Vec<Change>) -> Result<R
     let proposal =
         Proposal { base, by: "homeward-bench".into(), why: "bench".into(), led: false, changes };
     Ok(store.commit(proposal)?.revision)
+}
+
+/// Creates the store of a daemon that is the home of every client, at this address; with `users`
+/// so many of them have a password.
+///
+/// # Errors
+/// As [`fill`].
+pub fn fill_home(path: &Path, this: &str, address: Ipv4Addr, users: u64) -> Result<()> {
+    let store = SqliteStore::create(path, SLOTS_DEFAULT)?;
+    let base = store.load(this).context("the new store can't be read")?.revision();
+    let server = Server::new(this, SocketAddr::from((address, PORT)));
+    commit(&store, base, vec![Change::Server { index: 1, server }])?;
+    let credentials = store.credentials().context("a store without users")?;
+    for first in (0..users).step_by(CHUNK as usize) {
+        interrupt::check()?;
+        let user = |client| {
+            UserChange::Put(User {
+                aor: format!("{CLIENT}{client:08x}@{DOMAIN}"),
+                realm: DOMAIN.to_owned(),
+                by_user: ha1(client),
+                by_aor: Ha1::default(),
+            })
+        };
+        let changes = (first..users.min(first + CHUNK)).map(user).collect();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let done = move |result| {
+            // The receiver waits below; it is never gone.
+            let _ = sender.send(result);
+        };
+        credentials.change_users(changes, Box::new(done));
+        receiver.recv().context("the store has ended")??;
+    }
+    Ok(())
 }

@@ -58,6 +58,12 @@ impl Generator {
         self.next
     }
 
+    /// Goes on with the next number that leaves the rest `at` when divided by `clients`.
+    pub fn align(&mut self, clients: u64, at: u64) {
+        let rest = self.next % clients.max(1);
+        self.next += (at + clients - rest) % clients.max(1);
+    }
+
     /// Sends what the order says to the server of `pair` and waits for the answers.
     ///
     /// # Errors
@@ -124,6 +130,7 @@ impl Generator {
         let shape = Shape {
             len: order.len,
             vias: order.vias,
+            kind: order.kind,
             from: pair.client_mac,
             to: pair.server_mac,
             server: pair.server,
@@ -227,5 +234,6 @@ fn sum(answers: &PerCpuValues<Answers>) -> Answers {
         branch_at: own.branch_at,
         clients: own.clients,
         wrong: sum.wrong + own.wrong,
+        passing: own.passing,
     })
 }

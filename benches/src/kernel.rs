@@ -5,13 +5,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    maps::{Array, MapData, PerCpuArray},
+    maps::{Array, MapData, PerCpuArray, PerCpuValues},
     programs::{Xdp, XdpMode, xdp::XdpLinkId},
+    util::nr_cpus,
 };
 
 use crate::{
-    lab::{Lab, Pair, SERVER_INTERFACE},
-    layout::{Answers, Lane, Sample, map},
+    lab::{HOME_INTERFACE, Lab, Pair, SERVER_INTERFACE},
+    layout::{Answers, Lane, Nonce, Proof, Sample, map},
 };
 
 /// The programs and maps of `benches/ebpf`.
@@ -25,6 +26,10 @@ pub struct Kernel {
     pub latency: PerCpuArray<MapData, u64>,
     /// One answer.
     pub sample: Array<MapData, Sample>,
+    /// The response of each request, where clients prove who they are.
+    pub proofs: Array<MapData, Proof>,
+    /// The nonce of each client.
+    pub nonces: Array<MapData, Nonce>,
 }
 
 impl Kernel {
@@ -48,6 +53,8 @@ impl Kernel {
             answers: take(map::ANSWERS)?.try_into()?,
             latency: take(map::LATENCY)?.try_into()?,
             sample: take(map::SAMPLE)?.try_into()?,
+            proofs: take(map::PROOFS)?.try_into()?,
+            nonces: take(map::NONCES)?.try_into()?,
             object,
         })
     }
@@ -84,6 +91,31 @@ impl Kernel {
             program.attach(&pair.client_interface, XdpMode::Driver)?;
             Ok(())
         })
+    }
+
+    /// Lets the sink pass everything until the next run of load, for sockets at the clients' end.
+    ///
+    /// # Errors
+    /// When the map refuses it.
+    pub fn pass_answers(&mut self) -> Result<()> {
+        let passing = Answers { passing: 1, ..Answers::default() };
+        let all = vec![passing; nr_cpus().map_err(|(_, error)| error)?];
+        Ok(self.answers.set(0, PerCpuValues::try_from(all)?, 0)?)
+    }
+
+    /// Attaches what stands for a proxy's home, and what lets a proxy hear it.
+    ///
+    /// # Errors
+    /// When native XDP is refused.
+    pub fn attach_home(&mut self, pair: &Pair) -> Result<()> {
+        let program = self.program_mut("home")?;
+        pair.at_home(|interface| {
+            program.attach(interface, XdpMode::Driver)?;
+            Ok(())
+        })?;
+        let program = self.program_mut("pass")?;
+        pair.at_server(|| Ok(program.attach(HOME_INTERFACE, XdpMode::Driver)?))?;
+        Ok(())
     }
 
     /// Attaches a program to the server's end of a pair.

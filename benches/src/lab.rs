@@ -28,6 +28,10 @@ pub const PREFIX: &str = "hwb-";
 const CLIENTS: &str = "hwb-clients";
 /// The interface at a server's end.
 pub const SERVER_INTERFACE: &str = "up0";
+/// A proxy's interface towards its homes.
+pub const HOME_INTERFACE: &str = "home0";
+/// The namespace of all homes.
+const HOMES: &str = "hwb-homes";
 /// The port that servers listen at.
 pub const PORT: u16 = 5060;
 /// Where only one run at a time gets past.
@@ -177,6 +181,53 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// Gives the server of a pair an interface towards homes at 192.0.2.1 and .2.
+    ///
+    /// # Errors
+    /// When an interface can't be made.
+    pub fn home(&mut self, pair: &Pair) -> Result<()> {
+        if !Path::new("/run/netns").join(HOMES).exists() {
+            ip(&["netns", "add", HOMES])?;
+        }
+        let far = pair.home_interface();
+        let [.., number] = pair.server_mac;
+        let (near_mac, far_mac) = (mac([2, 0, 0, 0, 3, number]), mac([2, 0, 0, 0, 4, number]));
+        let queues = thread::available_parallelism()?.to_string();
+        let sized = ["numrxqueues", &queues, "numtxqueues", &queues];
+        let mut words = vec!["link", "add", &far, "netns", HOMES, "address", &far_mac];
+        words.extend(sized);
+        words.extend(["type", "veth", "peer", "name", HOME_INTERFACE, "netns", &pair.namespace]);
+        words.extend(["address", &near_mac]);
+        words.extend(sized);
+        ip(&words)?;
+        for (space, interface) in [(HOMES, far.as_str()), (&pair.namespace, HOME_INTERFACE)] {
+            inside(space, &["sysctl", "-qw", &format!("net.ipv4.conf.{interface}.rp_filter=0")])?;
+            // An answer's checksum has to be in the packet when XDP sees it.
+            inside(space, &["ethtool", "-K", interface, "tx", "off"])?;
+            ip(&["-n", space, "link", "set", interface, "up"])?;
+        }
+        let at_server = ["-n", pair.namespace.as_str()];
+        let words = ["address", "add", "192.0.2.254/24", "dev", HOME_INTERFACE];
+        ip(&[at_server.as_slice(), &words].concat())?;
+        for home in ["192.0.2.1", "192.0.2.2"] {
+            let words = ["neighbour", "replace", home, "lladdr", &far_mac, "dev", HOME_INTERFACE];
+            ip(&[at_server.as_slice(), &words, &["nud", "permanent"]].concat())?;
+        }
+        Ok(())
+    }
+
+    /// Lets sockets among the clients have any of their addresses.
+    ///
+    /// # Errors
+    /// When the route is refused.
+    pub fn clients_are_here(&self) -> Result<()> {
+        ip(&["-n", CLIENTS, "link", "set", "lo", "up"])?;
+        ip(&["-n", CLIENTS, "route", "replace", "local", "10.128.0.0/12", "dev", "lo"])?;
+        Ok(())
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         clear();
@@ -190,6 +241,18 @@ impl Pair {
     /// When the namespace can't be entered, or `work`'s own.
     pub fn at_server<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         within(&self.namespace, work)
+    }
+
+    /// Runs `work` on a thread inside the homes' namespace, with the interface towards this server.
+    ///
+    /// # Errors
+    /// When the namespace can't be entered, or `work`'s own.
+    pub fn at_home<T: Send>(&self, work: impl FnOnce(&str) -> Result<T> + Send) -> Result<T> {
+        within(HOMES, || work(&self.home_interface()))
+    }
+
+    fn home_interface(&self) -> String {
+        self.client_interface.replacen("c-", "h-", 1)
     }
 
     /// A command that runs inside the server's namespace.

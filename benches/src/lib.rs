@@ -12,11 +12,14 @@
 
 pub mod answer;
 pub mod bench;
+pub mod contest;
+pub mod credentials;
 pub mod filling;
 pub mod generator;
 pub mod hlog;
 pub mod host;
 pub mod interrupt;
+pub mod kamailio;
 pub mod kernel;
 pub mod lab;
 #[path = "../ebpf/src/layout.rs"]

@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 
 use crate::{
-    layout::{ANSWER_BRANCH_AT, Answers, LATENCY_STEP_BITS, Lane},
+    layout::{
+        ANSWER_BRANCH_AT, Answers, KIND_OWN, KIND_PROVEN, KIND_SPREAD, LATENCY_STEP_BITS, Lane,
+    },
     message::STANDARD_LEN,
 };
 
@@ -19,6 +21,39 @@ pub const LOSS_MAX: f64 = 1e-6;
 const LATE_MAX: f64 = 0.01;
 /// The shortest end of a run that counts as late, ns.
 const LATE_NS: u64 = 5_000_000;
+
+/// How the requests of a load differ from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Spread over clients and sources.
+    #[default]
+    Spread,
+    /// Each client from an address of its own.
+    Own,
+    /// The same, with digest credentials.
+    Proven,
+}
+
+impl Kind {
+    /// As the kernel's program knows it.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Spread => KIND_SPREAD,
+            Self::Own => KIND_OWN,
+            Self::Proven => KIND_PROVEN,
+        }
+    }
+}
+
+/// The answers that a request is to get; all others count as lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// A redirect, or the request itself from the reflector.
+    #[default]
+    Redirect,
+    /// 200.
+    Ok,
+}
 
 /// One run of load.
 #[derive(Clone, Debug)]
@@ -39,6 +74,10 @@ pub struct Order {
     pub time_mask: u64,
     /// Where the branch stands in the server's answers, bytes from the frame's beginning.
     pub branch_at: usize,
+    /// How the requests differ.
+    pub kind: Kind,
+    /// What they are to be answered with.
+    pub wanted: Wanted,
     /// The server is one that does not answer.
     pub unanswered: bool,
     /// Every client has the home that [`crate::layout::home`] says; each answer is held against it.
@@ -59,6 +98,8 @@ impl Order {
             vias: 1,
             time_mask: 15,
             branch_at: ANSWER_BRANCH_AT,
+            kind: Kind::default(),
+            wanted: Wanted::default(),
             unanswered: false,
             homes_known: false,
             most: 2e6,
@@ -85,6 +126,8 @@ pub struct Outcome {
     pub asked: u64,
     /// Requests that were sent.
     pub sent: u64,
+    /// What they were to be answered with.
+    pub wanted: Wanted,
     /// What came back.
     pub answers: Answers,
     /// Requests a second that were sent.
@@ -124,6 +167,7 @@ impl Outcome {
         Ok(Self {
             asked: order.requests(),
             sent,
+            wanted: order.wanted,
             answers,
             rate: sent as f64 / Duration::from_nanos(elapsed_ns.max(1)).as_secs_f64(),
             elapsed: Duration::from_nanos(elapsed_ns),
@@ -135,7 +179,10 @@ impl Outcome {
 
     /// Requests that were sent and got no answer with the status that was wanted.
     pub fn lost(&self) -> u64 {
-        self.sent.saturating_sub(self.answers.redirects + self.answers.reflected)
+        self.sent.saturating_sub(match self.wanted {
+            Wanted::Redirect => self.answers.redirects + self.answers.reflected,
+            Wanted::Ok => self.answers.oks,
+        })
     }
 
     /// Whether every request went out on time and was answered, with no queue left growing: a large

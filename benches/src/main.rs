@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use benches::{
-    bench::{program, redirect, scan, table, tune},
+    bench::{program, proxy, redirect, register, scan, table, tune},
     interrupt,
     options::Options,
     report::Target,
@@ -27,6 +27,10 @@ struct Cli {
 enum Bench {
     /// Loss-free redirects a second and their cost, beside Kamailio's stateless 302 (P1, P2)
     Redirect(redirect::Arguments),
+    /// Registrations a second at home, with and without digest, beside Kamailio's (P10)
+    Register,
+    /// REGISTERs a second to a home behind, beside Kamailio's forward() and t_relay() (P9, P9t)
+    Proxy,
     /// ns for each answer in TEST_RUN, by message size and table size, beside the bare reflector (P3ns)
     Program(program::Arguments),
     /// Import, starts, commits and memory of the assignment table (K1 to K5)
@@ -65,6 +69,8 @@ fn run(cli: &Cli) -> Result<(String, bool)> {
     interrupt::watch()?;
     let report = match &cli.bench {
         Bench::Redirect(arguments) => redirect::run(&cli.options, arguments)?,
+        Bench::Register => register::run(&cli.options)?,
+        Bench::Proxy => proxy::run(&cli.options)?,
         Bench::Program(arguments) => program::run(&cli.options, arguments)?,
         Bench::Table(arguments) => table::run(&cli.options, arguments)?,
         Bench::Scan => scan::run(&cli.options)?,

@@ -7,10 +7,16 @@ use std::{fmt::Write as _, net::Ipv4Addr};
 
 use anyhow::{Result, ensure};
 
-use crate::layout::{self, FRAME_MAX, Lane, PAYLOAD};
+use crate::{
+    layout::{self, FRAME_MAX, Lane, NONCE_ROOM, PAYLOAD, RESPONSE_LEN},
+    load::Kind,
+};
 
 /// The message of the figures in the reports: 464 bytes of UDP payload.
 pub const STANDARD_LEN: usize = 464;
+/// The same with digest credentials.
+pub const PROVEN_LEN: usize = STANDARD_LEN + layout::NONCE_AT + NONCE_ROOM + 2
+    - (layout::CALL_ID_AT + 16 + layout::CSEQ.len());
 /// The shortest message that is built.
 pub const SHORTEST_LEN: usize = 440;
 /// The longest message that the kernel program scans.
@@ -23,6 +29,8 @@ pub struct Shape {
     pub len: usize,
     /// Via values: 1 is a phone's own request.
     pub vias: usize,
+    /// What varies.
+    pub kind: Kind,
     /// MAC address of the clients' end.
     pub from: [u8; 6],
     /// MAC address of the server's end.
@@ -38,10 +46,25 @@ pub struct Shape {
 /// # Errors
 /// When `len` does not fit what has to stand in the message.
 pub fn text(len: usize, vias: usize) -> Result<Vec<u8>> {
-    use layout::{CALL_ID, FROM, START, TO, VIA};
+    text_of(len, vias, Kind::Spread)
+}
+
+/// The same of a kind: credentials stand behind CSeq.
+///
+/// # Errors
+/// As [`text`].
+pub fn text_of(len: usize, vias: usize, kind: Kind) -> Result<Vec<u8>> {
+    use layout::{
+        CALL_ID, CSEQ, FROM, PROOF, PROOF_NC, PROOF_NONCE, PROOF_RESPONSE, START, TO, VIA,
+    };
     let zeros = "00000000";
     let mut text = format!("{START}{VIA}{zeros}{zeros}{TO}{zeros}{FROM}{zeros}{CALL_ID}");
-    write!(text, "{zeros}{zeros}@phone\r\nCSeq: 1 REGISTER\r\n")?;
+    write!(text, "{zeros}{zeros}{CSEQ}")?;
+    if kind == Kind::Proven {
+        let (response, room) = ("0".repeat(RESPONSE_LEN), "0".repeat(NONCE_ROOM));
+        write!(text, "{PROOF}{zeros}{PROOF_NC}{zeros}{PROOF_RESPONSE}{response}")?;
+        write!(text, "{PROOF_NONCE}{room}\r\n")?;
+    }
     for hop in 1..vias {
         write!(text, "Via: SIP/2.0/UDP 192.0.2.{hop}:5060;branch=z9hG4bKhop{hop}\r\n")?;
     }
@@ -79,7 +102,7 @@ fn pad(text: &mut String, until: usize) {
 /// # Errors
 /// As [`text`], and when the frame would not fit a lane.
 pub fn lane(shape: &Shape) -> Result<Lane> {
-    let message = text(shape.len, shape.vias)?;
+    let message = text_of(shape.len, shape.vias, shape.kind)?;
     let udp_len = u16::try_from(message.len() + 8)?;
     let mut bytes = Vec::with_capacity(PAYLOAD + message.len());
     bytes.extend(shape.to);
@@ -96,11 +119,18 @@ pub fn lane(shape: &Shape) -> Result<Lane> {
     ensure!(bytes.len() < FRAME_MAX, "a frame of {} bytes does not fit", bytes.len());
 
     let mut varies = bytes.clone();
-    for at in [layout::STAMP_AT, layout::STAMP_AT + 8, layout::TO_AT, layout::FROM_AT]
-        .into_iter()
-        .chain([layout::CALL_ID_AT, layout::CALL_ID_AT + 8])
-    {
-        if let Some(field) = varies.get_mut(at..at + 8) {
+    let mut fields = vec![
+        (layout::STAMP_AT, 16),
+        (layout::TO_AT, 8),
+        (layout::FROM_AT, 8),
+        (layout::CALL_ID_AT, 16),
+    ];
+    if shape.kind == Kind::Proven {
+        fields.extend([(layout::NAME_AT, 8), (layout::NC_AT, 8)]);
+        fields.extend([(layout::RESPONSE_AT, RESPONSE_LEN), (layout::NONCE_AT, NONCE_ROOM)]);
+    }
+    for (at, len) in fields {
+        if let Some(field) = varies.get_mut(at..at + len) {
             field.fill(0);
         }
     }
@@ -116,6 +146,7 @@ pub fn lane(shape: &Shape) -> Result<Lane> {
         first: 0,
         step: 1,
         clients: 1,
+        kind: shape.kind.number(),
         udp_sum,
         ip_sum,
         len: bytes.len() as u64,
@@ -167,6 +198,25 @@ mod tests {
                 assert!(lines.lines().all(|line| line.len() < 100));
             }
         }
+    }
+
+    #[test]
+    fn credentials_stand_where_the_layout_says() {
+        let text = text_of(PROVEN_LEN, 1, Kind::Proven).unwrap();
+        assert_eq!(text.len(), PROVEN_LEN);
+        for (at, before) in [
+            (layout::NAME_AT, "username=\"client-"),
+            (layout::NC_AT, ",nc="),
+            (layout::RESPONSE_AT, " response=\""),
+            (layout::NONCE_AT, " nonce=\""),
+        ] {
+            assert!(text[..at - PAYLOAD].ends_with(before.as_bytes()), "{before}");
+            assert!(text[at - PAYLOAD..].starts_with(b"00000000"));
+        }
+        let numbers: Vec<_> = (0..40).map(|number| layout::own_request(number, 16)).collect();
+        assert_eq!(numbers[3].source, numbers[19].source);
+        assert_eq!(layout::uses(3, 16), 1);
+        assert_eq!(layout::uses(19, 16), 2);
     }
 
     #[test]

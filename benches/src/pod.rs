@@ -3,7 +3,7 @@
 
 use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
-use crate::layout::{Answers, Lane, Sample};
+use crate::layout::{Answers, Lane, Nonce, Proof, Sample};
 
 /// A layout of `sip-common` as a map value; that crate does not know the loader.
 #[repr(transparent)]
@@ -14,6 +14,10 @@ pub struct Plain<T>(pub T);
 unsafe impl aya::Pod for Lane {}
 // SAFETY: u64 fields only.
 unsafe impl aya::Pod for Answers {}
+// SAFETY: u64 fields and arrays of them only.
+unsafe impl aya::Pod for Proof {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Nonce {}
 // SAFETY: two u32 and an array of bytes whose length is a multiple of four: no padding.
 unsafe impl aya::Pod for Sample {}
 // SAFETY: plain old data already.

@@ -101,16 +101,29 @@ fn process(pid: &str) -> f64 {
 }
 
 /// The same of all processes of a group.
-fn group_time(group: u32) -> f64 {
-    let Ok(entries) = fs::read_dir("/proc") else { return 0.0 };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let members =
-        names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).filter(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-            fields(rest, 2).first().is_some_and(|of| *of == f64::from(group))
-        });
-    members.map(|pid| process(&pid)).sum()
+pub fn group_time(group: u32) -> f64 {
+    members(group).map(|pid| process(&pid)).sum()
+}
+
+/// Memory of all processes of a group in bytes, what they share counted once.
+pub fn group_memory(group: u32) -> u64 {
+    let kib = |pid: String| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
+        fields(line, 1).first().copied().unwrap_or_default() as u64
+    };
+    members(group).map(kib).sum::<u64>() << 10
+}
+
+/// The processes of a group.
+fn members(group: u32) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(|c: char| c.is_ascii_digit())).filter(move |pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        fields(rest, 2).first().is_some_and(|of| *of == f64::from(group))
+    })
 }
 
 #[cfg(test)]

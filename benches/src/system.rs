@@ -5,7 +5,6 @@
 //! generator over the same kind of interface with native XDP, one worker each.
 
 use std::{
-    fmt::Write as _,
     fs::{self, File},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -22,11 +21,11 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::layout::{CLIENT, DOMAIN};
 use crate::{
-    interrupt,
+    filling, interrupt,
     kernel::Kernel,
     lab::{Lab, PORT, Pair, SERVER_INTERFACE},
+    layout::DOMAIN,
     table,
 };
 
@@ -68,66 +67,6 @@ pub fn bare(
     kernel.sink(lab, &pair)?;
     kernel.attach(program, &pair)?;
     Ok(System { name: program, pair, server: None, object: None })
-}
-
-/// What Kamailio is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job {
-    /// The least that a 302 takes.
-    Least,
-    /// What Homeward does: its checks, and so many clients in a table.
-    Table(u64),
-}
-
-/// Kamailio's stateless 302: one worker, the memory managers of its own default (`fm`).
-///
-/// # Errors
-/// When it does not start.
-pub fn kamailio(
-    lab: &mut Lab,
-    kernel: &mut Kernel,
-    program: &Path,
-    modules: &Path,
-    folder: &Path,
-    job: Job,
-) -> Result<System> {
-    let (name, text) = match job {
-        Job::Least => ("kamailio", include_str!("../peers/kamailio-redirect.cfg")),
-        Job::Table(_) => ("kamailiotable", include_str!("../peers/kamailio-table.cfg")),
-    };
-    let pair = lab.pair(name)?;
-    kernel.sink(lab, &pair)?;
-    kernel.attach("pass", &pair)?;
-    let configuration = folder.join("kamailio.cfg");
-    fs::create_dir_all(folder)?;
-    fs::write(&configuration, text)?;
-    let mut command = pair.command(program);
-    if let Job::Table(clients) = job {
-        write_homes(folder, clients)?;
-        // The package is only unpacked; its libraries stand beside the folder of its modules.
-        command.env("LD_LIBRARY_PATH", modules.parent().unwrap_or(modules));
-        command.arg("-A").arg(format!("HOMES=\"text://{}\"", folder.display()));
-    }
-    command.arg("-f").arg(&configuration).arg("-L").arg(modules).arg("-Y").arg(folder);
-    command.arg("-P").arg(folder.join("pid")).arg("-w").arg(folder);
-    command.args(["-l", &format!("udp:{}:{PORT}", pair.server), "-n", "1", "-DD", "-E"]);
-    command.args(["-X", "fm", "-x", "fm", "-m", "64", "-M", "16"]);
-    command.args(["-b", &RECEIVE_BUFFER.to_string()]);
-    let server = Server::start(command, folder)?;
-    Ok(System { name, pair, server: Some(server), object: None })
-}
-
-/// Writes the table of homes in the form of Kamailio's `db_text`: a folder of two files.
-fn write_homes(folder: &Path, clients: u64) -> Result<()> {
-    fs::write(folder.join("version"), "table_name(string) table_version(int)\nhomes:2\n")?;
-    let mut homes = String::from(
-        "key_name(string) key_type(int) value_type(int) key_value(string) expires(int)\n",
-    );
-    for client in 0..clients {
-        writeln!(homes, "{CLIENT}{client:08x}@{DOMAIN}:0:0:home-1.example.com\\:5060:0")?;
-    }
-    fs::write(folder.join("homes"), homes)?;
-    Ok(())
 }
 
 /// Homeward's kernel program with a table of `clients` overrides, without the daemon.
@@ -204,12 +143,27 @@ impl Daemon {
         program: &Path,
         site: &Site<'_>,
     ) -> Result<Self> {
-        let Site { host, folder, clients, overrides_max, clients_end, xdp } = *site;
+        let clients = site.clients;
+        Self::prepare_with(lab, kernel, program, site, |path, _| filling::fill(path, HOST, clients))
+    }
+
+    /// The same with a store that `fill` makes at a path, for the host with this pair.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_with(
+        lab: &mut Lab,
+        kernel: &mut Kernel,
+        program: &Path,
+        site: &Site<'_>,
+        fill: impl FnOnce(&Path, &Pair) -> Result<()>,
+    ) -> Result<Self> {
+        let Site { host, folder, overrides_max, clients_end, xdp, .. } = *site;
         let pair = lab.pair(host)?;
         kernel.attach_clients(clients_end, lab, &pair)?;
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        crate::filling::fill(&folder.join("table.db"), HOST, clients)?;
+        fill(&folder.join("table.db"), &pair)?;
         let daemon = Self { pair, program: program.into(), folder: folder.into() };
         let (server, state) = (daemon.pair.server, folder.display());
         let room = overrides_max.next_power_of_two();
@@ -253,12 +207,12 @@ impl Daemon {
     }
 }
 
-/// What the daemon calls itself: none of the homes.
-const HOST: &str = "edge";
+/// What the daemon calls itself.
+pub(crate) const HOST: &str = "edge";
 
 impl Server {
     /// Starts a command on the servers' processor, in a group of its own, its output in `folder`.
-    fn start(command: Command, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(command: Command, folder: &Path) -> Result<Self> {
         let mut set = CpuSet::new();
         set.set(SERVER_PROCESSOR.min(thread::available_parallelism()?.get() - 1))?;
         Self::start_on(command, folder, &set)

@@ -49,8 +49,9 @@ use crate::{
 const TICK: Duration = Duration::from_secs(1);
 /// The longest time without a look at the timers.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Batches that are taken before commands and timers get their turn.
-const TURN: usize = 64;
+/// Batches that are taken before commands, timers and confirmations of the log get their turn: what
+/// waits for them waits no longer than these take, a few milliseconds.
+const TURN: usize = 8;
 /// News on their way from a shared store.
 pub(crate) const EVENTS_MAX: usize = 64;
 
@@ -87,7 +88,10 @@ impl Host {
         loop {
             let timer = self.next_timer();
             tokio::select! {
-                () = ready.notified() => self.batches(&ready),
+                () = ready.notified() => if self.batches(&ready) {
+                    // Timers and sockets are looked at only when nothing is ready.
+                    tokio::task::yield_now().await;
+                },
                 Some(event) = self.streams.next() => self.stream_events(event),
                 Some(event) = self.peers.next() => self.peer_event(event),
                 Some(call) = calls.recv() => self.call(call),
@@ -174,13 +178,15 @@ impl Host {
         self.tell_applied();
     }
 
-    /// Takes waiting batches, some at a time, so that commands get their turn.
-    fn batches(&mut self, ready: &tokio::sync::Notify) {
+    /// Takes waiting batches, some at a time, so that commands get their turn; whether there may
+    /// be more.
+    fn batches(&mut self, ready: &tokio::sync::Notify) -> bool {
         for _ in 0..TURN {
-            let Some(batch) = self.udp.next() else { return };
+            let Some(batch) = self.udp.next_batch() else { return false };
             self.batch(&batch);
         }
         ready.notify_one();
+        true
     }
 
     fn batch(&mut self, batch: &Batch) {

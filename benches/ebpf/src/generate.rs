@@ -10,11 +10,12 @@ use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 
 use crate::{
     layout::{
-        BATCH, CALL_ID_AT, FROM_AT, IDLE_NS_MAX, IP_CHECKSUM, Lane, SOURCE, SOURCE_PORT, STAMP_AT,
-        TO_AT, UDP_CHECKSUM, add, checksum, hex, request,
+        BATCH, CALL_ID_AT, FROM_AT, IDLE_NS_MAX, IP_CHECKSUM, KIND_PROVEN, KIND_SPREAD, Lane,
+        NAME_AT, NC_AT, NONCE_AT, PROOFS_MAX, RESPONSE_AT, SOURCE, SOURCE_PORT, STAMP_AT, TO_AT,
+        UDP_CHECKSUM, add, checksum, hex, own_request, request, uses,
     },
-    maps::LANES,
-    memory::{adjust_tail, call_under_test, now_ns, own, put, store},
+    maps::{LANES, NONCES, PROOFS},
+    memory::{adjust_tail, call_under_test, now_ns, own, prepared, put, store},
 };
 
 /// One call: sends the next request if it is due, else drops the frame.
@@ -78,7 +79,10 @@ pub(crate) fn harness(ctx: &XdpContext) -> u32 {
 #[inline(always)]
 fn compose(lane: &mut Lane, stamp: u64) {
     let number = lane.first + lane.sent * lane.step;
-    let request = request(number, lane.clients);
+    let request = match lane.kind {
+        KIND_SPREAD => request(number, lane.clients),
+        _ => own_request(number, lane.clients),
+    };
     let (high, low) = (hex((stamp >> 32) as u32), hex(stamp as u32));
     let client = hex(request.client);
     let (mixed, count) = (hex(request.mixed), hex(number as u32));
@@ -96,5 +100,21 @@ fn compose(lane: &mut Lane, stamp: u64) {
     for word in [high, low, client, client, mixed, count] {
         sum = add(sum, word);
     }
+    if lane.kind == KIND_PROVEN {
+        sum += prove(lane, number, request.client);
+    }
     put(lane, UDP_CHECKSUM, checksum(sum));
+}
+
+/// Writes credentials that userspace has worked out; the sum of what was written.
+#[inline(always)]
+fn prove(lane: &mut Lane, number: u64, client: u32) -> u64 {
+    let Some(nonce) = prepared(&NONCES, client) else { return 0 };
+    let Some(proof) = prepared(&PROOFS, number as u32 & (PROOFS_MAX - 1)) else { return 0 };
+    let (name, count) = (hex(client), hex(uses(number, lane.clients)));
+    put(lane, NAME_AT, name);
+    put(lane, NC_AT, count);
+    put(lane, RESPONSE_AT, proof.text);
+    put(lane, NONCE_AT, nonce.text);
+    add(add(nonce.sum + proof.sum, name), count)
 }

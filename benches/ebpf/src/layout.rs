@@ -47,6 +47,61 @@ pub const BRANCH: &[u8; 8] = b"=z9hG4bK";
 /// Offset of [`BRANCH`] in an answer that [`REDIRECT`] begins and that keeps the Via's order.
 pub const ANSWER_BRANCH_AT: usize = PAYLOAD + REDIRECT.len() + VIA.len() - BRANCH.len();
 
+/// The start line that the home writes over [`START`]: as long, so that nothing moves.
+pub const HOME_OK: &str = "SIP/2.0 200 OK\r\nServer: far-home\r\n";
+
+/// Credentials up to the client's number in their name.
+pub const PROOF: &str = "Authorization: Digest cnonce=\"0a4f113bc\",username=\"client-";
+/// From there to the count of the nonce's uses.
+pub const PROOF_NC: &str =
+    "\",realm=\"example.com\",uri=\"sip:example.com\",algorithm=MD5,qop=auth,nc=";
+/// What the client adds to the nonce, as [`PROOF`] says it.
+pub const CNONCE: &str = "0a4f113bc";
+/// From there to the response.
+pub const PROOF_RESPONSE: &str = ", response=\"";
+/// From there to the nonce.
+pub const PROOF_NONCE: &str = "\", nonce=\"";
+/// What stands between the request's numbers in Call-ID and what comes after CSeq.
+pub const CSEQ: &str = "@phone\r\nCSeq: 1 REGISTER\r\n";
+/// Bytes from the nonce on that each client has of its own: the nonce, the end of its header field
+/// and a filling field, so that nonces of any length leave the message's length as it is.
+pub const NONCE_ROOM: usize = 96;
+/// Digits of a response by MD5.
+pub const RESPONSE_LEN: usize = 32;
+/// Offset of the client's number in the credentials: 8 hex digits.
+pub const NAME_AT: usize = CALL_ID_AT + 16 + CSEQ.len() + PROOF.len();
+/// Offset of the count: 8 hex digits.
+pub const NC_AT: usize = NAME_AT + 8 + PROOF_NC.len();
+/// Offset of the response.
+pub const RESPONSE_AT: usize = NC_AT + 8 + PROOF_RESPONSE.len();
+/// Offset of the nonce.
+pub const NONCE_AT: usize = RESPONSE_AT + RESPONSE_LEN + PROOF_NONCE.len();
+
+/// Requests of a run whose responses can be prepared, a power of two.
+pub const PROOFS_MAX: u32 = 1 << 18;
+/// Clients that can have a nonce.
+pub const NONCES_MAX: u32 = 1 << 16;
+
+/// The response of one request, with the sum of its words.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Proof {
+    /// The digits.
+    pub text: [u64; RESPONSE_LEN / 8],
+    /// The running sum of `text`.
+    pub sum: u64,
+}
+
+/// What a client's message has from the nonce on, with the sum of its words.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nonce {
+    /// [`NONCE_ROOM`] bytes.
+    pub text: [u64; NONCE_ROOM / 8],
+    /// The running sum of `text`.
+    pub sum: u64,
+}
+
 /// What follows the home's number in an answer that names it.
 pub const ANSWER_END: &str =
     ".example.com:5060;transport=udp>;expires=120\r\nContent-Length: 0\r\n\r\n";
@@ -80,12 +135,23 @@ pub mod map {
     pub const SAMPLE: &str = "SAMPLE";
     /// Program array: the program that `harness` calls.
     pub const UNDER_TEST: &str = "UNDER_TEST";
+    /// Array of [`super::PROOFS_MAX`] of [`super::Proof`], by the request's number.
+    pub const PROOFS: &str = "PROOFS";
+    /// Array of [`super::NONCES_MAX`] of [`super::Nonce`], by the client's number.
+    pub const NONCES: &str = "NONCES";
 }
 
 /// Frames of one batch of a live-frames call, a power of two.
 pub const BATCH: u64 = 64;
 /// Two looks at the clock further apart than this are not counted as idle.
 pub const IDLE_NS_MAX: u64 = 2_000;
+
+/// A lane's requests are spread over clients and sources: see [`request`].
+pub const KIND_SPREAD: u64 = 0;
+/// Each client has an address of its own: see [`own_request`].
+pub const KIND_OWN: u64 = 1;
+/// As [`KIND_OWN`], with credentials.
+pub const KIND_PROVEN: u64 = 2;
 
 /// A generator's orders and its state; each processor has its own.
 #[repr(C)]
@@ -101,6 +167,8 @@ pub struct Lane {
     pub step: u64,
     /// Clients that the requests are spread over.
     pub clients: u64,
+    /// [`KIND_SPREAD`], [`KIND_OWN`] or [`KIND_PROVEN`].
+    pub kind: u64,
     /// Folded sum of the UDP checksum without what varies.
     pub udp_sum: u64,
     /// Folded sum of the IPv4 header without what varies.
@@ -151,6 +219,8 @@ pub struct Answers {
     pub clients: u64,
     /// 302 answers that named another home, or none at the place where it stands.
     pub wrong: u64,
+    /// Not 0: the sink passes everything, for sockets at the clients' end.
+    pub passing: u64,
 }
 
 /// One answer kept for a close look.
@@ -230,6 +300,29 @@ pub const fn request(number: u64, clients: u64) -> Request {
     }
 }
 
+/// The request with this number where each client has an address of its own, one client after the
+/// other.
+#[inline(always)]
+pub const fn own_request(number: u64, clients: u64) -> Request {
+    let client = if clients == 0 { 0 } else { (number % clients) as u32 };
+    Request {
+        client,
+        source: SOURCE_FIRST | client & ((1 << SOURCE_BITS) - 1),
+        port: 0x4000 | (client & 0x3fff) as u16,
+        mixed: (number as u32).wrapping_mul(0x9e37_79b1),
+    }
+}
+
+/// How often a client's nonce has been used by the request with this number, where each client has
+/// an address of its own.
+#[inline(always)]
+pub const fn uses(number: u64, clients: u64) -> u32 {
+    match number.checked_div(clients) {
+        Some(before) => before as u32 + 1,
+        None => 1,
+    }
+}
+
 /// Adds the two halves of a word to a running 16-bit sum.
 #[inline(always)]
 pub const fn add(sum: u64, word: u64) -> u64 {
@@ -249,5 +342,8 @@ pub const fn checksum(sum: u64) -> u16 {
 const _: () = {
     assert!(STAMP_AT.is_multiple_of(2) && TO_AT.is_multiple_of(2));
     assert!(FROM_AT.is_multiple_of(2) && CALL_ID_AT.is_multiple_of(2));
-    assert!(BATCH.is_power_of_two());
+    assert!(BATCH.is_power_of_two() && PROOFS_MAX.is_power_of_two());
+    assert!(NAME_AT.is_multiple_of(2) && NC_AT.is_multiple_of(2));
+    assert!(RESPONSE_AT.is_multiple_of(2) && NONCE_AT.is_multiple_of(2));
+    assert!(START.len() == HOME_OK.len() && START.len() == 34);
 };

@@ -1,4 +1,4 @@
-//! Kernel programs of the benches: load generator, sink, reflector and the harness of TEST_RUN.
+//! Kernel programs of the benches: load generator, sink, reflector, home and the harness of TEST_RUN.
 //!
 //! Invariants: one generator a processor, each with a lane of its own; nothing is shared between
 //! processors on a packet's way. Deliberately absent: IPv6, VLANs, and any check of the answer
@@ -7,6 +7,7 @@
 #![no_main]
 
 mod generate;
+mod home;
 #[allow(dead_code, unreachable_pub)] // userspace includes the same file and uses the rest
 mod layout;
 mod maps;
@@ -42,6 +43,13 @@ fn sink(ctx: XdpContext) -> u32 {
 #[allow(unsafe_code)] // as above
 fn reflect(ctx: XdpContext) -> u32 {
     reflect::reflect(&ctx)
+}
+
+/// Answers what a proxy sends to a home, at the home's end.
+#[xdp]
+#[allow(unsafe_code)] // as above
+fn home(ctx: XdpContext) -> u32 {
+    home::home(&ctx)
 }
 
 /// Passes everything: native XDP on an end whose server answers from a socket.

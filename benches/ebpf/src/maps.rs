@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, ProgramArray},
 };
 
-use crate::layout::{Answers, LATENCY_MAX, Lane, Sample};
+use crate::layout::{Answers, LATENCY_MAX, Lane, NONCES_MAX, Nonce, PROOFS_MAX, Proof, Sample};
 
 /// Orders and state of each processor's generator.
 #[map]
@@ -23,6 +23,14 @@ pub(crate) static LATENCY: PerCpuArray<u64> = PerCpuArray::with_max_entries(LATE
 /// One answer for a close look.
 #[map]
 pub(crate) static SAMPLE: Array<Sample> = Array::with_max_entries(1, 0);
+
+/// The response of each request, where clients prove who they are.
+#[map]
+pub(crate) static PROOFS: Array<Proof> = Array::with_max_entries(PROOFS_MAX, 0);
+
+/// The nonce of each client.
+#[map]
+pub(crate) static NONCES: Array<Nonce> = Array::with_max_entries(NONCES_MAX, 0);
 
 /// The program that `harness` calls.
 #[map]

@@ -32,6 +32,13 @@ pub(crate) fn shared<T>(map: &Array<T>) -> Option<&'static mut T> {
     map.get_ptr_mut(0).map(|element| unsafe { &mut *element })
 }
 
+/// An element that only userspace writes, between runs.
+#[inline(always)]
+pub(crate) fn prepared<T: Copy>(map: &'static Array<T>, index: u32) -> Option<&'static T> {
+    // SAFETY: the element lives as long as the map, and nothing writes it while a program runs.
+    map.get_ptr(index).map(|element| unsafe { &*element })
+}
+
 /// The monotonic clock, ns.
 #[inline(always)]
 pub(crate) fn now_ns() -> u64 {

@@ -19,6 +19,9 @@ const BRANCH: u64 = u64::from_le_bytes(*crate::layout::BRANCH);
 #[inline(always)]
 pub(crate) fn sink(ctx: &XdpContext) -> u32 {
     let Some(answers) = own(&ANSWERS, 0) else { return xdp_action::XDP_ABORTED };
+    if answers.passing != 0 {
+        return xdp_action::XDP_PASS;
+    }
     match read::<u64>(ctx, PAYLOAD) {
         Some(PROTOCOL) => {}
         Some(REGISTER) => {

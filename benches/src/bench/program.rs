@@ -25,6 +25,7 @@ use crate::{
     kernel::Kernel,
     lab::PORT,
     layout::map,
+    load::Kind,
     message::{self, LONGEST_LEN, STANDARD_LEN, Shape},
     options::Options,
     plot,
@@ -151,6 +152,7 @@ fn measure(kernel: &mut Kernel, len: usize, clients: u64) -> Result<f64> {
     let shape = Shape {
         len,
         vias: 1,
+        kind: Kind::Spread,
         from: [2, 0, 0, 0, 1, 1],
         to: [2, 0, 0, 0, 2, 1],
         server: SERVER.into(),

@@ -17,6 +17,7 @@ use crate::{
     hlog,
     host::ReceiveBuffer,
     interrupt,
+    kamailio::{self, Job},
     kernel::Kernel,
     lab::Lab,
     layout::{ANSWER_BRANCH_AT, BRANCH, STAMP_AT},
@@ -26,7 +27,7 @@ use crate::{
     report::{Report, Target},
     rounds::{Accounts, OTHERS_MAX, median},
     search::Search,
-    system::{self, Job, RECEIVE_BUFFER, System},
+    system::{self, RECEIVE_BUFFER, System},
     table,
 };
 
@@ -114,10 +115,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
             Place::Reflector => system::bare(&mut lab, &mut kernel, "reflect", name)?,
         });
     }
-    let modules = options.kamailio_modules()?;
-    for (job, name) in [(Job::Least, "kamailio"), (Job::Table(CLIENTS), "kamailiotable")] {
-        let (program, folder) = (&options.kamailio, scratch.join(name));
-        systems.push(system::kamailio(&mut lab, &mut kernel, program, &modules, &folder, job)?);
+    for job in [Job::Least, Job::Table(CLIENTS)] {
+        systems.push(kamailio::start(&mut lab, &mut kernel, options, &scratch, job)?);
     }
     let mut contestants = [
         Contestant::new(0, "homeward, 10 k clients", CLIENTS, 1)?,

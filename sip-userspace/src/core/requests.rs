@@ -245,11 +245,11 @@ impl Core {
     }
 
     /// With the Server header field.
-    pub(super) fn signed(&self, answer: Answer) -> Answer {
-        if self.settings.server.is_empty() {
-            return answer;
+    pub(super) fn signed(&self, mut answer: Answer) -> Answer {
+        if !self.settings.server.is_empty() {
+            answer.push_line(&[b"Server: ", self.settings.server.as_bytes()]);
         }
-        answer.with(rsip::headers::Server::from(self.settings.server.as_str()))
+        answer
     }
 
     /// Registers, and keeps the answer for retransmissions.

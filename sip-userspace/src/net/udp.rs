@@ -1,43 +1,45 @@
 //! UDP in batches: one socket for each served address and receiving thread.
 //!
 //! Threads read with recvmmsg and hand batches to the core's owner through one bounded queue; a
-//! full queue sheds the batch and counts it, since SIP retransmits. The owner sends with sendmmsg
+//! full queue sheds the batch and counts it, since SIP retransmits. Without threads the owner reads
+//! by itself: on one processor a thread would only interrupt it at every datagram, and what waits in
+//! the socket meanwhile makes the next batch larger. The owner sends with sendmmsg
 //! from the first socket of an address. Invariants: no lock on a datagram's way; a socket knows
 //! its address, so an answer leaves from where the request came to.
 
+mod open;
+mod receive;
+
 use std::{
-    io::{IoSlice, IoSliceMut},
+    io::IoSlice,
     net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
-    time::Duration,
+    thread::JoinHandle,
 };
 
 use crossbeam::{queue::ArrayQueue, utils::CachePadded};
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg},
+    sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg},
 };
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::Notify;
 
+use self::{open::open, receive::Own};
 use super::batch::Batch;
 
-/// Longest datagram (RFC 768).
-const DATAGRAM_MAX: usize = 65_535;
+pub use self::open::OpenError;
+
 /// Datagrams of one sending call: what can't be sent costs at most this squared.
 const SEND_MAX: usize = 64;
-/// A receiving thread looks so often whether it shall end.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How UDP is received.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Receiving threads.
+    /// Receiving threads; with none the core's owner receives.
     pub threads: usize,
     /// Datagrams of one system call.
     pub batch: usize,
@@ -45,16 +47,6 @@ pub struct Options {
     pub queue: usize,
     /// Receive buffer of each socket in bytes.
     pub buffer: usize,
-}
-
-/// Why the sockets could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("{address}: {call}: {source}; {cure}")]
-pub struct OpenError {
-    address: SocketAddr,
-    call: &'static str,
-    source: std::io::Error,
-    cure: &'static str,
 }
 
 /// Counts of a receiving thread.
@@ -68,6 +60,9 @@ struct Counts {
 pub struct Udp {
     senders: Vec<(SocketAddr, UdpSocket)>,
     queue: Arc<ArrayQueue<Batch>>,
+    own: Vec<Own>,
+    /// The element of `own` that is read next.
+    turn: usize,
     ready: Arc<Notify>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -84,6 +79,8 @@ impl Udp {
         let mut udp = Self {
             senders: Vec::new(),
             queue: Arc::new(ArrayQueue::new(options.queue.max(1))),
+            own: Vec::new(),
+            turn: 0,
             ready: Arc::new(Notify::new()),
             stop: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
@@ -97,11 +94,8 @@ impl Udp {
             for thread in 0..options.threads.max(1) {
                 let socket = open(*address, options.buffer, true)?;
                 if thread == 0 {
-                    let sender = socket.try_clone().map_err(|source| OpenError {
-                        address: *address,
-                        call: "dup",
-                        source,
-                        cure: "raise the limit of open files",
+                    let sender = socket.try_clone().map_err(|error| {
+                        OpenError::new(*address, "dup", error, "raise the limit of open files")
                     })?;
                     udp.senders.push((*address, sender));
                 }
@@ -109,44 +103,48 @@ impl Udp {
             }
         }
         for (address, socket) in sockets {
-            udp.receive(address, socket, options.batch.max(1));
+            let place = (address, options.batch.max(1));
+            let counts = Arc::new(CachePadded::new(Counts::default()));
+            udp.counts.push(Arc::clone(&counts));
+            if options.threads == 0 {
+                let own = Own::new(socket, place, counts, Arc::clone(&udp.ready));
+                let cure = "raise the limit of open files";
+                udp.own.push(own.map_err(|error| OpenError::new(address, "epoll", error, cure))?);
+            } else {
+                let (queue, ready) = (Arc::clone(&udp.queue), Arc::clone(&udp.ready));
+                let stop = Arc::clone(&udp.stop);
+                udp.threads.push(receive::thread(socket, place, counts, queue, ready, stop));
+            }
         }
         Ok(udp)
     }
 
-    /// Starts the thread of a socket.
-    fn receive(&mut self, local: SocketAddr, socket: UdpSocket, batch: usize) {
-        let counts = Arc::new(CachePadded::new(Counts::default()));
-        let (queue, ready) = (Arc::clone(&self.queue), Arc::clone(&self.ready));
-        let (stop, mine) = (Arc::clone(&self.stop), Arc::clone(&counts));
-        self.counts.push(counts);
-        self.threads.push(thread::spawn(move || {
-            let mut space = vec![0; batch * DATAGRAM_MAX];
-            let mut headers = MultiHeaders::preallocate(batch, None);
-            while !stop.load(Ordering::Relaxed) {
-                match receive(&socket, local, &mut space, &mut headers) {
-                    Ok(full) if full.is_empty() => {}
-                    Ok(full) => {
-                        mine.datagrams.fetch_add(full.len() as u64, Ordering::Relaxed);
-                        if let Err(shed) = queue.push(full) {
-                            mine.shed.fetch_add(shed.len() as u64, Ordering::Relaxed);
-                        }
-                        ready.notify_one();
-                    }
-                    // Timeouts, and ICMP errors of earlier datagrams.
-                    Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => {}
-                    Err(error) => {
-                        tracing::warn!(%local, %error, "recvmmsg");
-                        thread::sleep(PATIENCE);
-                    }
-                }
-            }
-        }));
+    /// The next batch, if one waits.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        self.queue.pop().or_else(|| self.read())
     }
 
-    /// The next batch, if one waits.
-    pub fn next(&self) -> Option<Batch> {
-        self.queue.pop()
+    /// Reads a socket of the owner's.
+    fn read(&mut self) -> Option<Batch> {
+        // One after the other, so that no address has to wait for another to run dry.
+        for _ in 0..self.own.len() {
+            self.turn = self.turn.wrapping_add(1);
+            let turn = self.turn.checked_rem(self.own.len()).unwrap_or_default();
+            if let Some(batch) = self.own.get_mut(turn).and_then(Own::next_batch) {
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    /// Takes in what the sockets hold: while much is sent nobody else empties them, and what was
+    /// sent may be answered faster than it is all sent.
+    fn relieve(&mut self) {
+        while self.queue.len() < self.queue.capacity() {
+            let Some(batch) = self.read() else { return };
+            // There is room, and nobody else pushes.
+            let _ = self.queue.push(batch);
+        }
     }
 
     /// Waits until a batch may be there.
@@ -165,13 +163,16 @@ impl Udp {
     /// Sends datagrams from a served address. What a full socket does not take, or what can't be
     /// sent, is counted and lost: SIP retransmits.
     pub fn send(&mut self, local: SocketAddr, datagrams: &[(SocketAddr, Vec<u8>)]) {
-        let sender = self.senders.iter().find(|(address, _)| *address == local);
-        let Some((_, socket)) = sender else {
-            self.unsent = self.unsent.wrapping_add(datagrams.len() as u64);
-            return;
-        };
-        for some in datagrams.chunks(SEND_MAX) {
-            self.unsent = self.unsent.wrapping_add(send(socket, some));
+        for (number, some) in datagrams.chunks(SEND_MAX).enumerate() {
+            if number > 1 {
+                self.relieve();
+            }
+            let sender = self.senders.iter().find(|(address, _)| *address == local);
+            let unsent = match sender {
+                Some((_, socket)) => send(socket, some),
+                None => some.len() as u64,
+            };
+            self.unsent = self.unsent.wrapping_add(unsent);
         }
     }
 }
@@ -209,67 +210,24 @@ impl Drop for Udp {
     }
 }
 
-fn open(address: SocketAddr, buffer: usize, shared: bool) -> Result<UdpSocket, OpenError> {
-    let error = |call, source: std::io::Error| {
-        let cure = match source.kind() {
-            std::io::ErrorKind::AddrInUse => "another program serves it; `ss -lunp` names it",
-            std::io::ErrorKind::AddrNotAvailable => {
-                "no interface has this address; correct sip.listen, or add it"
-            }
-            std::io::ErrorKind::PermissionDenied => "run as root, or with CAP_NET_BIND_SERVICE",
-            _ => "correct sip.listen",
-        };
-        OpenError { address, call, source, cure }
-    };
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP));
-    let socket = socket.map_err(|source| error("socket", source))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true).map_err(|source| error("IPV6_V6ONLY", source))?;
-    }
-    // The plain limit first; the forced one needs CAP_NET_ADMIN and may exceed rmem_max.
-    socket.set_recv_buffer_size(buffer).map_err(|source| error("SO_RCVBUF", source))?;
-    let _ = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &buffer);
-    socket.set_reuse_port(shared).map_err(|source| error("SO_REUSEPORT", source))?;
-    socket.set_read_timeout(Some(PATIENCE)).map_err(|source| error("SO_RCVTIMEO", source))?;
-    socket.bind(&address.into()).map_err(|source| error("bind", source))?;
-    Ok(socket.into())
-}
-
-/// Reads what is there, at least one datagram. One that was cut off is left out.
-fn receive(
-    socket: &UdpSocket,
-    local: SocketAddr,
-    space: &mut [u8],
-    headers: &mut MultiHeaders<SockaddrStorage>,
-) -> Result<Batch, Errno> {
-    let mut slices: Vec<_> =
-        space.chunks_mut(DATAGRAM_MAX).map(|chunk| [IoSliceMut::new(chunk)]).collect();
-    let flags = MsgFlags::MSG_WAITFORONE;
-    let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
-    let arrived: Vec<_> =
-        messages.map(|message| (message.address.and_then(address), message.bytes)).collect();
-    let mut batch = Batch::default();
-    for ((source, len), chunk) in arrived.into_iter().zip(space.chunks(DATAGRAM_MAX)) {
-        if let (Some(source), Some(payload)) = (source, chunk.get(..len)) {
-            batch.push(source, local, payload);
-        }
-    }
-    Ok(batch)
-}
-
-fn address(storage: SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = storage.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    #[test]
-    fn datagrams_arrive_with_their_addresses_and_answers_leave_from_there() {
-        let options = Options { threads: 2, batch: 8, queue: 64, buffer: 1 << 20 };
+    #[tokio::test]
+    async fn datagrams_arrive_with_their_addresses_and_answers_leave_from_there() {
+        exchange(2).await;
+    }
+
+    #[tokio::test]
+    async fn they_do_so_without_threads() {
+        exchange(0).await;
+    }
+
+    async fn exchange(threads: usize) {
+        let options = Options { threads, batch: 8, queue: 64, buffer: 1 << 20 };
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -280,8 +238,10 @@ mod tests {
             client.send_to(&[number; 700], served).unwrap();
         }
         let mut seen = Vec::new();
+        let ready = udp.ready();
         for _ in 0..500 {
-            while let Some(batch) = udp.next() {
+            let _ = tokio::time::timeout(Duration::from_millis(10), ready.notified()).await;
+            while let Some(batch) = udp.next_batch() {
                 for (source, local, payload) in batch.iter() {
                     assert_eq!((source, local), (client.local_addr().unwrap(), served));
                     assert_eq!(payload.len(), 700);
@@ -291,7 +251,6 @@ mod tests {
             if seen.len() == 20 {
                 break;
             }
-            thread::sleep(Duration::from_millis(10));
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..20).collect::<Vec<_>>());

@@ -85,9 +85,11 @@ impl Answer {
 /// Copies a value. A bare CR or a NUL of a broken request does not come back in an answer, where
 /// a lenient reader could take it for the end of a line.
 fn push_value(message: &Message<'_>, value: &[u8], out: &mut Vec<u8>) {
-    let broken = message.fault.is_some();
+    if message.fault.is_none() {
+        return out.extend_from_slice(value);
+    }
     out.extend(value.iter().map(|byte| match byte {
-        0 | b'\r' if broken => b' ',
+        0 | b'\r' => b' ',
         byte => *byte,
     }));
 }

@@ -10,10 +10,23 @@ pub const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Which bytes are of `token`: looked up for every byte of every header name.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would say so")]
+const TOKEN: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0u8);
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 /// A byte of `token`.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "a byte is below the table's length")]
 pub const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    TOKEN[byte as usize]
 }
 
 /// The text without blanks at either end.
@@ -183,7 +196,11 @@ pub enum Hides {
 /// The first value of a list and what follows its comma, if there is one.
 pub fn split_first(list: &[u8], hides: Hides) -> Result<(&[u8], Option<&[u8]>), Fault> {
     let mut at = 0usize;
-    while let Some(rest) = list.get(at..).filter(|rest| !rest.is_empty()) {
+    let opens = if hides == Hides::Comments { b'(' } else { b'<' };
+    while let Some(next) = list.get(at..).and_then(|rest| memchr::memchr3(b',', b'"', opens, rest))
+    {
+        at = at.wrapping_add(next);
+        let rest = list.get(at..).unwrap_or_default();
         let step = match rest.first() {
             Some(b',') => {
                 let (value, rest) = list.split_at_checked(at).ok_or(Fault::Quote)?;

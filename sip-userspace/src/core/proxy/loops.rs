@@ -8,12 +8,15 @@
 //! the same for each of its retransmissions, with a token of where its responses go. What an ACK or
 //! a CANCEL lacks beside its INVITE (the To tag, Proxy-Require) is left out for their sake.
 
+use memchr::memmem;
 use sip_common::siphash::{Key, hash};
 
 use crate::sip::{header::Name, request::Request, via::Via};
 
 /// What this host's branches begin with.
 const PREFIX: &str = "z9hG4bKhw";
+/// What both begin with.
+const OURS: &[u8] = b"z9hG4bKh";
 /// What they begin with where no transaction stands behind them.
 const STATELESS: &str = "z9hG4bKhs";
 
@@ -89,11 +92,14 @@ fn read_digest(branch: &[u8]) -> Option<u64> {
 
 /// Whether this host has forwarded the same request before.
 pub fn is_loop(request: &Request<'_>, secret: Key) -> bool {
+    // Most requests were never here, and need no closer look.
+    let mut ours =
+        request.vias.iter().filter(|value| memmem::find(value, OURS).is_some()).peekable();
+    if ours.peek().is_none() {
+        return false;
+    }
     let digest = digest(request, secret);
-    request
-        .vias
-        .iter()
-        .any(|value| Via::parse(value).is_ok_and(|via| read_digest(via.branch()) == Some(digest)))
+    ours.any(|value| Via::parse(value).is_ok_and(|via| read_digest(via.branch()) == Some(digest)))
 }
 
 #[cfg(test)]
