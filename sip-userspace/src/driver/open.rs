@@ -13,14 +13,13 @@ use sip_common::{
 };
 use tokio::sync::mpsc;
 
-use super::{EVENTS_MAX, Settled, Store, asks::Asks, gate::Gate, shared::Shared};
+use super::{EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, gate::Gate, shared::Shared};
 use crate::{
     api::{Api, ApiError},
     config::{Config, SourceFlags},
-    control::{Call, ControlError, Listener},
+    control::{ControlError, Listener},
     core::{
         Core, Output, Settings,
-        admin::Answer,
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -90,8 +89,7 @@ pub struct Host {
     pub(super) publishing: bool,
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
-    /// Commands whose change is not yet in the kernel's maps, with their answers.
-    pub(super) unanswered: Vec<(Call, Answer)>,
+    pub(super) changes: Changes,
 }
 
 impl Host {
@@ -162,7 +160,7 @@ impl Host {
             publishing: true,
             asks: Asks::default(),
             api,
-            unanswered: Vec::new(),
+            changes: Changes::default(),
         })
     }
 }

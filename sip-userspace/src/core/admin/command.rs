@@ -125,6 +125,21 @@ pub enum Command {
     Status,
 }
 
+impl Command {
+    /// Whether it changes the table, unless it is refused.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::ServerAdd { .. }
+            | Self::ServerSet { .. }
+            | Self::ServerRemove { .. }
+            | Self::Assign { .. }
+            | Self::Unassign { .. } => true,
+            Self::TableImport { dry_run, .. } => !dry_run,
+            _ => false,
+        }
+    }
+}
+
 /// What a command brings about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Planned {
