@@ -46,6 +46,13 @@ impl Recent {
         Self(who << 32 | (request >> 48) << 16 | now_s & 0xffff)
     }
 
+    /// Seconds since the redirect of this client at this source, if that is what the element
+    /// remembers; whole turns of 18 hours are not told apart.
+    pub const fn age_s(self, key: ClientKey, source: u64, now_s: u64) -> Option<u64> {
+        let its = self.0 != 0 && (self.0 ^ key.0[0] ^ source) >> 32 == 0;
+        if its { Some(now_s.wrapping_sub(self.0) & 0xffff) } else { None }
+    }
+
     /// What this element says about a request that would be remembered as `request`.
     ///
     /// Times wrap after 18 hours; an element that old is taken for a young one in `memory_s` of
@@ -191,6 +198,9 @@ mod tests {
         ] {
             assert_eq!(first.judge(again(request, at), entry, 600), expected, "{request:x} {at}");
         }
+        assert_eq!(first.age_s(KEY, 7, 70_123), Some(123));
+        assert_eq!(first.age_s(KEY, !7, 70_123), None);
+        assert_eq!(Recent::default().age_s(ClientKey::default(), 0, 1), None);
         // The same element, but another client, or the client at another source.
         let other = ClientKey([!KEY.0[0], KEY.0[1]]);
         for (key, source) in [(other, 7), (KEY, !7)] {

@@ -33,7 +33,7 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Flow, Output, Packet,
-        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
     },
     datapath::KernelPath,
     net::{batch::Batch, clock},
@@ -205,7 +205,7 @@ impl Host {
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
             Ok(Planned::Answer(answer)) => {
-                let answer = self.complete(answer);
+                let answer = self.complete(answer, &call.command);
                 reply(call, Ok(answer));
             }
             Ok(Planned::Commit { proposal, answer, barrier: false }) => {
@@ -224,7 +224,7 @@ impl Host {
     }
 
     /// Adds what only the driver knows.
-    fn complete(&self, mut answer: Answer) -> Answer {
+    fn complete(&self, mut answer: Answer, command: &Command) -> Answer {
         match &mut answer {
             Answer::Client(view) => {
                 let now_s = clock::now().mono_s();
@@ -241,6 +241,13 @@ impl Host {
                     .collect();
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
+                if let Some(done) = self.core.handled().get(&key) {
+                    (view.redirects, view.proxied) = (done.redirects, done.proxied);
+                    view.handled_s = Some(now_s.saturating_sub(done.last_s).into());
+                }
+                if let Command::ClientShow { source: Some(source), .. } = command {
+                    view.redirected_s = self.core.redirected_s(key, *source, clock::now());
+                }
             }
             Answer::Status(view) => {
                 let off = || json!({"interfaces": [], "mode": "off"});

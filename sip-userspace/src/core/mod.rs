@@ -16,6 +16,7 @@ pub mod bindings;
 pub mod counters;
 pub mod decide;
 pub mod explain;
+pub mod handled;
 pub mod io;
 pub mod proxy;
 pub mod redirect;
@@ -26,16 +27,20 @@ pub mod table;
 pub mod transaction;
 pub mod transactions;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
 use self::{
     bindings::{Binding, Bindings},
     decide::{Cause, Decision, decide},
+    handled::Handled,
     proxy::{Event, Kind, Proxy, Route, forward::Outbound, loops},
     redirect::Redirects,
-    route::Strict,
+    route::{Judged, Strict},
     table::{Lesson, Table},
     transaction::key::TransactionKey,
     transactions::{Found, Transactions},
@@ -61,6 +66,7 @@ pub struct Core {
     transactions: Transactions,
     proxy: Proxy,
     counters: Counters,
+    handled: Handled,
     strict: Option<Strict>,
 }
 
@@ -72,7 +78,18 @@ impl Core {
         let transactions = Transactions::new(settings.timers.give_up());
         let redirects = Redirects::new(&settings);
         let (bindings, counters) = (Bindings::default(), Counters::default());
-        Self { settings, table, bindings, redirects, transactions, proxy, counters, strict }
+        let handled = Handled::default();
+        Self {
+            settings,
+            table,
+            bindings,
+            redirects,
+            transactions,
+            proxy,
+            counters,
+            handled,
+            strict,
+        }
     }
 
     /// The assignment table.
@@ -103,6 +120,17 @@ impl Core {
     /// The bindings of a client; [`Binding::expires_s`] counts from the monotonic clock's zero.
     pub fn bindings_of(&self, key: &ClientKey) -> &[Binding] {
         self.bindings.get(key)
+    }
+
+    /// What was done for clients whose home is elsewhere.
+    pub fn handled(&self) -> &Handled {
+        &self.handled
+    }
+
+    /// Seconds since a client was last redirected at a source, by the kernel or by this daemon in
+    /// its form.
+    pub fn redirected_s(&self, key: ClientKey, source: IpAddr, now: Now) -> Option<u64> {
+        self.strict.as_ref()?.redirected_s(key, source, now)
     }
 
     /// Requests that are being proxied.
@@ -151,8 +179,9 @@ impl Core {
             None => None,
             Some(strict) => match strict.judge(&self.settings, &self.table, packet, now) {
                 Err(refusal) => Some(refusal),
-                Ok((payload, to)) => {
+                Ok(Judged { key, payload, to }) => {
                     Counters::add(&mut self.counters.redirects_strict);
+                    self.handled.redirected(key, now.mono_s());
                     out.push(Output::Send { flow: packet.flow.towards(to), payload });
                     return Ok(());
                 }
@@ -227,7 +256,7 @@ impl Core {
                 self.answer(&at, message, answer, out);
                 Ok(())
             }
-            Decision::Redirect { server, .. } => {
+            Decision::Redirect { key, server } => {
                 // A home that is gone is shed: the client's retransmission finds the next table.
                 let answer =
                     redirect::answer(&self.settings, &self.table, server, message, &at.path);
@@ -236,6 +265,7 @@ impl Core {
                     self.redirects.remember(asked);
                 }
                 Counters::add(&mut self.counters.redirects);
+                self.handled.redirected(key, now.mono_s());
                 let payload = answer.compose(message, &at.path, tag);
                 out.push(Output::Send { flow: at.flow, payload });
                 Ok(())
@@ -248,6 +278,7 @@ impl Core {
                 if cause == Cause::Returned {
                     self.learn_no_redirect(key, now, out);
                 }
+                self.handled.proxied(key, now.mono_s());
                 self.forward(&at, server, &request, now, out);
                 Ok(())
             }
@@ -397,7 +428,7 @@ struct Place {
 /// ourselves.
 fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
     let ip = source.ip().to_canonical();
-    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     source.port() != 0
         && !ip.is_unspecified()
         && !ip.is_multicast()

@@ -3,7 +3,10 @@
 //!
 //! Deliberately absent: how they are carried (`control`) and printed (`cli`).
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +62,9 @@ pub enum Command {
     ClientShow {
         /// `user@host`.
         aor: String,
+        /// Also say when it was last redirected at this address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<IpAddr>,
     },
     /// Lists the hosts that share the table.
     EdgeList,
@@ -319,6 +325,19 @@ pub struct ClientView {
     /// Seconds since this host last saw it register; none if it has no bindings here.
     #[serde(default)]
     pub seen_s: Option<u64>,
+    /// 302s that this daemon has sent it, as far as it remembers. The kernel counts none by client.
+    #[serde(default)]
+    pub redirects: u32,
+    /// Its requests that this daemon has forwarded to its home, as far as it remembers.
+    #[serde(default)]
+    pub proxied: u32,
+    /// Seconds since this daemon last did either.
+    #[serde(default)]
+    pub handled_s: Option<u64>,
+    /// Seconds since its last redirect, by kernel or daemon, at the address that was asked about;
+    /// none if that is not remembered.
+    #[serde(default)]
+    pub redirected_s: Option<u64>,
 }
 
 /// A binding as it is shown.

@@ -50,7 +50,7 @@ impl Slot {
     }
 
     fn guess(&self, first: u64) -> usize {
-        (u128::from(first) * self.keys.len() as u128 >> 64) as usize
+        ((u128::from(first) * self.keys.len() as u128) >> 64) as usize
     }
 
     /// Something of what a search for this key touches.
