@@ -172,13 +172,12 @@ fn changes_from_many_sides_take_turns() {
     let file = site.at("clients.csv").display().to_string();
     let rows: String = (0..60_000).map(|n| format!("u{n:05}@example.com,home1\n")).collect();
     fs::write(&file, rows).unwrap();
-    let mut import =
-        site.program(&["table", "import", &file]).stdout(Stdio::null()).spawn().unwrap();
+    let run = |line: &[&str]| site.program(line).stdout(Stdio::null()).spawn().unwrap();
+    let mut import = run(&["table", "import", &file]);
     let mut during = 0;
     for round in 0.. {
         let clients: Vec<_> = (0..4).map(|n| format!("x{round}-{n}@example.com")).collect();
-        let mut given =
-            vec![site.program(&["server", "set", "home2", "--weight", "2"]).spawn().unwrap()];
+        let mut given = vec![run(&["server", "set", "home2", "--weight", "2"])];
         given.extend(clients.iter().map(|aor| run(&["assign", aor, "home2"])));
         for mut given in given {
             assert!(given.wait().unwrap().success());
