@@ -46,10 +46,17 @@ impl Recent {
         Self(who << 32 | (request >> 48) << 16 | now_s & 0xffff)
     }
 
-    /// Seconds from this redirect to a request that would be remembered as `request`, less than a
-    /// day.
+    /// Seconds since the redirect of this client at this source, if that is what the element
+    /// remembers; whole turns of 18 hours are not told apart.
+    pub const fn age_s(self, key: ClientKey, source: u64, now_s: u64) -> Option<u64> {
+        let its = self.0 != 0 && (self.0 ^ key.0[0] ^ source) >> 32 == 0;
+        if its { Some(now_s.wrapping_sub(self.0) & 0xffff) } else { None }
+    }
+
+    /// Seconds from this redirect to a request that would be remembered as `request`, in the same
+    /// sense.
     #[inline(always)]
-    pub const fn age_s(self, request: Self) -> u32 {
+    pub const fn until_s(self, request: Self) -> u32 {
         request.0.wrapping_sub(self.0) as u32 & 0xffff
     }
 
@@ -62,7 +69,7 @@ impl Recent {
         if (self.0 ^ request.0) >> 32 != 0 {
             return Memory::Fresh;
         }
-        let age_s = self.age_s(request);
+        let age_s = self.until_s(request);
         let limit_s = if entry.has(Override::FOLLOWS) || memory_s < RECENT_ALWAYS_S {
             RECENT_ALWAYS_S
         } else {
@@ -198,6 +205,9 @@ mod tests {
         ] {
             assert_eq!(first.judge(again(request, at), entry, 600), expected, "{request:x} {at}");
         }
+        assert_eq!(first.age_s(KEY, 7, 70_123), Some(123));
+        assert_eq!(first.age_s(KEY, !7, 70_123), None);
+        assert_eq!(Recent::default().age_s(ClientKey::default(), 0, 1), None);
         // The same element, but another client, or the client at another source.
         let other = ClientKey([!KEY.0[0], KEY.0[1]]);
         for (key, source) in [(other, 7), (KEY, !7)] {

@@ -7,6 +7,7 @@
 //! Deliberately absent: decisions.
 
 mod asks;
+mod changes;
 mod durable;
 mod gate;
 mod names;
@@ -29,6 +30,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
+pub(crate) use changes::Settled;
 pub use open::{Host, RunError, settings};
 use service::Service;
 use shared::{BARRIER_MAX, Then, Whom};
@@ -37,12 +39,11 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Packet,
-        admin::{self, Answer, Asker, Planned, Refused, command::BindingView},
-        table::{Commit, Proposal},
+        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
     },
     datapath::KernelPath,
     net::{batch::Batch, clock},
-    store::{AssignmentStore, StoreError},
+    store::AssignmentStore,
 };
 
 /// The daemon's lease is renewed, and what fails is tried again, so often.
@@ -54,13 +55,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 const TURN: usize = 8;
 /// News on their way from a shared store.
 pub(crate) const EVENTS_MAX: usize = 64;
-
-/// A change that the store was asked for, with who waits for it.
-pub(crate) struct Settled {
-    result: Result<Commit, StoreError>,
-    call: Call,
-    answer: Answer,
-}
 
 impl Host {
     /// Serves until a signal ends it.
@@ -161,21 +155,16 @@ impl Host {
     fn publish(&mut self) {
         let Some(kernel) = &mut self.kernel else {
             self.publishing = false;
-            return self.tell_applied();
+            return self.published();
         };
         let now = clock::now().mono;
         self.publishing = kernel.work(self.core.table(), now);
-        if !self.publishing {
-            for (call, answer) in self.unanswered.drain(..) {
-                reply(call, Ok(answer));
-            }
-        }
         for (key, lesson) in kernel.take_lessons() {
             for gone in self.core.table_mut().learned_mut().learn(key, lesson, now.as_secs()) {
                 kernel.learned(self.core.table(), gone);
             }
         }
-        self.tell_applied();
+        self.published();
     }
 
     /// Takes waiting batches, some at a time, so that commands get their turn; whether there may
@@ -206,13 +195,14 @@ impl Host {
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
+        let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
         }
         let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
         match admin::plan(self.core.table(), &call.command, &asker) {
             Ok(Planned::Answer(answer)) => {
-                let answer = self.complete(answer);
+                let answer = self.complete(answer, &call.command);
                 reply(call, Ok(answer));
             }
             Ok(Planned::Commit { proposal, answer, barrier: false }) => {
@@ -230,70 +220,8 @@ impl Host {
         }
     }
 
-    fn submit(&mut self, proposal: Proposal, call: Call, answer: Answer) {
-        // Unbounded, but a store takes no more than so many proposals at a time.
-        let settled = self.settled_in.clone();
-        let done = move |result| {
-            // The driver is gone when it has stopped; then nobody waits for the answer either.
-            let _ = settled.send(Settled { result, call, answer });
-        };
-        self.store.submit(proposal, Box::new(done));
-    }
-
-    /// A durable change goes into the table and the kernel, and then its command is answered.
-    fn settle(&mut self, settled: Settled) {
-        let Settled { result, call, answer } = settled;
-        let commit = match result {
-            Ok(commit) => commit,
-            // Another command was quicker: plan again on the table as it is by now.
-            Err(StoreError::Conflict { current }) if current <= self.core.table().revision() => {
-                return self.call(call);
-            }
-            Err(error) => {
-                let cure = "nothing was changed; see the daemon's log";
-                let mut refused = Refused::daemon(error.to_string(), cure);
-                match error {
-                    StoreError::TooLarge { max, .. } => refused.parts_max = Some(max),
-                    StoreError::Conflict { current } => refused.current = Some(current),
-                    _ => {}
-                }
-                return reply(call, Err(refused));
-            }
-        };
-        // A shared store may have told of it already.
-        if commit.revision <= self.core.table().revision() {
-            return self.answer_in_force(call, answer);
-        }
-        match self.core.table_mut().apply(&commit) {
-            Ok(applied) => {
-                self.take_in(applied);
-                tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
-                self.answer_in_force(call, answer);
-            }
-            Err(error) => {
-                tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
-                reply(
-                    call,
-                    Err(Refused::daemon(
-                        error.to_string(),
-                        "restart the daemon: it reads the store again",
-                    )),
-                );
-            }
-        }
-    }
-
-    /// Answers a change as soon as it is in the kernel's maps too.
-    fn answer_in_force(&mut self, call: Call, answer: Answer) {
-        if self.publishing {
-            self.unanswered.push((call, answer));
-        } else {
-            reply(call, Ok(answer));
-        }
-    }
-
     /// Adds what only the driver knows.
-    fn complete(&self, mut answer: Answer) -> Answer {
+    fn complete(&self, mut answer: Answer, command: &Command) -> Answer {
         match &mut answer {
             Answer::Client(view) => {
                 let now_s = clock::now().mono_s();
@@ -310,6 +238,13 @@ impl Host {
                     .collect();
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
+                if let Some(done) = self.core.handled().get(&key) {
+                    (view.redirects, view.proxied) = (done.redirects, done.proxied);
+                    view.handled_s = Some(now_s.saturating_sub(done.last_s).into());
+                }
+                if let Command::ClientShow { source: Some(source), .. } = command {
+                    view.redirected_s = self.core.redirected_s(key, *source, clock::now());
+                }
             }
             Answer::Servers { servers, .. } => {
                 let now = clock::now().mono;

@@ -54,7 +54,7 @@ impl Operator {
         let mut client = None;
         let mut missing = 0;
         for number in first..confirmed {
-            let show = Command::ClientShow { aor: aor(number) };
+            let show = Command::ClientShow { aor: aor(number), source: None };
             match ask(&mut client, &self.socket, &show) {
                 Some(Answer::Client(view)) => {
                     let right = view.assigned == Some(format!("home-{}", home(number)));

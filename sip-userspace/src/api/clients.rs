@@ -72,7 +72,7 @@ pub(super) async fn list(
     responses((status = 200, body = ClientView), (status = 400, body = Fault)))]
 pub(super) async fn show(caller: Caller, aor: Aor) -> Result<Json<ClientView>, Fault> {
     let Path(aor) = aor?;
-    match caller.ask(Command::ClientShow { aor }).await? {
+    match caller.ask(Command::ClientShow { aor, source: None }).await? {
         Answer::Client(view) => Ok(Json(*view)),
         _ => Err(Fault::odd_answer()),
     }

@@ -2,7 +2,10 @@
 
 mod list;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
 
 use clap::Subcommand;
 
@@ -26,6 +29,9 @@ enum Action {
         /// The client, as user@domain
         #[arg(value_parser = names::aor)]
         aor: String,
+        /// Also say when it was last redirected at this address; it is remembered by both
+        #[arg(long, value_name = "ADDRESS")]
+        source: Option<IpAddr>,
     },
     /// List clients that have an assignment of their own, and those that are registered here
     List(list::Args),
@@ -34,7 +40,9 @@ enum Action {
 impl Args {
     pub(super) fn run(&self, cli: &Cli, out: &mut dyn Write) -> Result<(), Failure> {
         match &self.action {
-            Action::Show { aor } => cli.answer(&Command::ClientShow { aor: aor.clone() }, out),
+            Action::Show { aor, source } => {
+                cli.answer(&Command::ClientShow { aor: aor.clone(), source: *source }, out)
+            }
             Action::List(args) => args.run(cli, out),
         }
     }
@@ -70,6 +78,17 @@ pub(super) fn print(view: &ClientView, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(seen_s) = view.seen_s {
         pairs.push(("last seen", format!("{seen_s} s ago")));
+    }
+    let daemon = match view.handled_s {
+        Some(ago_s) => format!(
+            "{} redirects, {} forwarded, the last one {ago_s} s ago",
+            view.redirects, view.proxied
+        ),
+        None => "none".to_owned(),
+    };
+    pairs.push(("by the daemon", format!("{daemon} (the kernel counts none by client)")));
+    if let Some(ago_s) = view.redirected_s {
+        pairs.push(("redirected", format!("{ago_s} s ago at that address")));
     }
     for binding in &view.bindings {
         let text = format!("{} for {} s more", binding.contact, binding.expires_s);

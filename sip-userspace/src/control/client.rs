@@ -87,31 +87,52 @@ impl Client {
     /// # Errors
     /// If the daemon refuses, or the connection breaks.
     pub fn call(&mut self, command: &Command) -> Result<Answer, CallError> {
-        let path = self.path.clone();
-        let broken = |reason: String| CallError::Broken { path: path.clone(), reason };
-        match self.exchange(command) {
-            Ok(Some(Reply::Ok(answer))) => Ok(answer),
-            Ok(Some(Reply::Refused(refused))) => Err(refused.into()),
-            Ok(None) => Err(broken("the daemon closed the connection".to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(broken(format!("no reply within {} s", REPLY_TIME.as_secs())))
-            }
-            Err(error) => Err(broken(error.to_string())),
+        self.send(command)?;
+        self.receive()
+    }
+
+    /// Gives a command; [`Self::receive`] waits for its answer, and comes before the next one.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn send(&mut self, command: &Command) -> Result<(), CallError> {
+        self.write(command).map_err(|error| self.broken(&error))
+    }
+
+    /// Waits for the answer to the command that was given.
+    ///
+    /// # Errors
+    /// If the daemon refuses, or the connection breaks.
+    pub fn receive(&mut self) -> Result<Answer, CallError> {
+        match self.read().map_err(|error| self.broken(&error))? {
+            Reply::Ok(answer) => Ok(answer),
+            Reply::Refused(refused) => Err(refused.into()),
         }
     }
 
-    fn exchange(&mut self, command: &Command) -> io::Result<Option<Reply>> {
+    fn broken(&self, error: &io::Error) -> CallError {
+        let reason = match error.kind() {
+            io::ErrorKind::WouldBlock => format!("no reply within {} s", REPLY_TIME.as_secs()),
+            _ => error.to_string(),
+        };
+        CallError::Broken { path: self.path.clone(), reason }
+    }
+
+    fn write(&mut self, command: &Command) -> io::Result<()> {
         let stream = self.stream.get_mut();
-        stream.set_read_timeout(Some(REPLY_TIME))?;
         stream.set_write_timeout(Some(REPLY_TIME))?;
         let mut request = serde_json::to_vec(command)?;
         request.push(b'\n');
-        stream.write_all(&request)?;
+        stream.write_all(&request)
+    }
+
+    fn read(&mut self) -> io::Result<Reply> {
+        self.stream.get_mut().set_read_timeout(Some(REPLY_TIME))?;
         let mut line = Vec::new();
         (&mut self.stream).take(REPLY_MAX).read_until(b'\n', &mut line)?;
         if line.is_empty() {
-            return Ok(None);
+            return Err(io::Error::other("the daemon closed the connection"));
         }
-        Ok(Some(serde_json::from_slice(&line)?))
+        Ok(serde_json::from_slice(&line)?)
     }
 }

@@ -132,7 +132,7 @@ fn a_command_is_answered_and_a_connection_takes_several() {
         let Answer::Status(status) = client.call(&Command::Status).unwrap() else { panic!() };
         assert_eq!(status.node, "home0");
     }
-    let bad = client.call(&Command::ClientShow { aor: "alice".into() }).unwrap_err();
+    let bad = client.call(&Command::ClientShow { aor: "alice".into(), source: None }).unwrap_err();
     assert_eq!(bad.exit_code(), 2);
     assert!(matches!(bad, CallError::Refused(Refused { fault: Fault::Argument, .. })), "{bad}");
     assert!(client.call(&Command::Status).is_ok(), "the connection outlives a refusal");

@@ -47,7 +47,7 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
             assign(table, aor, server, (*pinned, *no_redirect), asker)
         }
         Command::Unassign { aor } => unassign(table, aor, asker),
-        Command::ClientShow { aor } => {
+        Command::ClientShow { aor, .. } => {
             Ok(Planned::Answer(show::client(table, &client(aor, asker)?)))
         }
         // Users are not in the table either.

@@ -23,6 +23,7 @@ pub mod decide;
 pub mod durable;
 pub mod explain;
 mod forwarding;
+pub mod handled;
 pub mod health;
 pub mod io;
 pub mod names;
@@ -43,7 +44,10 @@ pub mod token;
 pub mod transaction;
 pub mod transactions;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use sip_common::{abi::ClientKey, verdict::Refusal};
 
@@ -58,13 +62,14 @@ use self::{
     auth::Auth,
     bindings::{Binding, Bindings},
     durable::Held,
+    handled::Handled,
     health::Health,
     names::Names,
     proxy::Proxy,
     redirect::Redirects,
     requests::After,
     returning::{Known, Returning},
-    route::Strict,
+    route::{Judged, Strict},
     table::Table,
     token::Tokens,
     transactions::Transactions,
@@ -84,6 +89,7 @@ pub struct Core {
     proxy: Proxy,
     tokens: Tokens,
     counters: Counters,
+    handled: Handled,
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
@@ -114,6 +120,7 @@ impl Core {
             bindings: Bindings::default(),
             counters: Counters::default(),
             strict: strict.filter(|_| !asks_first),
+            handled: Handled::default(),
             held: Held::default(),
             returning: Returning::default(),
             agents: Agents::default(),
@@ -169,6 +176,17 @@ impl Core {
     /// What is known of names in the DNS.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// What was done for clients whose home is elsewhere.
+    pub fn handled(&self) -> &Handled {
+        &self.handled
+    }
+
+    /// Seconds since a client was last redirected at a source, by the kernel or by this daemon in
+    /// its form.
+    pub fn redirected_s(&self, key: ClientKey, source: IpAddr, now: Now) -> Option<u64> {
+        self.strict.as_ref()?.redirected_s(key, source, now)
     }
 
     /// Requests that are being proxied.
@@ -246,8 +264,9 @@ impl Core {
             Some(strict) => match strict.judge(&self.settings, &self.table, packet, now) {
                 Err(Refusal::Recent) => Some(strict.age_s(now)),
                 Err(_) => None,
-                Ok((payload, to)) => {
+                Ok(Judged { key, payload, to }) => {
                     Counters::add(&mut self.counters.redirects_strict);
+                    self.handled.redirected(key, now.mono_s());
                     out.push(Output::Send { flow: packet.flow.towards(to), payload });
                     return Ok(());
                 }
@@ -267,7 +286,7 @@ impl Core {
 /// ourselves.
 fn may_answer(source: SocketAddr, local: SocketAddr) -> bool {
     let ip = source.ip().to_canonical();
-    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     source.port() != 0
         && !ip.is_unspecified()
         && !ip.is_multicast()

@@ -123,7 +123,7 @@ impl Redirects {
         let flags = Override(if follows { Override::FOLLOWS } else { 0 });
         let last = self.recent.get(asked.index)?;
         let returned = last.judge(asked.recent, flags, self.memory_s) == Memory::Returned;
-        returned.then(|| last.age_s(asked.recent))
+        returned.then(|| last.until_s(asked.recent))
     }
 
     /// Notes that the request was redirected.

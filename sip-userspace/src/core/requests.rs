@@ -154,7 +154,7 @@ impl Core {
                 Counters::add(counter);
                 self.answer(at, request.message, answer, out);
             }
-            Decision::Redirect { server, .. } => {
+            Decision::Redirect { key, server } => {
                 let (settings, table) = (&self.settings, &self.table);
                 let answer = redirect::answer(
                     settings,
@@ -167,11 +167,13 @@ impl Core {
                 // A home that is gone is shed: the client's retransmission finds the next table.
                 let Ok(answer) = answer else { return Ok(()) };
                 Counters::add(&mut self.counters.redirects);
+                self.handled.redirected(key, now.mono_s());
                 let payload = answer.compose(request.message, &at.path, at.tag);
                 out.push(Output::Send { flow: at.flow, payload });
             }
             Decision::Register { key } => self.register(at, key, request, now, out),
-            Decision::Proxy { server, .. } => {
+            Decision::Proxy { key, server, .. } => {
+                self.handled.proxied(key, now.mono_s());
                 self.proxy_home(at, server, request, routes, now, out);
             }
             Decision::Deliver { key } => self.deliver(at, key, request, routes, now, out),

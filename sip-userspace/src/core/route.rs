@@ -5,7 +5,12 @@
 //! is never judged twice in different ways. The memory of redirects is the kernel's own where
 //! there is one. Deliberately absent: messages in any other form, which [`super::decide`] reads.
 
-use std::{cell::RefCell, collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use sip_common::{
     abi::{
@@ -53,6 +58,17 @@ impl Memory for Own {
     }
 }
 
+/// A 302 as the kernel would send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The client.
+    pub key: ClientKey,
+    /// The answer.
+    pub payload: Vec<u8>,
+    /// Where it goes.
+    pub to: SocketAddr,
+}
+
 /// What the strict path works with.
 pub struct Strict {
     config: abi::Config,
@@ -80,7 +96,7 @@ impl Strict {
         table: &Table,
         packet: &Packet<'_>,
         now: Now,
-    ) -> Result<(Vec<u8>, SocketAddr), Refusal> {
+    ) -> Result<Judged, Refusal> {
         let s = &mut *self.scratch;
         let source = packet.flow.peer.ip().to_canonical();
         let rule = (settings.sources)(source);
@@ -109,7 +125,16 @@ impl Strict {
         let config = abi::Config { flags: self.config.flags | CONFIG_DIRECT_ONLY, ..self.config };
         let redirect = route::decide::<Plain, _>(s, &view, &config)?;
         reply::compose(s, &redirect.contact);
-        Ok((s.reply().to_vec(), packet.flow.peer))
+        Ok(Judged { key: redirect.key, payload: s.reply().to_vec(), to: packet.flow.peer })
+    }
+
+    /// Seconds since a client was last redirected at a source, by the kernel or here, as far as
+    /// that is remembered: [`Recent::age_s`].
+    pub fn redirected_s(&self, key: ClientKey, source: IpAddr, now: Now) -> Option<u64> {
+        let source = source.to_canonical();
+        let folded = fold(self.config.source_secret, address_words(source), source.is_ipv6());
+        let recent = Recent(self.recent.get(Recent::index(key, folded)));
+        recent.age_s(key, folded, now.mono.as_secs())
     }
 }
 
@@ -119,15 +144,15 @@ impl Strict {
         let s = &*self.scratch;
         let folded = fold(self.config.source_secret, s.request.source, s.request.v6 != 0);
         let last = Recent(self.recent.get(Recent::index(s.key, folded)));
-        last.age_s(Recent::new(s.key, folded, 0, now.mono.as_secs()))
+        last.until_s(Recent::new(s.key, folded, 0, now.mono.as_secs()))
     }
 }
 
 /// An address as the kernel compares it: IPv6 or IPv4-mapped, in network order.
-pub fn address_words(address: std::net::IpAddr) -> [u32; 4] {
+pub fn address_words(address: IpAddr) -> [u32; 4] {
     let octets = match address {
-        std::net::IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        std::net::IpAddr::V6(address) => address.octets(),
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
     };
     let mut words = [0; 4];
     for (word, bytes) in words.iter_mut().zip(octets.as_chunks::<4>().0) {

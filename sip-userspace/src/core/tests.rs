@@ -153,6 +153,8 @@ fn home_elsewhere_with_one_via_is_redirected() {
     let mut edge = core("edge", EDGE, 1);
     let (text, to) = only(&take(&mut edge, 0, CLIENT, EDGE, &direct(1)));
     assert_eq!((status(&text), to), (302, addr(CLIENT)));
+    let done = edge.handled().get(&edge.table().key(AOR)).unwrap();
+    assert_eq!((done.redirects, done.proxied, done.last_s), (1, 0, 1_000));
     assert!(
         text.contains("Contact: <sip:home.example.com:5060;transport=udp>;q=0.7;expires=120\r\n")
     );

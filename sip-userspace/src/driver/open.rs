@@ -14,16 +14,15 @@ use sip_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    EVENTS_MAX, Settled, Store, asks::Asks, durable::Durable, gate::Gate, names::Resolver,
-    shared::Shared, users,
+    EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
+    names::Resolver, shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
     config::{Config, Dns, SourceFlags},
-    control::{Call, ControlError, Listener},
+    control::{ControlError, Listener},
     core::{
         Core, Output, Settings,
-        admin::Answer,
         auth::Rules,
         route::{Memory, Own, Strict},
         settings::Source,
@@ -117,8 +116,7 @@ pub struct Host {
     pub(super) publishing: bool,
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
-    /// Commands whose change is not yet in the kernel's maps, with their answers.
-    pub(super) unanswered: Vec<(Call, Answer)>,
+    pub(super) changes: Changes,
 }
 
 impl Host {
@@ -207,7 +205,7 @@ impl Host {
             publishing: true,
             asks: Asks::default(),
             api,
-            unanswered: Vec::new(),
+            changes: Changes::default(),
         })
     }
 }

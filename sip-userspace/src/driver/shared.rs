@@ -147,6 +147,7 @@ impl Host {
             Ok(applied) => {
                 self.take_in(applied);
                 tracing::info!(%revision, by, why, "table changed");
+                self.publish();
             }
             Err(error) => {
                 let cause = format!("revision {revision} does not fit the table: {error}");
@@ -158,13 +159,12 @@ impl Host {
         }
     }
 
-    /// Carries what is stale in the kernel there.
+    /// Notes what is stale in the kernel; [`Host::publish`] carries it there.
     pub(super) fn take_in(&mut self, applied: Applied) {
         if let Some(kernel) = &mut self.kernel {
-            let now = clock::now().mono;
-            self.publishing |= kernel.applied(self.core.table(), applied, now);
+            kernel.applied(self.core.table(), applied, clock::now().mono);
         }
-        self.tell_applied();
+        self.publishing = true;
     }
 
     /// Tells the others how far this host is, once its kernel is that far: what the kernel can't

@@ -52,7 +52,7 @@ use self::{requests::Request, run::Runner};
 use super::{AssignmentStore, Done, Events, Record, StoreError, StoreUrl};
 use crate::{
     config,
-    core::table::{Proposal, Revision, Table},
+    core::table::{Meta, Proposal, Revision, Table},
 };
 
 /// Commits that wait, at most; beyond them a proposal is refused.
@@ -179,6 +179,12 @@ impl AssignmentStore for EtcdStore {
         let (answer, receiver) = answers::bounded(1);
         // If the thread is gone its end of the answer is too.
         let _ = self.send(Request::Load(this.to_owned(), answer));
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    fn head(&self) -> Result<(Meta, Revision), StoreError> {
+        let (answer, receiver) = answers::bounded(1);
+        let _ = self.send(Request::Head(answer));
         receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 

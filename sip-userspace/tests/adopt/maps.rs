@@ -119,6 +119,7 @@ fn a_daemon_that_died_in_a_commit_leaves_nothing_wrong() {
         if round % 2 == 0 {
             // It is in the maps but for the note that says so.
             path.applied(&table, applied, now());
+            path.work(&table, now());
             Maps::set_note(path.kernel(), note::PUBLISHING, 1);
         }
     }

@@ -233,3 +233,23 @@ fn a_table_of_a_million_clients() {
     assert!(!EtcdStore::start(away).unwrap().load("").unwrap().overrides().is_empty());
     println!("loaded from the snapshot, 3 s of waiting included, in {:?}", from.elapsed());
 }
+
+#[test]
+fn the_head_is_told_without_reading_the_table() {
+    let etcd = Etcd::start(1);
+    let hosts = Hosts::new(&etcd, 64);
+    let mut host = hosts.follow("home0");
+    let commit = host.commit(vec![add(0), assign("alice@example.com", Some(0))]);
+    let store = hosts.open("home1");
+    let head = (host.table.meta().clone(), commit.revision);
+    assert_eq!(store.head().unwrap(), head);
+    // A slot that can't be read is in the way of a table, and not of its head.
+    etcd.with(async |client| {
+        let slots = etcd_client::GetOptions::new().with_prefix();
+        let slots = client.get("/homeward/v1/slot/", Some(slots)).await.unwrap();
+        let slot = slots.kvs().first().unwrap().key().to_vec();
+        client.put(slot, "{", None).await.unwrap();
+    });
+    assert_eq!(store.head().unwrap(), head);
+    assert!(hosts.open("home2").load("home2").is_err());
+}

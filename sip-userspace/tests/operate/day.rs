@@ -15,6 +15,7 @@ const TOKEN: &str = "operator-0123456789";
 struct Site {
     directory: tempfile::TempDir,
     daemon: Option<Child>,
+    sip: u16,
     api: u16,
 }
 
@@ -35,7 +36,7 @@ impl Site {
         );
         fs::write(directory.path().join("homeward.toml"), config).unwrap();
         fs::write(directory.path().join("tokens"), format!("ops write {TOKEN}\n")).unwrap();
-        Self { directory, daemon: None, api }
+        Self { directory, daemon: None, sip, api }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -155,5 +156,77 @@ fn an_operators_day() {
     site.start();
     let servers = site.ok(&["server", "list"]);
     assert!(!servers.contains("draining") && servers.ends_with("revision 1.5\n"), "{servers}");
+    site.stop();
+}
+
+/// Clients are assigned by hand while a file is imported and servers are set: nobody is refused,
+/// and nobody waits for the end of the import.
+#[test]
+fn changes_from_many_sides_take_turns() {
+    let mut site = Site::new();
+    fs::set_permissions(site.at("tokens"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.start();
+    for (name, address) in [("home1", "192.0.2.1:5060"), ("home2", "192.0.2.2:5060")] {
+        site.ok(&["server", "add", name, "--address", address]);
+    }
+    let file = site.at("clients.csv").display().to_string();
+    let rows: String = (0..60_000).map(|n| format!("u{n:05}@example.com,home1\n")).collect();
+    fs::write(&file, rows).unwrap();
+    let run = |line: &[&str]| site.program(line).stdout(Stdio::null()).spawn().unwrap();
+    let mut import = run(&["table", "import", &file]);
+    let mut during = 0;
+    for round in 0.. {
+        let clients: Vec<_> = (0..4).map(|n| format!("x{round}-{n}@example.com")).collect();
+        let mut given = vec![run(&["server", "set", "home2", "--weight", "2"])];
+        given.extend(clients.iter().map(|aor| run(&["assign", aor, "home2"])));
+        for mut given in given {
+            assert!(given.wait().unwrap().success());
+        }
+        if import.try_wait().unwrap().is_some() {
+            break;
+        }
+        during += clients.len();
+    }
+    assert!(import.wait().unwrap().success());
+    assert!(during > 0, "they were behind the import");
+    let verified = site.ok(&["store", "verify"]);
+    assert!(verified.contains("sound") && verified.contains(" 0 differ"), "{verified}");
+    assert_eq!(
+        site.ok(&["client", "list", "--prefix", "u", "--limit", "0"]).lines().count(),
+        60_001
+    );
+    site.stop();
+}
+
+#[test]
+fn a_redirect_is_seen_in_its_client() {
+    let mut site = Site::new();
+    fs::set_permissions(site.at("tokens"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.start();
+    site.ok(&["server", "add", "home1", "--address", "192.0.2.1:5060"]);
+    let show = |more: &[&str]| site.ok(&[&["client", "show", "alice@example.com"], more].concat());
+    assert!(show(&["--source", "127.0.0.1"]).contains("none (the kernel counts none by client)"));
+    let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    phone.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let port = phone.local_addr().unwrap().port();
+    let register = format!(
+        "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKa1\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=1\r\nTo: <sip:alice@example.com>\r\n\
+         Call-ID: one\r\nCSeq: 1 REGISTER\r\nContact: <sip:alice@127.0.0.1:{port}>\r\n\
+         Expires: 300\r\nUser-Agent: a phone of a long name, so that the answer is not longer than \
+         this request, which is what decides whether it is redirected\r\nContent-Length: 0\r\n\r\n"
+    );
+    phone.send_to(register.as_bytes(), ("127.0.0.1", site.sip)).unwrap();
+    let mut answer = [0; 2048];
+    let len = phone.recv(&mut answer).unwrap();
+    assert!(
+        answer[..len].starts_with(b"SIP/2.0 302"),
+        "{}",
+        String::from_utf8_lossy(&answer[..len])
+    );
+    let shown = show(&["--source", "127.0.0.1"]);
+    assert!(shown.contains("1 redirects, 0 forwarded, the last one "), "{shown}");
+    assert!(shown.contains(" s ago at that address"), "{shown}");
+    assert!(!show(&["--source", "127.0.0.2"]).contains("at that address"));
     site.stop();
 }

@@ -110,7 +110,7 @@ fn a_follower_is_redirected_again_and_who_ignores_redirects_is_proxied() {
         }
         other => panic!("{other:?}"),
     }
-    match home.call(&Command::ClientShow { aor: "bob@example.com".into() }) {
+    match home.call(&Command::ClientShow { aor: "bob@example.com".into(), source: None }) {
         Answer::Client(view) => assert_eq!(view.bindings.len(), 1, "bob is at home all the same"),
         other => panic!("{other:?}"),
     }

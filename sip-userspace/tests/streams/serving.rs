@@ -149,7 +149,7 @@ fn a_client_on_a_stream_whose_home_is_elsewhere_is_proxied() {
     let Got::Message(text) = peer.next() else { panic!("no answer") };
     assert_eq!(status(&text), 200, "{text}");
     assert_eq!(text.matches("\r\nVia: ").count(), 1, "{text}");
-    match home.call(&Command::ClientShow { aor: "alice@example.com".into() }) {
+    match home.call(&Command::ClientShow { aor: "alice@example.com".into(), source: None }) {
         homeward::core::admin::Answer::Client(view) => assert_eq!(view.bindings.len(), 1),
         other => panic!("{other:?}"),
     }

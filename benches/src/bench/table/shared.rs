@@ -80,7 +80,7 @@ pub(super) fn measure(place: &mut Place<'_>) -> Result<Shared> {
     for number in 0..COMMITS {
         interrupt::check()?;
         let user = format!("shared-{number}");
-        let show = Command::ClientShow { aor: format!("{user}@{DOMAIN}") };
+        let show = Command::ClientShow { aor: format!("{user}@{DOMAIN}"), source: None };
         let right = Some(format!("home-{}", home(number)));
         let from = Instant::now();
         assign(&mut at_one, &user, number)?;

@@ -92,7 +92,9 @@ impl Args {
             refused => refused,
         };
         let how = send::How { why: self.why.clone(), dry_run: self.dry_run };
-        let mut view = send::all(&mut client, found.rows, &servers, &how, progress)?;
+        // Anew: the daemon does not wait for a client that reads a long file.
+        let clients = [cli.connect()?, cli.connect()?];
+        let mut view = send::all(clients, found.rows, &servers, &how, progress)?;
         view.bad = view.bad.saturating_add(found.bad_count);
         if cli.json {
             output::json(&view, out)?;

@@ -3,7 +3,10 @@
 //!
 //! Deliberately absent: how they are carried (`control`) and printed (`cli`).
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +66,9 @@ pub enum Command {
     ClientShow {
         /// `user@host`.
         aor: String,
+        /// Also say when it was last redirected at this address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<IpAddr>,
     },
     /// Lists the hosts that share the table.
     EdgeList,
@@ -149,6 +155,21 @@ pub enum Command {
     },
     /// Shows the state of the daemon.
     Status,
+}
+
+impl Command {
+    /// Whether it changes the table, unless it is refused.
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::ServerAdd { .. }
+            | Self::ServerSet { .. }
+            | Self::ServerRemove { .. }
+            | Self::Assign { .. }
+            | Self::Unassign { .. } => true,
+            Self::TableImport { dry_run, .. } => !dry_run,
+            _ => false,
+        }
+    }
 }
 
 /// What a command brings about.
@@ -344,6 +365,19 @@ pub struct ClientView {
     /// Seconds since this host last saw it register; none if it has no bindings here.
     #[serde(default)]
     pub seen_s: Option<u64>,
+    /// 302s that this daemon has sent it, as far as it remembers. The kernel counts none by client.
+    #[serde(default)]
+    pub redirects: u32,
+    /// Its requests that this daemon has forwarded to its home, as far as it remembers.
+    #[serde(default)]
+    pub proxied: u32,
+    /// Seconds since this daemon last did either.
+    #[serde(default)]
+    pub handled_s: Option<u64>,
+    /// Seconds since its last redirect, by kernel or daemon, at the address that was asked about;
+    /// none if that is not remembered.
+    #[serde(default)]
+    pub redirected_s: Option<u64>,
 }
 
 /// A binding as it is shown.

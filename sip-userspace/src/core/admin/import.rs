@@ -30,12 +30,17 @@ pub(super) fn plan(
     let mut view =
         ImportView { revision: table.revision(), dry_run: how.dry_run, ..ImportView::default() };
     let mut changes = Vec::with_capacity(rows.len());
-    let mut seen: KeyMap<usize> = KeyMap::default();
+    let mut seen = KeyMap::with_capacity_and_hasher(rows.len(), Default::default());
     let mut servers = Servers { table, known: Vec::new() };
-    for (number, row) in (1..).zip(rows) {
-        match read(row, &mut servers, asker) {
+    let read: Vec<_> = rows.iter().map(|row| read(row, &mut servers, asker)).collect();
+    let key = |read: &Result<(String, _), _>| {
+        read.as_ref().map_or_else(|_| Default::default(), |(aor, _)| table.key(aor))
+    };
+    let keys: Vec<_> = read.iter().map(key).collect();
+    table.overrides().read_ahead(&keys);
+    for (((number, row), read), key) in (1..).zip(rows).zip(read).zip(keys) {
+        match read {
             Ok((aor, assignment)) => {
-                let key = table.key(&aor);
                 let before = table.overrides().get(&key).map(|entry| entry.assignment);
                 if let Some(earlier) = seen.insert(key, number) {
                     bad(&mut view, number, format!("`{aor}` is in row {earlier} already"));

@@ -71,6 +71,10 @@ pub(super) fn client(table: &Table, aor: &str) -> Answer {
         moving: matches!(lookup.home, Home::Moving { .. }),
         bindings: Vec::new(),
         seen_s: None,
+        redirects: 0,
+        proxied: 0,
+        handled_s: None,
+        redirected_s: None,
     }))
 }
 

@@ -11,7 +11,7 @@ mod pages;
 const ASKER: Asker<'_> = Asker { by: "root", domains: &[] };
 
 fn show(table: &Table, aor: &str) -> ClientView {
-    match plan(table, &Command::ClientShow { aor: aor.into() }, &ASKER) {
+    match plan(table, &Command::ClientShow { aor: aor.into(), source: None }, &ASKER) {
         Ok(Planned::Answer(Answer::Client(view))) => *view,
         other => panic!("{other:?}"),
     }

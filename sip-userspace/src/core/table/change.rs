@@ -150,15 +150,15 @@ impl Table {
         }
         let next = self.check(&commit.changes)?;
         let mut applied = Applied::default();
-        for change in &commit.changes {
+        let keys: Vec<_> = commit.changes.iter().map(|change| self.key_in(change)).collect();
+        self.overrides.read_ahead(&keys);
+        for (change, key) in commit.changes.iter().zip(keys) {
             match change {
                 Change::Assign { aor, assignment } => {
-                    let key = self.key(aor);
                     self.overrides.set(key, aor, *assignment, commit.revision, &commit.why);
                     applied.overrides.insert(key);
                 }
-                Change::Unassign { aor } => {
-                    let key = self.key(aor);
+                Change::Unassign { .. } => {
                     if self.overrides.remove(&key) {
                         applied.overrides.insert(key);
                     }
@@ -172,6 +172,14 @@ impl Table {
         }
         self.revision = commit.revision;
         Ok(applied)
+    }
+
+    /// The client that a change is about; any if it is about none.
+    fn key_in(&self, change: &Change) -> ClientKey {
+        match change {
+            Change::Assign { aor, .. } | Change::Unassign { aor } => self.key(aor),
+            _ => ClientKey::default(),
+        }
     }
 
     /// Checks changes against the table without making them.

@@ -1,14 +1,16 @@
 //! Assignments of single clients, up to tens of millions of them.
 //!
 //! They are kept by slot, each slot's entries sorted by key, with the AoRs' texts end to end: 40
-//! bytes and the text for each client. A slot's overrides stand together because the kernel's
-//! maps are verified slot by slot (invariant I3). Reasons are kept once however many clients they
+//! bytes and the text for each client. A slot's overrides stand together because the kernel's maps are verified slot by slot (invariant I3). Reasons are kept once however many clients they
 //! are given for. Deliberately absent: what a server's state makes of an assignment.
+
+mod slot;
 
 use std::collections::BTreeMap;
 
 use sip_common::abi::ClientKey;
 
+use self::slot::{LEN, Packed, Slot};
 use super::{Assignment, NO_SERVER, Revision};
 
 /// Longest AoR in bytes.
@@ -17,7 +19,6 @@ pub const AOR_MAX: usize = 256;
 const PINNED: u16 = 1 << 15;
 const NO_REDIRECT: u16 = 1 << 14;
 const MOVING: u16 = 1 << 13;
-const LEN: u16 = MOVING - 1;
 
 /// One assignment with where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,28 +33,6 @@ pub struct Entry<'a> {
     pub since: Revision,
     /// Why.
     pub why: &'a str,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Packed {
-    key: ClientKey,
-    counter: u64,
-    epoch: u32,
-    text: u32,
-    why: u32,
-    server: u16,
-    /// Flags over the text's length.
-    flags_len: u16,
-}
-
-const _: () = assert!(size_of::<Packed>() == 40);
-
-#[derive(Clone, Debug, Default)]
-struct Slot {
-    entries: Vec<Packed>,
-    texts: String,
-    /// Bytes of `texts` that no entry uses any more.
-    waste: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -110,7 +89,14 @@ impl Overrides {
     pub fn get(&self, key: &ClientKey) -> Option<Entry<'_>> {
         let slot = self.slots.get(self.slot_of(*key))?;
         let place = slot.find(key).ok()?;
-        slot.entries.get(place).map(|packed| self.entry(slot, packed))
+        slot.entries.get(place).map(|packed| self.entry(slot, key.0[0], packed))
+    }
+
+    /// Reads where these clients stand, or would, so that it is in the cache when they are looked
+    /// up: all of them at once take as long as a few one after the other.
+    pub fn read_ahead(&self, keys: &[ClientKey]) {
+        let near = |key: &ClientKey| self.slots.get(self.slot_of(*key))?.near(key);
+        std::hint::black_box(keys.iter().filter_map(near).fold(0, |all, word| all ^ word));
     }
 
     /// Number of assignments in a slot.
@@ -120,15 +106,17 @@ impl Overrides {
 
     /// All assignments in a slot, by key.
     pub fn in_slot(&self, slot: u32) -> impl Iterator<Item = Entry<'_>> {
-        let slot = self.slots.get(slot as usize);
-        slot.into_iter().flat_map(|slot| slot.entries.iter().map(|packed| self.entry(slot, packed)))
+        self.slots.get(slot as usize).into_iter().flat_map(|slot| self.entries(slot))
     }
 
     /// All assignments, slot by slot.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.slots
-            .iter()
-            .flat_map(|slot| slot.entries.iter().map(|packed| self.entry(slot, packed)))
+        self.slots.iter().flat_map(|slot| self.entries(slot))
+    }
+
+    fn entries<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = Entry<'a>> {
+        let both = slot.keys.iter().zip(&slot.entries);
+        both.map(|(key, packed)| self.entry(slot, *key, packed))
     }
 
     /// Writes an assignment. An AoR longer than [`AOR_MAX`] was refused before.
@@ -150,7 +138,7 @@ impl Overrides {
         ];
         let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
         let mut packed = Packed {
-            key,
+            key: key.0[1],
             counter: since.counter,
             epoch: since.epoch,
             text: slot.texts.len() as u32,
@@ -166,8 +154,7 @@ impl Overrides {
                 std::mem::replace(before, packed)
             }),
             Err(place) => {
-                make_room(&mut slot.entries);
-                slot.entries.insert(place, packed);
+                slot.insert(place, key.0[0], packed);
                 slot.add_text(aor);
                 None
             }
@@ -186,11 +173,7 @@ impl Overrides {
         let number = self.slot_of(*key);
         let Some(slot) = self.slots.get_mut(number) else { return false };
         let Ok(place) = slot.find(key) else { return false };
-        let packed = slot.entries.remove(place);
-        slot.waste += usize::from(packed.flags_len & LEN);
-        if slot.waste > slot.texts.len() / 4 {
-            slot.compact();
-        }
+        let packed = slot.remove(place);
         self.len -= 1;
         self.release(packed);
         true
@@ -209,22 +192,17 @@ impl Overrides {
 
     /// Bytes of memory that the assignments take.
     pub fn memory_bytes(&self) -> usize {
-        let slot = |slot: &Slot| {
-            slot.entries.capacity() * size_of::<Packed>()
-                + slot.texts.capacity()
-                + size_of::<Slot>()
-        };
-        self.slots.iter().map(slot).sum()
+        self.slots.iter().map(Slot::memory_bytes).sum()
     }
 
     fn slot_of(&self, key: ClientKey) -> usize {
         key.slot((self.slots.len() as u32).wrapping_sub(1)) as usize
     }
 
-    fn entry<'a>(&'a self, slot: &'a Slot, packed: &Packed) -> Entry<'a> {
+    fn entry<'a>(&'a self, slot: &'a Slot, key: u64, packed: &Packed) -> Entry<'a> {
         let flag = |flag| packed.flags_len & flag != 0;
         Entry {
-            key: packed.key,
+            key: ClientKey([key, packed.key]),
             aor: slot.text(packed),
             assignment: Assignment {
                 server: (packed.server != NO_SERVER).then_some(packed.server),
@@ -263,43 +241,6 @@ impl Overrides {
             reason.text = Box::default();
             self.reasons_free.push(index);
         }
-    }
-}
-
-impl Slot {
-    fn find(&self, key: &ClientKey) -> Result<usize, usize> {
-        self.entries.binary_search_by(|packed| packed.key.cmp(key))
-    }
-
-    fn text(&self, packed: &Packed) -> &str {
-        let start = packed.text as usize;
-        self.texts.get(start..start + usize::from(packed.flags_len & LEN)).unwrap_or("")
-    }
-
-    /// Grows by an eighth, as the entries do: to the byte, every client would cost an allocation.
-    fn add_text(&mut self, aor: &str) {
-        if self.texts.capacity() - self.texts.len() < aor.len() {
-            self.texts.reserve_exact(aor.len().max(self.texts.len() / 8));
-        }
-        self.texts.push_str(aor);
-    }
-
-    fn compact(&mut self) {
-        let mut texts = String::with_capacity(self.texts.len() - self.waste);
-        let mut entries = std::mem::take(&mut self.entries);
-        for packed in &mut entries {
-            let start = texts.len() as u32;
-            texts.push_str(self.text(packed));
-            packed.text = start;
-        }
-        (self.entries, self.texts, self.waste) = (entries, texts, 0);
-    }
-}
-
-/// Grows by an eighth instead of to the double: millions of entries wait in these vectors.
-fn make_room(entries: &mut Vec<Packed>) {
-    if entries.len() == entries.capacity() {
-        entries.reserve_exact((entries.len() / 8).max(2));
     }
 }
 

@@ -185,16 +185,14 @@ impl KernelPath {
         }
     }
 
-    /// Takes a commit into the maps; what takes long is left to [`Self::work`].
-    /// True if there is.
-    pub fn applied(&mut self, table: &Table, applied: Applied, now: Duration) -> bool {
+    /// Notes what a commit made stale in the maps; [`Self::work`] writes it.
+    pub fn applied(&mut self, table: &Table, applied: Applied, now: Duration) {
         if !applied.servers.is_empty() {
             self.servers_stale = true;
         }
         // The old maps know nothing of this commit.
         self.take_over();
         self.publisher.applied(&mut self.kernel, table, applied, now);
-        self.work(table, now)
     }
 
     /// Takes what was learned about a client into the maps. True if there is work to do for it.

@@ -11,7 +11,7 @@ use super::{
     session::{ANSWER, Session, within},
 };
 use crate::{
-    core::table::{Revision, Table},
+    core::table::{Meta, Revision, Table},
     store::{Record, StoreError},
 };
 
@@ -19,6 +19,22 @@ use crate::{
 const PAST_MAX: usize = 1000;
 
 impl Runner {
+    /// The table's constants and its revision: two documents.
+    pub(super) async fn head(&self, session: &mut Session) -> Result<(Meta, Revision), Fault> {
+        let (contents, _) = self.first(session).await?;
+        let head = contents.check(&self.secret).map_err(|problem| self.problem(problem));
+        head.map(|(meta, rev)| (self.secret.meta(meta.slots), rev.revision()))
+    }
+
+    /// Meta and revision, and the revision of etcd at which they were read.
+    async fn first(&self, session: &mut Session) -> Result<(Contents, i64), Fault> {
+        let mut contents = Contents::default();
+        let end = keys::after(keys::REV);
+        let take = |page| self.take(&mut contents, page, false);
+        let at = session.range(keys::META, &end, None, take).await?;
+        Ok((contents, at))
+    }
+
     /// The whole table at one revision of etcd, which is returned with it. It goes into the
     /// snapshot as it comes, if `fill` says so.
     pub(super) async fn contents(
@@ -26,14 +42,10 @@ impl Runner {
         session: &mut Session,
         fill: bool,
     ) -> Result<(Contents, Seat), Fault> {
-        let mut contents = Contents::default();
         let mut filled = Ok(());
-        let head = keys::after(keys::REV);
         // Meta and revision first: a good snapshot is not given up for another cluster's table.
-        let at =
-            session.range(keys::META, &head, None, |page| self.take(&mut contents, page, false));
-        let at = at.await?;
-        contents.check(&self.secret).map_err(|problem| self.problem(problem))?;
+        let (first, at) = self.first(session).await?;
+        first.check(&self.secret).map_err(|problem| self.problem(problem))?;
         let mut contents = Contents::default();
         if fill {
             self.snapshot.borrow_mut().begin();

@@ -16,13 +16,14 @@ use super::{
     watch::Position,
 };
 use crate::{
-    core::table::{Commit, Proposal, Revision, Table},
+    core::table::{Commit, Meta, Proposal, Revision, Table},
     store::{Done, Events, Record, StoreError},
 };
 
 /// What is asked of the store's thread.
 pub(super) enum Request {
     Load(String, Answer<Result<Table, StoreError>>),
+    Head(Answer<Result<(Meta, Revision), StoreError>>),
     Commit(Proposal, Done),
     History(Option<Revision>, usize, Answer<Result<Vec<Record>, StoreError>>),
     Watch(Revision, Events),
@@ -32,6 +33,7 @@ pub(super) enum Request {
 /// What a request wants, without its answer.
 enum Work {
     Load(String),
+    Head,
     Commit(Proposal),
     History(Option<Revision>, usize),
     Forget(String),
@@ -40,6 +42,7 @@ enum Work {
 /// What it got.
 enum Answered {
     Load(Box<Result<Table, StoreError>>),
+    Head(Meta, Revision),
     Commit(Result<Commit, StoreError>),
     History(Vec<Record>),
     Forget(Result<(), StoreError>),
@@ -49,6 +52,7 @@ impl Work {
     fn of(request: &Request) -> Option<Self> {
         match request {
             Request::Load(this, _) => Some(Self::Load(this.clone())),
+            Request::Head(_) => Some(Self::Head),
             Request::Commit(proposal, _) => Some(Self::Commit(proposal.clone())),
             Request::History(before, limit, _) => Some(Self::History(*before, *limit)),
             Request::Forget(host, _) => Some(Self::Forget(host.clone())),
@@ -86,6 +90,9 @@ impl Runner {
                 (Some(Request::Load(_, answer)), Answered::Load(table)) => {
                     let _ = answer.send(*table);
                 }
+                (Some(Request::Head(answer)), Answered::Head(meta, revision)) => {
+                    let _ = answer.send(Ok((meta, revision)));
+                }
                 (Some(Request::Commit(_, done)), Answered::Commit(result)) => {
                     self.settle(done, result);
                 }
@@ -102,6 +109,10 @@ impl Runner {
     async fn work(&self, session: &mut Session, work: Work) -> Result<Answered, Fault> {
         Ok(match work {
             Work::Load(this) => Answered::Load(Box::new(self.load(session, &this).await?)),
+            Work::Head => {
+                let (meta, revision) = self.head(session).await?;
+                Answered::Head(meta, revision)
+            }
             Work::Commit(proposal) => Answered::Commit(self.commit(session, proposal).await?),
             Work::History(before, limit) => {
                 Answered::History(self.history(session, before, limit).await?)
@@ -136,11 +147,16 @@ impl Runner {
                     self.backlog.borrow_mut().push_back(request);
                 }
                 // A host that starts gives etcd a moment, unless that would change nothing.
-                Request::Load(..) if !waited && fault.elsewhere => {
+                Request::Load(..) | Request::Head(_) if !waited && fault.elsewhere => {
                     self.backlog.borrow_mut().push_back(request);
                 }
                 Request::Load(this, answer) => {
                     let _ = answer.send(self.load_snapshot(&this, fault));
+                }
+                Request::Head(answer) => {
+                    let table = self.load_snapshot("", fault);
+                    let _ =
+                        answer.send(table.map(|table| (table.meta().clone(), table.revision())));
                 }
                 Request::Commit(_, done) => self.settle(done, Err(self.away(fault))),
                 Request::History(_, _, answer) => {
@@ -166,7 +182,10 @@ impl Runner {
                 Request::Commit(_, done) => self.settle(done, Err(StoreError::Closed)),
                 Request::Forget(_, done) => done(Err(StoreError::Closed)),
                 // Whoever waits sees that the thread is gone.
-                Request::Load(..) | Request::History(..) | Request::Watch(..) => {}
+                Request::Load(..)
+                | Request::Head(_)
+                | Request::History(..)
+                | Request::Watch(..) => {}
             }
         }
     }

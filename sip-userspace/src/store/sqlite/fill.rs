@@ -25,8 +25,8 @@ pub(super) fn fill(
             .execute(params![slot, server])?;
     }
     for entry in table.overrides().iter() {
-        let reason = write::reason(&transaction, entry.why)?;
-        write::put_assignment(&transaction, entry.aor, entry.assignment, entry.since, reason)?;
+        let mut assigning = write::Assigning::new(&transaction, entry.why)?;
+        assigning.put(entry.aor, entry.assignment, entry.since)?;
     }
     // The oldest first, for the numbers of the rows say which fall off first.
     let mut history: Vec<_> = history.iter().collect();

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 
 use super::failed;
 use crate::{
@@ -30,14 +32,14 @@ pub(super) fn commit(
     let Proposal { base, by, why, changes, .. } = proposal;
     let commit = Commit { revision: base.next(), at_ms: now_ms(), by, why, changes };
     // One commit has one reason, however many clients it assigns.
-    let mut reason_id = None;
+    let mut assigning = None;
     for change in &commit.changes {
-        if let (Change::Assign { .. }, None) = (change, reason_id) {
-            reason_id = Some(reason(&transaction, &commit.why).map_err(failed)?);
+        if let (Change::Assign { .. }, None) = (change, &assigning) {
+            assigning = Some(Assigning::new(&transaction, &commit.why).map_err(failed)?);
         }
-        let reason = reason_id.unwrap_or_default();
-        write(&transaction, change, commit.revision, reason)?.map_err(failed)?;
+        write(&transaction, change, commit.revision, assigning.as_mut())?.map_err(failed)?;
     }
+    drop(assigning);
     finish(&transaction, &commit).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(commit)
@@ -53,7 +55,7 @@ fn write(
     transaction: &Transaction<'_>,
     change: &Change,
     revision: Revision,
-    reason: i64,
+    assigning: Option<&mut Assigning<'_>>,
 ) -> Result<rusqlite::Result<()>, StoreError> {
     Ok(match change {
         Change::Server { index, server } => put_server(transaction, *index, server),
@@ -73,7 +75,7 @@ fn write(
             return Err(StoreError::Rejected(format!("an AoR of {} bytes", aor.len())));
         }
         Change::Assign { aor, assignment } => {
-            put_assignment(transaction, aor, *assignment, revision, reason)
+            assigning.map_or(Ok(()), |assigning| assigning.put(aor, *assignment, revision))
         }
         Change::Unassign { aor } => transaction
             .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
@@ -113,26 +115,49 @@ pub(super) fn put_server(
         .map(|_| ())
 }
 
-pub(super) fn put_assignment(
-    transaction: &Transaction<'_>,
-    aor: &str,
-    assignment: Assignment,
-    Revision { epoch, counter }: Revision,
+/// Writes assignments that have one reason. A new one is only inserted: to replace what may be
+/// there, SQLite prepares to undo each statement, which takes as long as the rest of it.
+pub(super) struct Assigning<'a> {
+    insert: CachedStatement<'a>,
+    update: CachedStatement<'a>,
     reason: i64,
-) -> rusqlite::Result<()> {
-    let flags = [
-        (assignment.pinned, PINNED),
-        (assignment.no_redirect, NO_REDIRECT),
-        (assignment.moving, MOVING),
-    ];
-    let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
-    let mut statement = transaction
-        .prepare_cached("INSERT OR REPLACE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    statement.execute(params![aor, assignment.server, flags, epoch, counter, reason])?;
-    Ok(())
 }
 
-pub(super) fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
+impl<'a> Assigning<'a> {
+    pub(super) fn new(transaction: &'a Transaction<'_>, why: &str) -> rusqlite::Result<Self> {
+        Ok(Self {
+            insert: transaction.prepare_cached(
+                "INSERT OR IGNORE INTO assignment VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            update: transaction.prepare_cached(
+                "UPDATE assignment SET server = ?2, flags = ?3, epoch = ?4, counter = ?5,
+                 reason = ?6 WHERE aor = ?1",
+            )?,
+            reason: reason(transaction, why)?,
+        })
+    }
+
+    pub(super) fn put(
+        &mut self,
+        aor: &str,
+        assignment: Assignment,
+        Revision { epoch, counter }: Revision,
+    ) -> rusqlite::Result<()> {
+        let flags = [
+            (assignment.pinned, PINNED),
+            (assignment.no_redirect, NO_REDIRECT),
+            (assignment.moving, MOVING),
+        ];
+        let flags = flags.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+        let values = params![aor, assignment.server, flags, epoch, counter, self.reason];
+        if self.insert.execute(values)? == 0 {
+            self.update.execute(values)?;
+        }
+        Ok(())
+    }
+}
+
+fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
     let mut find = transaction.prepare_cached("SELECT id FROM reason WHERE why = ?1")?;
     if let Some(id) = find.query_row([why], |row| row.get(0)).optional()? {
         return Ok(id);

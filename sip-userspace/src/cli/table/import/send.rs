@@ -4,7 +4,9 @@
 //! and takes only so many slots at once; when it says so, the rest goes slot by slot.
 
 use std::{
+    collections::VecDeque,
     io::{IsTerminal as _, Write},
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -13,7 +15,7 @@ use crate::{
     cli::Failure,
     control::{CallError, Client},
     core::admin::{
-        Answer, Command,
+        Answer, Command, Refused,
         rows::{ImportView, NAMED_MAX, ROWS_MAX, TableRow},
     },
 };
@@ -29,61 +31,129 @@ pub(super) struct How {
     pub(super) dry_run: bool,
 }
 
+/// Sends the rows, two commits on their way at a time: the daemon reads the next one while the
+/// store takes the last.
 pub(super) fn all(
-    client: &mut Client,
-    mut rows: Vec<Row>,
+    clients: [Client; 2],
+    rows: Vec<Row>,
     servers: &[String],
     how: &How,
     progress: &mut dyn Write,
 ) -> Result<ImportView, Failure> {
-    let mut total = ImportView { dry_run: how.dry_run, ..ImportView::default() };
-    let (mut done, mut slots_max, mut tries) = (0, None, 0);
+    let view = ImportView { dry_run: how.dry_run, ..ImportView::default() };
+    let all = rows.len();
+    let mut import =
+        Import { clients, rows, done: 0, view, sent: VecDeque::new(), slots_max: None };
+    let (mut next, mut tries) = (0, 0);
     let mut told = Instant::now();
     loop {
-        let rest = rows.get(done..).unwrap_or_default();
-        let end = chunk(rest, slots_max);
-        let part = rest.get(..end).unwrap_or_default();
-        let command = Command::TableImport {
-            rows: part.iter().map(|row| as_sent(row, servers)).collect(),
-            why: how.why.clone(),
-            dry_run: how.dry_run,
-            skip_bad: false,
-        };
-        match client.call(&command) {
-            Ok(Answer::Imported(view)) => {
-                add(&mut total, *view);
-                done = done.saturating_add(part.len());
-                tries = 0;
-            }
-            Ok(_) => return Err(Failure::odd_answer()),
-            Err(CallError::Refused(refused)) if refused.parts_max.is_some() => {
-                let max = refused.parts_max.unwrap_or(1).max(1);
-                // The store counts more than slots, or a slot is large: halve what it said.
-                let fewer = slots_max.map_or(max, |before: usize| max.min(before / 2));
-                if fewer == 0 {
-                    return Err(cut_off(CallError::Refused(refused), done, rows.len()));
+        next = import.send(next, servers, how).map_err(|error| cut_off(error, import.done, all))?;
+        let Some((number, part)) = import.sent.pop_front() else { return Ok(import.view) };
+        match import.take(number, &part) {
+            Ok(()) => tries = 0,
+            Err(CallError::Refused(refused)) if again(&refused, tries) => {
+                import.end();
+                next = part.start;
+                match refused.parts_max {
+                    Some(max) => {
+                        let fewer = import.fewer(max, next)?;
+                        fewer.ok_or_else(|| cut_off(refused.into(), import.done, all))?;
+                    }
+                    // The host hears of the newer table within a moment.
+                    None => {
+                        tries += 1;
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
                 }
-                if slots_max.is_none() {
-                    by_slot(client, rows.get_mut(done..).unwrap_or_default())?;
-                }
-                slots_max = Some(fewer);
             }
-            Err(CallError::Refused(refused)) if refused.current.is_some() && tries < TRIES => {
-                // The host hears of the newer table within a moment.
-                tries += 1;
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(error) => return Err(cut_off(error, done, rows.len())),
-        }
-        if done >= rows.len() {
-            return Ok(total);
+            Err(error) => return Err(cut_off(error, import.done, all)),
         }
         if told.elapsed() > TELL {
             told = Instant::now();
             let end = if std::io::stderr().is_terminal() { '\r' } else { '\n' };
-            write!(progress, "{done} of {} rows{end}", rows.len())?;
+            write!(progress, "{} of {all} rows{end}", import.done)?;
             progress.flush()?;
         }
+    }
+}
+
+/// Whether what was refused can be sent again.
+fn again(refused: &Refused, tries: usize) -> bool {
+    refused.parts_max.is_some() || refused.current.is_some() && tries < TRIES
+}
+
+struct Import {
+    clients: [Client; 2],
+    rows: Vec<Row>,
+    /// Rows that are in the table.
+    done: usize,
+    view: ImportView,
+    /// Commands without an answer yet: which client's, and which rows.
+    sent: VecDeque<(usize, Range<usize>)>,
+    slots_max: Option<usize>,
+}
+
+impl Import {
+    /// Sends commands, from row `next` on, by the clients that wait for none; where to go on.
+    fn send(&mut self, mut next: usize, servers: &[String], how: &How) -> Result<usize, CallError> {
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            let rest = self.rows.get(next..).unwrap_or_default();
+            let part = rest.get(..chunk(rest, self.slots_max)).unwrap_or_default();
+            if part.is_empty() || self.sent.iter().any(|(sent, _)| *sent == number) {
+                continue;
+            }
+            client.send(&Command::TableImport {
+                rows: part.iter().map(|row| as_sent(row, servers)).collect(),
+                why: how.why.clone(),
+                dry_run: how.dry_run,
+                skip_bad: false,
+            })?;
+            let from = next;
+            next += part.len();
+            self.sent.push_back((number, from..next));
+        }
+        Ok(next)
+    }
+
+    /// Waits for an answer.
+    fn take(&mut self, number: usize, part: &Range<usize>) -> Result<(), CallError> {
+        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
+        match client.receive()? {
+            Answer::Imported(view) => {
+                add(&mut self.view, *view);
+                self.done += part.len();
+                Ok(())
+            }
+            _ => {
+                Err(Refused::daemon("it is another answer", "use the homeward of its version")
+                    .into())
+            }
+        }
+    }
+
+    /// Waits for what was sent behind a command that was refused. What is done of it is taken out
+    /// of the rows; all else is sent again.
+    fn end(&mut self) {
+        while let Some((number, part)) = self.sent.pop_back() {
+            if self.take(number, &part).is_ok() {
+                self.rows.drain(part);
+            }
+        }
+    }
+
+    /// From row `next` on takes fewer slots at once than so far, `max` by the store's word; nothing
+    /// if there are no fewer.
+    fn fewer(&mut self, max: usize, next: usize) -> Result<Option<()>, Failure> {
+        // The store counts more than slots, or a slot is large: halve what it said.
+        let fewer = self.slots_max.map_or(max.max(1), |before| max.min(before / 2));
+        if fewer == 0 {
+            return Ok(None);
+        }
+        if self.slots_max.is_none() {
+            by_slot(&mut self.clients, self.rows.get_mut(next..).unwrap_or_default())?;
+        }
+        self.slots_max = Some(fewer);
+        Ok(Some(()))
     }
 }
 
@@ -104,9 +174,12 @@ fn chunk(rows: &[Row], slots_max: Option<usize>) -> usize {
     most
 }
 
-/// Sorts rows by the slots that their clients fall into.
-fn by_slot(client: &mut Client, rows: &mut [Row]) -> Result<(), Failure> {
-    for rows in rows.chunks_mut(ROWS_MAX) {
+/// Sorts rows by the slots that their clients fall into. Each client asks in its turn: one that is
+/// silent for long is cut off.
+fn by_slot(clients: &mut [Client], rows: &mut [Row]) -> Result<(), Failure> {
+    let turns = (0..clients.len()).cycle();
+    for (rows, turn) in rows.chunks_mut(ROWS_MAX).zip(turns) {
+        let Some(client) = clients.get_mut(turn) else { break };
         let aors = rows.iter().map(|row| row.aor.clone()).collect();
         let Answer::Slots { slots } = client.call(&Command::ClientSlots { aors })? else {
             return Err(Failure::odd_answer());
@@ -130,7 +203,7 @@ fn as_sent(row: &Row, servers: &[String]) -> TableRow {
 }
 
 fn add(total: &mut ImportView, part: ImportView) {
-    total.revision = part.revision;
+    total.revision = total.revision.max(part.revision);
     total.added = total.added.saturating_add(part.added);
     total.changed = total.changed.saturating_add(part.changed);
     total.unchanged = total.unchanged.saturating_add(part.unchanged);

@@ -62,3 +62,28 @@ fn a_client_costs_at_most_eighty_bytes() {
     let each = overrides.memory_bytes() / overrides.len();
     assert!(each <= 80, "{each} bytes a client");
 }
+
+proptest! {
+    /// Whatever the keys are, also if they are no hashes: crowded at one end, and with the same
+    /// first word.
+    #[test]
+    fn a_slot_finds_what_is_in_it(
+        keys in proptest::collection::btree_set(
+            (prop_oneof![0u64..40, (u64::MAX - 40)..u64::MAX, any::<u64>()], 0u64..4), 0..300,
+        ),
+        asked in proptest::collection::vec((0u64..50, 0u64..5), 50),
+    ) {
+        let mut overrides = Overrides::new(1);
+        let since = Revision::default();
+        for (first, second) in &keys {
+            let key = ClientKey([*first, *second]);
+            overrides.set(key, "a@b", Assignment::default(), since, "");
+        }
+        let all: Vec<_> = overrides.iter().map(|entry| (entry.key.0[0], entry.key.0[1])).collect();
+        prop_assert_eq!(&all, &keys.iter().copied().collect::<Vec<_>>());
+        for (first, second) in asked.into_iter().chain(all) {
+            let found = overrides.get(&ClientKey([first, second])).is_some();
+            prop_assert_eq!(found, keys.contains(&(first, second)));
+        }
+    }
+}
