@@ -23,7 +23,7 @@ use crate::{
     core::{
         Core, Output, Settings,
         admin::Answer,
-        auth::Rules,
+        auth::{Rules, users::Users},
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -78,12 +78,6 @@ pub enum RunError {
     /// No signals.
     #[error("signals: {0}")]
     Signals(std::io::Error),
-    /// Nobody could log in.
-    #[error(
-        "auth.mode = \"digest\" needs users, and this store keeps none; keep the table in sqlite, \
-         or set auth.mode = \"off\""
-    )]
-    NoUsers,
     /// Run twice.
     #[error("a host runs once")]
     Twice,
@@ -107,6 +101,8 @@ pub struct Host {
     pub(super) durable: Durable,
     pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
+    /// All users, on their way from a shared store.
+    pub(super) users_anew: Option<Users>,
     pub(super) out: Vec<Output>,
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
@@ -196,6 +192,7 @@ impl Host {
             durable,
             users,
             users_in,
+            users_anew: None,
             out: Vec::new(),
             publishing: true,
             asks: Asks::default(),

@@ -115,6 +115,7 @@ impl Host {
                 self.shared.edges = edges;
                 self.barriers();
             }
+            Event::Users(news) => self.users_news(news),
             Event::Leads(leads) => {
                 tracing::info!(leads, "leader lease");
                 self.shared.leads = leads;
