@@ -58,6 +58,7 @@ counters! {
     homes_asked: "clients that came back whose home was asked",
     homes_silent: "of these, homes that did not say",
     learned_no_redirect: "clients found not to follow redirects",
+    lessons_proven: "requests by which such a client proved who it is",
 }
 
 impl Counters {

@@ -32,6 +32,7 @@ mod requests;
 pub mod returning;
 pub mod route;
 pub mod settings;
+mod sharing;
 pub mod table;
 mod targets;
 pub mod token;

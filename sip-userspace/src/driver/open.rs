@@ -14,7 +14,8 @@ use sip_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    EVENTS_MAX, Settled, Store, asks::Asks, durable::Durable, gate::Gate, shared::Shared, users,
+    EVENTS_MAX, Settled, Store, asks::Asks, durable::Durable, gate::Gate, lessons::Lessons,
+    shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -101,6 +102,7 @@ pub struct Host {
     pub(super) durable: Durable,
     pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
+    pub(super) lessons: Lessons,
     /// All users, on their way from a shared store.
     pub(super) users_anew: Option<Users>,
     pub(super) out: Vec<Output>,
@@ -192,6 +194,7 @@ impl Host {
             durable,
             users,
             users_in,
+            lessons: Lessons::default(),
             users_anew: None,
             out: Vec::new(),
             publishing: true,

@@ -65,6 +65,11 @@ impl Shared {
         Self { with_others, ..Self::default() }
     }
 
+    /// Whether others have the table too.
+    pub(super) fn with_others(&self) -> bool {
+        self.with_others
+    }
+
     /// Whether all of these hosts have applied `revision`.
     fn reached(&self, revision: Revision, whom: Whom) -> bool {
         let known = !self.with_others || !self.edges.is_empty();

@@ -79,7 +79,11 @@ impl Daemon {
     pub fn lessons(&self) -> Vec<(ClientKey, Option<Override>)> {
         let learned = self.out.iter().filter_map(|output| match output {
             Output::Learn { key, .. } => Some(*key),
-            Output::Send { .. } | Output::Charge { .. } | Output::Store { .. } => None,
+            Output::Send { .. }
+            | Output::Charge { .. }
+            | Output::Store { .. }
+            | Output::Share { .. }
+            | Output::Ask { .. } => None,
         });
         learned.map(|key| (key, self.core.table().override_word(&key))).collect()
     }
