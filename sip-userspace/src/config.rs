@@ -274,7 +274,7 @@ pub struct Sources {
 /// How datagrams come in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receive {
-    /// Receiving threads for each address; none on one processor.
+    /// Receiving threads for each address; with none the driver reads.
     pub threads: usize,
     /// Datagrams in one call.
     pub batch: usize,

@@ -10,6 +10,7 @@ mod asks;
 mod changes;
 mod durable;
 mod gate;
+mod lessons;
 mod names;
 mod open;
 mod peers;
@@ -94,11 +95,13 @@ impl Host {
                 Some(answered) = self.resolver.answers.recv() => self.resolved(answered),
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
+                Some(result) = self.lessons.settled.recv() => self.lessons_settled(result),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
                 Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
                     self.durable.look();
+                    self.share_lessons();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }

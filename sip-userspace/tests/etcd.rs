@@ -30,5 +30,8 @@ mod members;
 #[path = "etcd/tables.rs"]
 mod tables;
 #[cfg(test)]
+#[path = "etcd/users.rs"]
+mod users;
+#[cfg(test)]
 #[path = "etcd/wire.rs"]
 mod wire;

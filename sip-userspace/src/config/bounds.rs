@@ -254,10 +254,8 @@ pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
 
 pub(super) fn receive(document: &Document<'_>) -> Result<Receive, ConfigError> {
     let number = |name, bounds, default| document.number(name, bounds, default);
-    // On one processor a receiving thread would only interrupt what the core does.
-    let alone = std::thread::available_parallelism().is_ok_and(|number| number.get() == 1);
     Ok(Receive {
-        threads: number("receive.threads", 0..=64, u64::from(!alone))?.value as usize,
+        threads: number("receive.threads", 0..=64, 1)?.value as usize,
         batch: number("receive.batch", 1..=1024, 64)?.value as usize,
         queue: number("receive.queue", 1..=65_536, 1024)?.value as usize,
         buffer_bytes: number("receive.buffer", 65_536..=1 << 30, 8 << 20)?.value as usize,

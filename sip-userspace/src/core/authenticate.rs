@@ -81,7 +81,7 @@ impl Core {
 
     /// Where a client is: behind a server of the table or an edge proxy, the address that this one
     /// saw, so that a nonce stays good on the other way to the same home.
-    fn client_address(&self, request: &Request<'_>, source: IpAddr) -> IpAddr {
+    pub(super) fn client_address(&self, request: &Request<'_>, source: IpAddr) -> IpAddr {
         let [_, behind, ..] = request.vias.as_slice() else { return source };
         let via = Via::parse(behind).ok().filter(|_| self.is_trusted_hop(source));
         via.and_then(|via| via.seen_from()).unwrap_or(source)

@@ -69,6 +69,7 @@ counters! {
     names_full: "requests shed because too many wait for names",
     names_shared: "TLS peers that two names led to at a time; the first is asked for",
     learned_no_redirect: "clients found not to follow redirects",
+    lessons_proven: "requests by which such a client proved who it is",
 }
 
 impl Counters {

@@ -148,6 +148,12 @@ pub enum Output {
         /// The client.
         key: ClientKey,
     },
+    /// A client does not follow redirects, and has proved who it is: the other hosts may know (I7).
+    /// May be put out again until the table says so.
+    Share {
+        /// Its AoR.
+        aor: String,
+    },
     /// Ask a home when this client last registered there by itself: [`Core::handle_seen`] takes
     /// the answer.
     ///

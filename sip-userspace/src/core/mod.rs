@@ -38,6 +38,7 @@ mod resolving;
 pub mod returning;
 pub mod route;
 pub mod settings;
+mod sharing;
 pub mod table;
 mod targets;
 pub mod token;

@@ -130,6 +130,7 @@ impl Core {
         {
             return Ok(());
         }
+        self.share_lesson(&at, &request, &decision, now, out);
         self.act(&at, &request, &routes, decision, now, out)
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
-    names::Resolver, shared::Shared, users,
+    lessons::Lessons, names::Resolver, shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -23,7 +23,7 @@ use crate::{
     control::{ControlError, Listener},
     core::{
         Core, Output, Settings,
-        auth::Rules,
+        auth::{Rules, users::Users},
         route::{Memory, Own, Strict},
         settings::Source,
     },
@@ -81,12 +81,6 @@ pub enum RunError {
     /// No signals.
     #[error("signals: {0}")]
     Signals(std::io::Error),
-    /// Nobody could log in.
-    #[error(
-        "auth.mode = \"digest\" needs users, and this store keeps none; keep the table in sqlite, \
-         or set auth.mode = \"off\""
-    )]
-    NoUsers,
     /// Run twice.
     #[error("a host runs once")]
     Twice,
@@ -111,6 +105,9 @@ pub struct Host {
     pub(super) resolver: Resolver,
     pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
+    pub(super) lessons: Lessons,
+    /// All users, on their way from a shared store.
+    pub(super) users_anew: Option<Users>,
     pub(super) out: Vec<Output>,
     /// There is more to write into the kernel's maps.
     pub(super) publishing: bool,
@@ -201,6 +198,8 @@ impl Host {
             resolver,
             users,
             users_in,
+            lessons: Lessons::default(),
+            users_anew: None,
             out: Vec::new(),
             publishing: true,
             asks: Asks::default(),

@@ -39,6 +39,8 @@ impl Host {
                 Output::Store { ticket, record } => self.durable.store(ticket, &record),
                 Output::Charge { source } => self.gate.charge(source, clock::now().mono),
                 Output::Ask { key, server } => self.ask_home(key, server),
+                Output::Share { aor } if self.shared.with_others() => self.lessons.add(aor),
+                Output::Share { .. } => {}
                 Output::Learn { key } => {
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.learned(self.core.table(), key);

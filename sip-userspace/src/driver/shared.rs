@@ -65,6 +65,11 @@ impl Shared {
         Self { with_others, ..Self::default() }
     }
 
+    /// Whether others have the table too.
+    pub(super) fn with_others(&self) -> bool {
+        self.with_others
+    }
+
     /// Whether all of these hosts have applied `revision`.
     fn reached(&self, revision: Revision, whom: Whom) -> bool {
         let known = !self.with_others || !self.edges.is_empty();
@@ -115,6 +120,7 @@ impl Host {
                 self.shared.edges = edges;
                 self.barriers();
             }
+            Event::Users(news) => self.users_news(news),
             Event::Leads(leads) => {
                 tracing::info!(leads, "leader lease");
                 self.shared.leads = leads;

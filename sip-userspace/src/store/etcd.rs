@@ -5,6 +5,7 @@
 //! it lasts, everything that needs one: `watch` tells what changes, `commit` makes changes,
 //! `edges` keeps the edge lease and tells who else is there, `lead` takes part in the election,
 //! `pulse` sees whether the member still answers. `snapshot` keeps the last table on this host.
+//! `users` keeps who may log in, beside the table.
 //!
 //! Invariants: every write of the table is one transaction that compares `rev` and raises it
 //! (I9); no event has a lower revision than the one before it; a proposal is reported as
@@ -31,6 +32,7 @@ mod run;
 mod secret;
 mod session;
 mod snapshot;
+mod users;
 mod watch;
 
 use std::{
@@ -45,17 +47,21 @@ use std::{
 use crossbeam::channel as answers;
 use tokio::sync::{mpsc, watch as latest};
 
-pub use create::{create, export, import, is_free, revision, transactions};
+pub use create::{create, export, import, is_free, revision, transactions, users};
 pub use secret::Secret;
+pub use users::USERS_MAX;
 
 use self::{requests::Request, run::Runner};
-use super::{AssignmentStore, Done, Events, Record, StoreError, StoreUrl};
+use super::{
+    AssignmentStore, Credentials, Done, Events, PageDone, Record, StoreError, StoreUrl, User,
+    UserChange, UsersDone,
+};
 use crate::{
     config,
     core::table::{Meta, Proposal, Revision, Table},
 };
 
-/// Commits that wait, at most; beyond them a proposal is refused.
+/// Commits and changes of users that wait, at most; beyond them one is refused.
 const QUEUE_MAX: usize = 1024;
 /// Slots and servers that one commit may touch.
 pub const PARTS_MAX: usize = OPERATIONS_MAX - 3;
@@ -129,7 +135,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct EtcdStore {
     requests: Option<mpsc::UnboundedSender<Request>>,
-    /// Commits that wait. An atomic, because callers on any thread ask without waiting.
+    /// Changes that wait. An atomic, because callers on any thread ask without waiting.
     waiting: Arc<AtomicUsize>,
     applied: latest::Sender<Option<Revision>>,
     wants_lead: latest::Sender<bool>,
@@ -166,6 +172,15 @@ impl EtcdStore {
         Ok(Self { requests: Some(requests), waiting, applied, wants_lead, thread: Some(thread) })
     }
 
+    /// Counts a change among those that wait; false if there are too many.
+    fn admit(&self) -> bool {
+        let admitted = self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE_MAX;
+        if !admitted {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
     fn send(&self, request: Request) -> Result<(), Request> {
         match &self.requests {
             Some(requests) => requests.send(request).map_err(|refused| refused.0),
@@ -189,8 +204,7 @@ impl AssignmentStore for EtcdStore {
     }
 
     fn submit(&self, proposal: Proposal, done: Done) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if !self.admit() {
             return done(Err(StoreError::Busy));
         }
         if let Err(Request::Commit(_, done)) = self.send(Request::Commit(proposal, done)) {
@@ -221,6 +235,37 @@ impl AssignmentStore for EtcdStore {
 
     fn lead(&self, wanted: bool) {
         self.wants_lead.send_replace(wanted);
+    }
+
+    fn credentials(&self) -> &dyn Credentials {
+        self
+    }
+}
+
+impl Credentials for EtcdStore {
+    fn change_users(&self, changes: Vec<UserChange>, done: UsersDone) {
+        if !self.admit() {
+            return done(Err(StoreError::Busy));
+        }
+        if let Err(Request::Users(_, done)) = self.send(Request::Users(changes, done)) {
+            done(Err(StoreError::Closed));
+        }
+    }
+
+    fn page_users(&self, after: String, limit: usize, done: PageDone) {
+        if let Err(Request::UserPage(.., done)) = self.send(Request::UserPage(after, limit, done)) {
+            done(Err(StoreError::Closed));
+        }
+    }
+
+    /// All users at one revision of etcd, or the last ones that were seen if it does not answer.
+    /// From then on who watches is told what becomes of them.
+    fn all_users(&self, take: &mut dyn FnMut(User)) -> Result<(), StoreError> {
+        let (answer, receiver) = answers::bounded(1);
+        // If the thread is gone its end of the answer is too.
+        let _ = self.send(Request::AllUsers(answer));
+        receiver.recv().unwrap_or(Err(StoreError::Closed))?.into_iter().for_each(take);
+        Ok(())
     }
 }
 

@@ -96,8 +96,9 @@ impl AssignmentStore for MemoryStore {
         let older = |record: &&Record| before.is_none_or(|before| record.revision < before);
         Ok(inner.records.iter().rev().filter(older).take(limit).cloned().collect())
     }
-    fn credentials(&self) -> Option<&dyn Credentials> {
-        Some(self)
+
+    fn credentials(&self) -> &dyn Credentials {
+        self
     }
 }
 

@@ -1,4 +1,5 @@
-//! A table from one store into another: its servers, slots, assignments, secrets and history.
+//! A table from one store into another: its servers, slots, assignments, secrets and history, and
+//! the users beside it.
 //!
 //! The revision's epoch is raised, so that no host takes the old table for a newer one. The store
 //! that it comes from is left as it is, and the new one has no table until all of it is there:
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{
-    AssignmentStore as _, Record, SqliteStore, StoreError,
+    AssignmentStore as _, Credentials as _, Record, SqliteStore, StoreError, User,
     etcd::{self, HISTORY_KEPT, Secret, Settings},
     now_ms,
 };
@@ -39,6 +40,8 @@ pub struct Counts {
     pub placed: usize,
     /// Assignments of single clients.
     pub overrides: usize,
+    /// Users.
+    pub users: usize,
     /// Commits of the history that go with it.
     pub history: usize,
     /// Transactions that write it.
@@ -48,6 +51,7 @@ pub struct Counts {
 /// A table on its way.
 pub struct Migration {
     table: Table,
+    users: Vec<User>,
     history: Vec<Record>,
     revision: Revision,
     /// Keeps other programs from the file while its table is on its way.
@@ -62,15 +66,19 @@ impl Migration {
     /// If it can't be read; a file that a daemon has open is named.
     pub fn begin(from: &End, looked: bool, by: &str, to: &str) -> Result<Self, StoreError> {
         let kept = HISTORY_KEPT as usize;
+        let mut users = Vec::new();
         let (table, mut history, held) = match from {
             End::Sqlite(path) if looked => {
+                users = SqliteStore::peek_users(path)?;
                 (SqliteStore::peek(path, "")?, SqliteStore::peek_history(path, kept)?, None)
             }
             End::Sqlite(path) => {
                 let store = SqliteStore::open(path)?;
+                store.all_users(&mut |user| users.push(user))?;
                 (store.load("")?, store.history(None, kept)?, Some(store))
             }
             End::Etcd(settings) => {
+                users = etcd::users(settings)?;
                 let (table, history) = etcd::export(settings)?;
                 (table, history, None)
             }
@@ -80,14 +88,16 @@ impl Migration {
         let by = by.to_owned();
         let why = format!("brought to {to}");
         history.push(Record { revision, at_ms: now_ms(), by, why, count: 0, changes: None });
-        Ok(Self { table, history, revision, _held: held })
+        Ok(Self { table, users, history, revision, _held: held })
     }
 
     /// What will be written.
     pub fn counts(&self, to: &End) -> Counts {
         let transactions = match to {
             End::Sqlite(_) => 1,
-            End::Etcd(_) => etcd::transactions(&self.table, self.revision, &self.history),
+            End::Etcd(_) => {
+                etcd::transactions(&self.table, self.revision, &self.history, &self.users)
+            }
         };
         Counts {
             from: self.table.revision(),
@@ -96,6 +106,7 @@ impl Migration {
             servers: self.table.servers().count(),
             placed: self.table.placed().count(),
             overrides: self.table.overrides().len(),
+            users: self.users.len(),
             history: self.history.len().saturating_sub(1),
             transactions,
         }
@@ -126,8 +137,8 @@ impl Migration {
         self.unchanged(from)?;
         match to {
             End::Sqlite(path) => {
-                let (revision, history) = (self.revision, &self.history);
-                drop(SqliteStore::create_with(path, &self.table, revision, history)?);
+                let (revision, history, users) = (self.revision, &self.history, &self.users);
+                drop(SqliteStore::create_with(path, &self.table, revision, history, users)?);
                 self.unchanged(from).inspect_err(|_| {
                     // It was made just now, and is not the table any more.
                     let _ = std::fs::remove_file(path);
@@ -137,7 +148,7 @@ impl Migration {
                 if !settings.secret_file.exists() {
                     Secret::of(self.table.meta()).write(&settings.secret_file)?;
                 }
-                etcd::import(settings, &self.table, self.revision, &self.history)
+                etcd::import(settings, &self.table, self.revision, &self.history, &self.users)
             }
         }
     }
@@ -146,9 +157,18 @@ impl Migration {
     fn unchanged(&self, from: &End) -> Result<(), StoreError> {
         let End::Etcd(settings) = from else { return Ok(()) };
         match etcd::revision(settings)? {
-            current if current == self.table.revision() => Ok(()),
-            current => Err(StoreError::Conflict { current }),
+            current if current == self.table.revision() => {}
+            current => return Err(StoreError::Conflict { current }),
         }
+        // Users have no revision of the table's.
+        if etcd::users(settings)? != self.users {
+            return Err(StoreError::Unusable {
+                store: settings.url(),
+                cause: "users were changed while they were brought over".to_owned(),
+                cure: "repeat it while nobody changes them".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// A secret file that is there must hold this table's secrets.

@@ -23,7 +23,7 @@ use crossbeam::channel;
 pub use credentials::{Credentials, PageDone, User, UserChange, UsersDone};
 pub use etcd::EtcdStore;
 pub use memory::MemoryStore;
-pub use shared::{Edge, Event, Events, Health};
+pub use shared::{Edge, Event, Events, Health, UsersNews};
 pub use sqlite::{SqliteStore, copy};
 pub use url::StoreUrl;
 
@@ -97,10 +97,8 @@ pub trait AssignmentStore: Send + Sync {
         let _ = wanted;
     }
 
-    /// The users of the cluster, if this store keeps them.
-    fn credentials(&self) -> Option<&dyn Credentials> {
-        None
-    }
+    /// The users of the cluster.
+    fn credentials(&self) -> &dyn Credentials;
 
     /// Commits a proposal and waits until it is durable.
     ///
@@ -243,6 +241,14 @@ pub enum StoreError {
     TooLarge {
         /// What the proposal touches.
         parts: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// More users than one transaction of a shared store takes.
+    #[error("{users} users are more than the {max} that one change may touch; split the change")]
+    TooManyUsers {
+        /// Those of the change.
+        users: usize,
         /// The limit.
         max: usize,
     },

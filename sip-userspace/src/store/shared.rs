@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::{User, UserChange};
 use crate::core::table::{Delta, Revision};
 
 /// Where a store's events go. It is bounded: a slow reader makes the store wait, nothing is lost.
@@ -20,6 +21,21 @@ pub enum Event {
     Health(Health),
     /// Whether this host is the balancer.
     Leads(bool),
+    /// Somebody, perhaps this host, has changed users; told to who has asked for all of them.
+    Users(UsersNews),
+}
+
+/// What became of users. A change may be told more than once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsersNews {
+    /// Some are other ones ([`UserChange::Put`]) or gone ([`UserChange::Delete`]).
+    Changed(Vec<UserChange>),
+    /// All follow, for what happened to them is not known.
+    Anew,
+    /// Some of them.
+    Page(Vec<User>),
+    /// These were all.
+    Whole,
 }
 
 /// A host that has the table.

@@ -22,7 +22,7 @@ use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
-    AssignmentStore, Credentials, Done, PageDone, Record, StoreError, UserChange, UsersDone,
+    AssignmentStore, Credentials, Done, PageDone, Record, StoreError, User, UserChange, UsersDone,
     new_meta,
 };
 use crate::core::table::{Meta, Proposal, Revision, Table};
@@ -57,7 +57,7 @@ impl SqliteStore {
         Self::make(path, |connection| schema::create(connection, &meta))
     }
 
-    /// Creates a store with a table from elsewhere, as of `revision`, and its history.
+    /// Creates a store with a table from elsewhere, as of `revision`, its history, and users.
     ///
     /// # Errors
     /// As [`SqliteStore::create`].
@@ -66,10 +66,12 @@ impl SqliteStore {
         table: &Table,
         revision: Revision,
         history: &[Record],
+        users: &[User],
     ) -> Result<Self, StoreError> {
         Self::make(path, |connection| {
             schema::create(connection, table.meta())?;
-            fill::fill(connection, table, revision, history)
+            fill::fill(connection, table, revision, history)?;
+            users::fill(connection, users)
         })
     }
 
@@ -132,6 +134,16 @@ impl SqliteStore {
         read::history(&beside_others(path)?, path, None, limit)
     }
 
+    /// The users in a store that another process may have open.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn peek_users(path: &Path) -> Result<Vec<User>, StoreError> {
+        let connection = beside_others(path)?;
+        let none = users::is_missing(&connection).map_err(|error| failed(path, error))?;
+        if none { Ok(Vec::new()) } else { users::page(&connection, path, "", None) }
+    }
+
     fn start(path: &Path, lock: File) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags);
@@ -191,7 +203,7 @@ fn serve(connection: &mut Connection, path: &Path, requests: &Receiver<Request>)
             }
             Request::Users(changes, done) => done(users::change(connection, path, &changes)),
             Request::UserPage(after, limit, done) => {
-                done(users::page(connection, path, &after, limit));
+                done(users::page(connection, path, &after, Some(limit)));
             }
         }
     }
@@ -214,8 +226,8 @@ impl AssignmentStore for SqliteStore {
         self.submit(Request::Commit(proposal, done));
     }
 
-    fn credentials(&self) -> Option<&dyn Credentials> {
-        Some(self)
+    fn credentials(&self) -> &dyn Credentials {
+        self
     }
 
     fn history(&self, before: Option<Revision>, limit: usize) -> Result<Vec<Record>, StoreError> {

@@ -1,6 +1,7 @@
 //! etcd as the tests start it, and the hosts that share a table in it.
 
 use std::{
+    collections::BTreeMap,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,7 +12,8 @@ use etcd_client::{Client, ConnectOptions, DeleteOptions};
 use homeward::{
     core::table::{Commit, Table},
     store::{
-        AssignmentStore as _, EtcdStore, Event, Health, StoreError,
+        AssignmentStore as _, Credentials as _, EtcdStore, Event, Health, StoreError, User,
+        UserChange, UsersNews,
         conformance::proposal,
         etcd::{Settings, create},
     },
@@ -254,6 +256,9 @@ pub struct Host {
     /// Deltas that were told, and how many of them covered everything.
     pub deltas: usize,
     pub wholes: usize,
+    /// The users as they were told, and how often all of them were.
+    pub users: BTreeMap<String, User>,
+    pub anew: usize,
     events: mpsc::Receiver<Event>,
 }
 
@@ -269,6 +274,8 @@ impl Host {
             leads: false,
             deltas: 0,
             wholes: 0,
+            users: BTreeMap::new(),
+            anew: 0,
             events,
         }
     }
@@ -288,8 +295,50 @@ impl Host {
                 Event::Edges(edges) => self.edges = edges,
                 Event::Health(health) => self.health = Some(health),
                 Event::Leads(leads) => self.leads = leads,
+                Event::Users(news) => self.take_users(news),
             }
         }
+    }
+
+    fn take_users(&mut self, news: UsersNews) {
+        match news {
+            UsersNews::Changed(changes) => {
+                for change in changes {
+                    let aor = change.aor().to_owned();
+                    match change {
+                        UserChange::Put(user) => drop(self.users.insert(aor, user)),
+                        UserChange::Delete(_) => drop(self.users.remove(&aor)),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            // Nothing is told in between here, so there is no need to keep the old ones.
+            UsersNews::Anew => self.users.clear(),
+            UsersNews::Page(page) => {
+                self.users.extend(page.into_iter().map(|user| (user.aor.clone(), user)));
+            }
+            UsersNews::Whole => self.anew += 1,
+        }
+    }
+
+    /// Reads all users, and follows them from then on.
+    pub fn with_users(mut self) -> Self {
+        let users = &mut self.users;
+        let mut take = |user: User| drop(users.insert(user.aor.clone(), user));
+        self.store.all_users(&mut take).unwrap();
+        self
+    }
+
+    /// Changes users; what came of it.
+    pub fn change_users(&self, changes: Vec<UserChange>) -> Result<(), StoreError> {
+        let (sender, result) = crossbeam::channel::bounded(1);
+        self.store.change_users(changes, Box::new(move |result| sender.send(result).unwrap()));
+        result.recv().unwrap()
+    }
+
+    /// The AoRs that are known.
+    pub fn known(&self) -> String {
+        self.users.keys().map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     /// Waits until what was told is as wanted.

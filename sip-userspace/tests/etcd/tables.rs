@@ -6,7 +6,7 @@ use homeward::{
     cli::{Cli, Failure},
     core::table::{Change, Revision, Table},
     store::{
-        AssignmentStore as _, EtcdStore, MemoryStore, SqliteStore,
+        AssignmentStore as _, Credentials, EtcdStore, MemoryStore, SqliteStore, User, UserChange,
         conformance::{add, assign, proposal},
         etcd::Settings,
     },
@@ -48,7 +48,24 @@ fn filled(path: &Path) -> Table {
         let Ok(commit) = store.commit(proposal(table.revision(), changes)) else { continue };
         table.apply(&commit).unwrap();
     }
+    for part in (0..250).collect::<Vec<_>>().chunks(100) {
+        let put = |n: &u8| {
+            let aor = format!("user{n}@example.com");
+            let by_user = homeward::sip::digest::Ha1::new(aor.as_bytes(), "example.com", &[*n, 1]);
+            UserChange::Put(User { aor, realm: "example.com".into(), by_user, by_aor: by_user })
+        };
+        let (sender, result) = crossbeam::channel::bounded(1);
+        let done = move |it| sender.send(it).unwrap();
+        store.change_users(part.iter().map(put).collect(), Box::new(done));
+        result.recv().unwrap().unwrap();
+    }
     table
+}
+
+fn users(store: &dyn Credentials) -> Vec<User> {
+    let mut users = Vec::new();
+    store.all_users(&mut |user| users.push(user)).unwrap();
+    users
 }
 
 /// The table but for its revision.
@@ -115,17 +132,22 @@ fn a_table_goes_into_etcd_and_back_whole() {
 
     // What an attempt that was cut short left is no table, and is cleared away.
     etcd.with(async |client| {
-        for key in ["making", "server/9", "slot/255", "history/00000000.0000000000000009"] {
+        let history = "history/00000000.0000000000000009";
+        for key in ["making", "server/9", "slot/255", "user/eve@example.com", history] {
             client.put(format!("/homeward/v1/{key}"), "left over", None).await.unwrap();
         }
     });
     let said = homeward(&format!("--json {there} --dry-run")).unwrap();
     let counts: serde_json::Value = serde_json::from_str(&said).unwrap();
-    for (name, number) in [("servers", 3), ("slots", 256), ("overrides", 3001), ("history", 4)] {
+    for (name, number) in
+        [("servers", 3), ("slots", 256), ("overrides", 3001), ("history", 4), ("users", 250)]
+    {
         assert_eq!(counts[name], number, "{name}: {said}");
     }
     assert!(!Path::new(&secret).exists(), "a dry run writes");
     let held = SqliteStore::open(Path::new(&place("old.db"))).unwrap();
+    let before = users(&held);
+    assert_eq!(before.len(), 250);
     refused(&there, &["in use by another homeward"]);
     drop(held);
 
@@ -137,6 +159,7 @@ fn a_table_goes_into_etcd_and_back_whole() {
     let brought = store.load("").unwrap();
     assert_eq!(brought.revision(), Revision { epoch: 1, counter: 0 });
     assert!(same(&brought, &table));
+    assert_eq!(users(&store), before);
     let history = store.history(None, 100).unwrap();
     assert_eq!(history.len(), 5);
     assert!(history[0].why.contains("etcd://") && history[4].revision.counter == 1);
@@ -149,6 +172,7 @@ fn a_table_goes_into_etcd_and_back_whole() {
     let (now, before) = (last.load("").unwrap(), store.load("").unwrap());
     assert_eq!(now.revision(), Revision { epoch: commit.revision.epoch + 1, counter: 0 });
     assert!(same(&now, &before));
+    assert_eq!(users(&last), users(&store));
     assert_eq!(last.history(None, 100).unwrap().len(), 7);
     let base = last.commit(proposal(now.revision(), vec![add(4)])).unwrap().revision;
     assert_eq!(base, now.revision().next());
@@ -211,7 +235,7 @@ fn a_table_of_a_million_clients() {
     let settings = Hosts::settings(etcd.addresses(), directory.path());
     homeward::store::etcd::Secret::of(table.meta()).write(&settings.secret_file).unwrap();
     let from = std::time::Instant::now();
-    homeward::store::etcd::import(&settings, &table, base.revision, &[]).unwrap();
+    homeward::store::etcd::import(&settings, &table, base.revision, &[], &[]).unwrap();
     println!("written in {:?}", from.elapsed());
     let from = std::time::Instant::now();
     let shared = EtcdStore::start(settings.clone()).unwrap();

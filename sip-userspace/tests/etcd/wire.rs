@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-/// In the bytes of the transaction that writes the history, and of a look at it.
-const MARK: &[u8] = b"/homeward/v1/history/";
+/// In the bytes of the transaction that writes the history, and of a look at it; and in those of one
+/// that writes users.
+const MARKS: [&[u8]; 2] = [b"/homeward/v1/history/", b"{\"realm\":"];
 
-/// What becomes of the next transaction that writes the table.
+/// What becomes of the next transaction that writes the table or users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It arrives, and its answer does not.
@@ -92,7 +93,8 @@ impl State {
         let mut buffer = vec![0; 1 << 16];
         while let Ok(length @ 1..) = client.read(&mut buffer) {
             let bytes = &buffer[..length];
-            let marked = bytes.windows(MARK.len()).any(|window| window == MARK);
+            let has = |mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+            let marked = MARKS.into_iter().any(has);
             let fate = if marked { self.fate.lock().unwrap().take() } else { None };
             match fate {
                 None => {

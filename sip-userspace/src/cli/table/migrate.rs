@@ -16,7 +16,7 @@ use crate::{
 /// Arguments of `homeward table migrate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Servers, slots, assignments, the cluster's secrets and the newest commits of the history go along. The \
+Servers, slots, assignments, users, the cluster's secrets and the newest commits of the history go along. The \
 old store is left as it is; the daemon that has it open is to be stopped first. The epoch of the \
 revision is raised. Into etcd, the secrets go into the secret file, which is made if it is not there; \
 copy it to each host. A migration that was cut short leaves no table, and can be repeated.
@@ -65,13 +65,14 @@ impl Args {
         }
         writeln!(
             out,
-            "{} {} servers, {} slots of which {} are placed, {} assignments and {} commits of the \
-             history from {from_store} (revision {}) to {to_store} (revision {}) in {} transactions",
+            "{} {} servers, {} slots of which {} are placed, {} assignments, {} users and {} commits of \
+             the history from {from_store} (revision {}) to {to_store} (revision {}) in {} transactions",
             if self.dry_run { "would bring" } else { "brought" },
             counts.servers,
             counts.slots,
             counts.placed,
             counts.overrides,
+            counts.users,
             counts.history,
             counts.from,
             counts.to,

@@ -9,7 +9,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::{Cli, Failure, odd, wrong};
 use crate::{
-    control::Client,
+    control::{CallError, Client},
     core::admin::{Answer, Command, Secret, UserHow, UserRow, UserSecret},
 };
 
@@ -79,12 +79,22 @@ fn row(record: &StringRecord, hashed: bool) -> UserRow {
 
 pub(super) fn send(cli: &Cli, rows: &[UserRow], dry_run: bool) -> Result<Answer, Failure> {
     let mut client = Client::connect(&cli.socket())?;
-    let mut answer = None;
+    let (mut answer, mut rows_max) = (None, PIECE_ROWS);
     for dry_run in if dry_run { &[true][..] } else { &[true, false] } {
-        for piece in pieces(rows) {
-            let users = piece.to_vec();
+        let mut rest = rows;
+        while let Some((users, after)) = piece(rest, rows_max) {
+            let users = users.to_vec();
             let command = Command::UserPut { users, how: UserHow::Put, dry_run: *dry_run };
-            answer = Some(client.call(&command)?);
+            match client.call(&command) {
+                Ok(done) => (answer, rest) = (Some(done), after),
+                // A shared store takes fewer at once.
+                Err(CallError::Refused(refused))
+                    if refused.parts_max.is_some_and(|max| 0 < max && max < rows_max) =>
+                {
+                    rows_max = refused.parts_max.unwrap_or(1);
+                }
+                Err(error) => return Err(cut_off(error, rows.len() - rest.len(), *dry_run)),
+            }
         }
     }
     let Some(Answer::Done { revision, .. }) = answer else {
@@ -105,26 +115,28 @@ pub(super) fn send(cli: &Cli, rows: &[UserRow], dry_run: bool) -> Result<Answer,
     Ok(Answer::Done { revision, what })
 }
 
-/// Rows in pieces that fit into a command.
-fn pieces(rows: &[UserRow]) -> impl Iterator<Item = &[UserRow]> {
-    let mut rest = rows;
-    std::iter::from_fn(move || {
-        let mut bytes = 0usize;
-        let fits = |row: &&UserRow| {
-            let secret = match &row.secret {
-                UserSecret::Password(Secret(password)) => password.len(),
-                UserSecret::Ha1(Secret(md5), Secret(sha256)) => {
-                    md5.len().saturating_add(sha256.len())
-                }
-            };
-            bytes = bytes.saturating_add(row.aor.len()).saturating_add(secret);
-            bytes <= PIECE_BYTES
+/// The first rows that fit into a command, at most so many, and the others.
+fn piece(rows: &[UserRow], rows_max: usize) -> Option<(&[UserRow], &[UserRow])> {
+    let mut bytes = 0usize;
+    let fits = |row: &&UserRow| {
+        let secret = match &row.secret {
+            UserSecret::Password(Secret(password)) => password.len(),
+            UserSecret::Ha1(Secret(md5), Secret(sha256)) => md5.len().saturating_add(sha256.len()),
         };
-        let len = rest.iter().take(PIECE_ROWS).take_while(fits).count().max(1);
-        let (piece, after) = rest.split_at_checked(len)?;
-        rest = after;
-        Some(piece)
-    })
+        bytes = bytes.saturating_add(row.aor.len()).saturating_add(secret);
+        bytes <= PIECE_BYTES
+    };
+    let len = rows.iter().take(rows_max).take_while(fits).count().max(1);
+    rows.split_at_checked(len)
+}
+
+fn cut_off(error: CallError, done: usize, dry_run: bool) -> Failure {
+    if done == 0 || dry_run {
+        return error.into();
+    }
+    let code = error.exit_code();
+    let message = format!("{done} users are taken, then: {error}; repeat the import");
+    Failure { message, code }
 }
 
 #[cfg(test)]
@@ -174,7 +186,9 @@ mod tests {
             })
             .collect();
         let mut lines = Vec::new();
-        for piece in pieces(&rows) {
+        let mut rest = &rows[..];
+        while let Some((piece, after)) = piece(rest, PIECE_ROWS) {
+            rest = after;
             let command =
                 Command::UserPut { users: piece.to_vec(), how: UserHow::Put, dry_run: true };
             let len = serde_json::to_vec(&command).unwrap().len();

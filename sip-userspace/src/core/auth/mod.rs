@@ -182,6 +182,14 @@ impl Auth {
         Verdict::Challenge { answer, cause }
     }
 
+    /// Whether a request carries credentials by which its sender is the user of the AoR. A source
+    /// that is not asked proves nothing here, for its address can be forged.
+    pub fn proves(&mut self, rules: &Rules, asked: &Asked<'_>, now: Now) -> bool {
+        let domain = String::from_utf8_lossy(asked.aor.host());
+        let realm = rules.realm.as_deref().unwrap_or(&domain);
+        self.judge(rules, asked, realm, now) == Ok(true)
+    }
+
     /// Whether the user may act for the AoR, if it is who it says.
     fn judge(
         &mut self,
@@ -251,4 +259,4 @@ pub fn derived(meta: &Meta, purpose: &str) -> Key {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

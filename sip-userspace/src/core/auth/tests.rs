@@ -13,7 +13,7 @@ const CLIENT: &str = "203.0.113.7:40000";
 const START_S: u64 = 1_700_000_000;
 
 /// A core that asks, with alice and bob as users; alice's home is server 1.
-fn core(this: &str, listener: &str, rules: Rules) -> Core {
+pub(crate) fn core(this: &str, listener: &str, rules: Rules) -> Core {
     let settings = Settings { auth: Some(rules), ..settings(listener) };
     let mut core = Core::new(settings, table(this, Some(1)), None);
     let users = core.auth_mut().unwrap().users_mut();
@@ -27,12 +27,12 @@ fn core(this: &str, listener: &str, rules: Rules) -> Core {
     core
 }
 
-fn at(s: u64) -> Now {
+pub(crate) fn at(s: u64) -> Now {
     Now { mono: std::time::Duration::from_secs(1_000 + s), unix_s: START_S + s }
 }
 
 /// A REGISTER with these lines more; every serial is a transaction of its own.
-fn register(serial: u32, lines: &str) -> String {
+pub(crate) fn register(serial: u32, lines: &str) -> String {
     let text = String::from_utf8(crate::sip::typed::register(
         "alice@example.com",
         addr(CLIENT),
@@ -51,12 +51,16 @@ fn send(core: &mut Core, s: u64, source: &str, local: &str, text: &str) -> (u16,
     (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
 }
 
-fn prompts(answer: &str) -> Vec<WwwAuthenticateHeader> {
+pub(crate) fn prompts(answer: &str) -> Vec<WwwAuthenticateHeader> {
     let values = answer.lines().filter_map(|line| line.strip_prefix("WWW-Authenticate: "));
     values.map(|value| WwwAuthenticateHeader::parse(value).unwrap()).collect()
 }
 
-fn credentials(prompt: &mut WwwAuthenticateHeader, name: &str, password: &str) -> String {
+pub(crate) fn credentials(
+    prompt: &mut WwwAuthenticateHeader,
+    name: &str,
+    password: &str,
+) -> String {
     let method = HttpMethod::from("REGISTER");
     let context =
         AuthContext::new_with_method(name, password, "sip:example.com", None::<&[u8]>, method);

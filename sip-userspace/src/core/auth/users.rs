@@ -44,6 +44,11 @@ impl Users {
         Self { secret, ..Self::default() }
     }
 
+    /// None, under the same secret.
+    pub fn fresh(&self) -> Self {
+        Self::new(self.secret)
+    }
+
     /// Records: a user whose name may stand in two forms has two.
     pub fn len(&self) -> usize {
         self.records.len()

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     core::table::{Delta, Revision, Table},
-    store::{AssignmentStore as _, Record, StoreError, new_meta, now_ms},
+    store::{AssignmentStore as _, Credentials as _, Record, StoreError, User, new_meta, now_ms},
 };
 
 /// Who makes a table, while it is being made; a later attempt takes it over.
@@ -37,7 +37,7 @@ pub fn create(settings: &Settings, slots: u32) -> Result<Secret, StoreError> {
     let secret = Secret::of(&meta);
     secret.write(&settings.secret_file)?;
     let empty = Delta { whole: true, ..Delta::default() };
-    let new = New { secret: &secret, slots: meta.slots, table: &empty, history: &[] };
+    let new = New { secret: &secret, slots: meta.slots, table: &empty, history: &[], users: &[] };
     let made = write(settings, &new);
     if made.is_err() {
         Secret::discard(&settings.secret_file);
@@ -57,6 +57,17 @@ pub fn export(settings: &Settings) -> Result<(Table, Vec<Record>), StoreError> {
     Ok((table, history))
 }
 
+/// All users, read once.
+///
+/// # Errors
+/// If etcd can't be used.
+pub fn users(settings: &Settings) -> Result<Vec<User>, StoreError> {
+    let store = EtcdStore::start(Settings { snapshot: None, ..settings.clone() })?;
+    let mut users = Vec::new();
+    store.all_users(&mut |user| users.push(user))?;
+    Ok(users)
+}
+
 /// The table's revision.
 ///
 /// # Errors
@@ -69,7 +80,7 @@ pub fn revision(settings: &Settings) -> Result<Revision, StoreError> {
     rev.map(|rev| rev.revision()).map_err(|cause| StoreError::Damaged { path: store.into(), cause })
 }
 
-/// Writes a table from elsewhere, as of `revision`.
+/// Writes a table from elsewhere, as of `revision`, and users.
 ///
 /// # Errors
 /// If there is a table already, or etcd can't be used.
@@ -78,16 +89,22 @@ pub fn import(
     table: &Table,
     revision: Revision,
     history: &[Record],
+    users: &[User],
 ) -> Result<(), StoreError> {
     let (secret, delta) = (Secret::of(table.meta()), Delta { revision, ..table.as_delta() });
     let slots = table.meta().slots;
-    write(settings, &New { secret: &secret, slots, table: &delta, history })
+    write(settings, &New { secret: &secret, slots, table: &delta, history, users })
 }
 
 /// Transactions that [`import`] takes.
-pub fn transactions(table: &Table, revision: Revision, history: &[Record]) -> usize {
+pub fn transactions(
+    table: &Table,
+    revision: Revision,
+    history: &[Record],
+    users: &[User],
+) -> usize {
     let (secret, delta) = (Secret::of(table.meta()), Delta { revision, ..table.as_delta() });
-    let new = New { secret: &secret, slots: table.meta().slots, table: &delta, history };
+    let new = New { secret: &secret, slots: table.meta().slots, table: &delta, history, users };
     // Beside the documents': one that says who writes, one that clears, and the last.
     batches(&new).count() + 3
 }
@@ -112,6 +129,7 @@ struct New<'a> {
     slots: u32,
     table: &'a Delta,
     history: &'a [Record],
+    users: &'a [User],
 }
 
 /// Writes a table where there is none.
@@ -216,7 +234,8 @@ impl Session {
 /// Takes away what an earlier attempt may have left.
 fn clearing() -> Vec<TxnOp> {
     let all = || Some(DeleteOptions::new().with_prefix());
-    [keys::SERVERS, keys::SLOTS, keys::HISTORY].map(|prefix| TxnOp::delete(prefix, all())).to_vec()
+    let parts = [keys::SERVERS, keys::SLOTS, keys::HISTORY, keys::USERS];
+    parts.map(|prefix| TxnOp::delete(prefix, all())).to_vec()
 }
 
 /// The writes of all documents but the last two, transaction by transaction.
@@ -248,7 +267,8 @@ fn documents(new: &New<'_>) -> impl Iterator<Item = (String, Vec<u8>)> {
         let past = docs::Past::new(record.clone(), String::new());
         (keys::history(record.revision), docs::write(&past))
     });
-    servers.chain(slots).chain(history)
+    let users = new.users.iter().map(|user| (keys::user(&user.aor), super::users::write(user)));
+    servers.chain(slots).chain(history).chain(users)
 }
 
 /// The documents of meta and revision.

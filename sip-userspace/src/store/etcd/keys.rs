@@ -1,7 +1,7 @@
 //! The names under which a cluster's table lies in etcd.
 //!
 //! Names sort so that what every host watches as one (`meta`, `rev`, `server/`, `slot/`) is one
-//! range, without the history and without what the edges say. Numbers are decimal, but those of
+//! range, without the history, the users and what the edges say. Numbers are decimal, but those of
 //! the history, which sort as they were committed.
 
 use crate::core::table::Revision;
@@ -20,6 +20,9 @@ pub(super) const HISTORY: &str = "/homeward/v1/history/";
 pub(super) const EDGES: &str = "/homeward/v1/edge/";
 /// Before what each host had applied when it was last heard of.
 pub(super) const HOSTS: &str = "/homeward/v1/host/";
+/// Before each user, whose AoR follows: see [`super::users`]. A prefix of their own, so that etcd's
+/// roles can keep HA1s from hosts that authenticate nobody.
+pub(super) const USERS: &str = "/homeward/v1/user/";
 /// The balancer's name, while its lease lives.
 pub(super) const LEADER: &str = "/homeward/v1/leader/balancer";
 /// All that the table is made of, and little else, lies from here ...
@@ -67,6 +70,11 @@ pub(super) fn history(revision: Revision) -> String {
     format!("{HISTORY}{:08x}.{:016x}", revision.epoch, revision.counter)
 }
 
+/// The key of a user.
+pub(super) fn user(aor: &str) -> String {
+    format!("{USERS}{aor}")
+}
+
 /// The first key after all that begin with the prefix.
 pub(super) fn after(prefix: &str) -> Vec<u8> {
     let mut end = prefix.as_bytes().to_vec();
@@ -89,7 +97,14 @@ mod tests {
             assert!((TABLE..TABLE_END).contains(&key.as_str()), "{key}");
         }
         let revision = Revision { epoch: 1, counter: 255 };
-        for other in [history(revision), format!("{EDGES}a"), format!("{HOSTS}a"), LEADER.into()] {
+        for other in [
+            history(revision),
+            format!("{EDGES}a"),
+            format!("{HOSTS}a"),
+            LEADER.into(),
+            user("a@b"),
+            user(""),
+        ] {
             assert_eq!(Part::read(other.as_bytes()), None);
             assert!(!(TABLE..TABLE_END).contains(&other.as_str()), "{other}");
         }

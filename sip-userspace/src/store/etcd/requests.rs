@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     core::table::{Commit, Meta, Proposal, Revision, Table},
-    store::{Done, Events, Record, StoreError},
+    store::{Done, Events, PageDone, Record, StoreError, User, UserChange, UsersDone},
 };
 
 /// What is asked of the store's thread.
@@ -28,6 +28,9 @@ pub(super) enum Request {
     History(Option<Revision>, usize, Answer<Result<Vec<Record>, StoreError>>),
     Watch(Revision, Events),
     Forget(String, Box<dyn FnOnce(Result<(), StoreError>) + Send>),
+    Users(Vec<UserChange>, UsersDone),
+    UserPage(String, usize, PageDone),
+    AllUsers(Answer<Result<Vec<User>, StoreError>>),
 }
 
 /// What a request wants, without its answer.
@@ -37,6 +40,9 @@ enum Work {
     Commit(Proposal),
     History(Option<Revision>, usize),
     Forget(String),
+    Users(Vec<UserChange>),
+    UserPage(String, usize),
+    AllUsers,
 }
 
 /// What it got.
@@ -46,6 +52,9 @@ enum Answered {
     Commit(Result<Commit, StoreError>),
     History(Vec<Record>),
     Forget(Result<(), StoreError>),
+    Users(Result<(), StoreError>),
+    UserPage(Vec<User>),
+    AllUsers(Vec<User>),
 }
 
 impl Work {
@@ -56,6 +65,9 @@ impl Work {
             Request::Commit(proposal, _) => Some(Self::Commit(proposal.clone())),
             Request::History(before, limit, _) => Some(Self::History(*before, *limit)),
             Request::Forget(host, _) => Some(Self::Forget(host.clone())),
+            Request::Users(changes, _) => Some(Self::Users(changes.clone())),
+            Request::UserPage(after, limit, _) => Some(Self::UserPage(after.clone(), *limit)),
+            Request::AllUsers(_) => Some(Self::AllUsers),
             Request::Watch(..) => None,
         }
     }
@@ -100,6 +112,13 @@ impl Runner {
                     let _ = answer.send(Ok(records));
                 }
                 (Some(Request::Forget(_, done)), Answered::Forget(result)) => done(result),
+                (Some(Request::Users(_, done)), Answered::Users(result)) => {
+                    self.settle_users(done, result);
+                }
+                (Some(Request::UserPage(.., done)), Answered::UserPage(page)) => done(Ok(page)),
+                (Some(Request::AllUsers(answer)), Answered::AllUsers(users)) => {
+                    let _ = answer.send(Ok(users));
+                }
                 // The front is what was worked on.
                 _ => {}
             }
@@ -118,6 +137,11 @@ impl Runner {
                 Answered::History(self.history(session, before, limit).await?)
             }
             Work::Forget(host) => Answered::Forget(self.forget(session, &host).await?),
+            Work::Users(changes) => Answered::Users(self.change_users(session, &changes).await?),
+            Work::UserPage(after, limit) => {
+                Answered::UserPage(self.page_users(session, &after, limit).await?)
+            }
+            Work::AllUsers => Answered::AllUsers(self.all_users(session).await?),
         })
     }
 
@@ -140,16 +164,27 @@ impl Runner {
     pub(super) fn give_up_waiting(&self, fault: &Fault, waited: bool) {
         let kept = take(&mut *self.backlog.borrow_mut());
         let mut unknown = self.sent.borrow().is_some();
+        let mut unknown_users = self.users.sent.borrow().is_some();
         for request in kept {
             match request {
                 // It may have been made: only etcd can tell.
                 Request::Commit(..) if take(&mut unknown) => {
                     self.backlog.borrow_mut().push_back(request);
                 }
-                // A host that starts gives etcd a moment, unless that would change nothing.
-                Request::Load(..) | Request::Head(_) if !waited && fault.elsewhere => {
+                Request::Users(..) if take(&mut unknown_users) => {
                     self.backlog.borrow_mut().push_back(request);
                 }
+                // A host that starts gives etcd a moment, unless that would change nothing.
+                Request::Load(..) | Request::Head(_) | Request::AllUsers(_)
+                    if !waited && fault.elsewhere =>
+                {
+                    self.backlog.borrow_mut().push_back(request);
+                }
+                Request::AllUsers(answer) => {
+                    let _ = answer.send(self.users_copied(fault));
+                }
+                Request::Users(_, done) => self.settle_users(done, Err(self.away(fault))),
+                Request::UserPage(.., done) => done(Err(self.away(fault))),
                 Request::Load(this, answer) => {
                     let _ = answer.send(self.load_snapshot(&this, fault));
                 }
@@ -171,6 +206,7 @@ impl Runner {
     /// The store is closed: what waits is told so.
     pub(super) fn close(&self) {
         let mut unknown = self.sent.borrow().is_some();
+        let mut unknown_users = self.users.sent.borrow().is_some();
         for request in take(&mut *self.backlog.borrow_mut()) {
             match request {
                 Request::Commit(_, done) if take(&mut unknown) => {
@@ -180,11 +216,21 @@ impl Runner {
                     self.settle(done, Err(StoreError::Away { store, cause: cause.to_owned() }));
                 }
                 Request::Commit(_, done) => self.settle(done, Err(StoreError::Closed)),
+                Request::Users(_, done) if take(&mut unknown_users) => {
+                    let cause = "the daemon stops before it is known whether the users were \
+                                 changed; look at `homeward user list`";
+                    let store = self.place.store.clone();
+                    let cause = cause.to_owned();
+                    self.settle_users(done, Err(StoreError::Away { store, cause }));
+                }
+                Request::Users(_, done) => self.settle_users(done, Err(StoreError::Closed)),
+                Request::UserPage(.., done) => done(Err(StoreError::Closed)),
                 Request::Forget(_, done) => done(Err(StoreError::Closed)),
                 // Whoever waits sees that the thread is gone.
                 Request::Load(..)
                 | Request::Head(_)
                 | Request::History(..)
+                | Request::AllUsers(_)
                 | Request::Watch(..) => {}
             }
         }
@@ -192,6 +238,12 @@ impl Runner {
 
     /// Reports what became of a proposal.
     fn settle(&self, done: Done, result: Result<Commit, StoreError>) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        done(result);
+    }
+
+    /// Reports what became of a change of users.
+    fn settle_users(&self, done: UsersDone, result: Result<(), StoreError>) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         done(result);
     }

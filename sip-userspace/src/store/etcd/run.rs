@@ -25,6 +25,7 @@ use super::{
     requests::Request,
     session::{Access, Session},
     snapshot::Snapshot,
+    users,
     watch::Position,
 };
 use crate::{
@@ -55,6 +56,9 @@ pub(super) struct Runner {
     pub(super) loaded: Cell<Option<(Revision, Option<Seat>)>>,
     pub(super) position: RefCell<Position>,
     pub(super) snapshot: RefCell<Snapshot>,
+    pub(super) users: users::Kept,
+    /// The table of this session is followed: it was not refused.
+    pub(super) followed: Cell<bool>,
     /// The commit at the front of the backlog, once etcd may have made it.
     pub(super) sent: RefCell<Option<Sent>>,
     pub(super) standing: RefCell<Standing>,
@@ -100,6 +104,7 @@ impl Runner {
         let secret = Secret::read(&settings.secret_file)?;
         let access = Access::read(&settings)?;
         let snapshot = Snapshot::new(settings.snapshot.as_deref());
+        let users = users::Kept::new(settings.snapshot.as_deref(), &secret);
         let place = Place { store: settings.url(), secret_file: settings.secret_file.clone() };
         Ok(Self {
             settings,
@@ -113,6 +118,8 @@ impl Runner {
             loaded: Cell::new(None),
             position: RefCell::default(),
             snapshot: RefCell::new(snapshot),
+            users,
+            followed: Cell::new(false),
             sent: RefCell::default(),
             standing: RefCell::default(),
             leadership: RefCell::default(),
@@ -202,10 +209,12 @@ impl Runner {
         session: Session,
         requests: &mut mpsc::UnboundedReceiver<Request>,
     ) -> Over {
+        self.followed.set(false);
         let over = async {
             tokio::select! {
                 over = self.requests(session.clone(), requests) => over,
                 fault = self.watch(session.clone()) => fault.into(),
+                fault = self.follow_users(session.clone()) => fault.into(),
                 fault = self.edge(session.clone()) => fault.into(),
                 fault = self.edges(session.clone()) => fault.into(),
                 fault = self.lead(session.clone()) => fault.into(),

@@ -114,6 +114,7 @@ impl Runner {
             Some(seat) => seat,
             None => self.tell_all(session).await?,
         };
+        self.followed.set(true);
         let options = WatchOptions::new()
             .with_range(keys::TABLE_END)
             .with_start_revision(seat.revision.saturating_add(1))

@@ -47,6 +47,21 @@ pub(super) fn change(
     transaction.commit().map_err(failed)
 }
 
+/// Users from elsewhere, into a new file.
+pub(super) fn fill(connection: &Connection, users: &[User]) -> rusqlite::Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    for user in users {
+        write(&transaction, &UserChange::Put(user.clone()))?;
+    }
+    transaction.commit()
+}
+
+/// Whether the file is of a layout that had no users.
+pub(super) fn is_missing(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables = "SELECT count(*) = 0 FROM sqlite_schema WHERE type = 'table' AND name = 'user'";
+    connection.query_row(tables, [], |row| row.get(0))
+}
+
 /// Writes one change; the number of rows that it met.
 fn write(transaction: &Transaction<'_>, change: &UserChange) -> rusqlite::Result<usize> {
     let (statement, user) = match change {
@@ -77,12 +92,15 @@ fn known(hash: &[u8]) -> Option<&[u8]> {
     hash.iter().any(|byte| *byte != 0).then_some(hash)
 }
 
+/// Users behind `after`, all of them if there is no limit.
 pub(super) fn page(
     connection: &Connection,
     path: &Path,
     after: &str,
-    limit: usize,
+    limit: Option<usize>,
 ) -> Result<Vec<User>, StoreError> {
+    // A negative limit is none.
+    let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
     let read = || -> rusqlite::Result<Vec<User>> {
         let mut statement = connection.prepare_cached(
             "SELECT aor, realm, md5, sha256, aor_md5, aor_sha256 FROM user

@@ -175,10 +175,10 @@ fn a_store_that_takes_few_slots_at_once_gets_them_slot_by_slot() {
     servers(&daemon);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("in.csv");
-    let rows: String = (0..500).map(|n| format!("user{n}@example.com,home1\n")).collect();
+    let rows: String = (0..1_500).map(|n| format!("user{n}@example.com,home1\n")).collect();
     std::fs::write(&file, rows).unwrap();
     let done = run(&daemon, &["table", "import", file.to_str().unwrap()]).unwrap();
-    assert!(done.starts_with("500 added"), "{done}");
+    assert!(done.starts_with("1500 added"), "{done}");
     let parts = parts.lock().unwrap();
     assert_eq!(parts.iter().sum::<usize>(), 64, "each slot once: {parts:?}");
 }
