@@ -41,12 +41,18 @@ impl Resolver {
     /// By the host's own servers, or by these.
     ///
     /// # Errors
-    /// If the host's settings can't be read.
+    /// If these servers can't be used.
     pub(super) fn open(dns: &Dns) -> Result<Self, NetError> {
         let (answers_in, answers) = mpsc::unbounded_channel();
         let resolver = match dns {
             Dns::Off => None,
-            Dns::System => Some(build(TokioResolver::builder_tokio()?)?),
+            // A host need not have any: then names lead nowhere, as with `dns.mode = "off"`.
+            Dns::System => TokioResolver::builder_tokio()
+                .and_then(build)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "no names of next hops are looked up: the host names no name servers; correct /etc/resolv.conf, or set dns.servers");
+                })
+                .ok(),
             Dns::Servers(servers) => {
                 let servers = servers.iter().map(|at| server(*at)).collect();
                 let config = ResolverConfig::from_name_servers(servers);

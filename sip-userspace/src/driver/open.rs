@@ -73,7 +73,7 @@ pub enum RunError {
     #[error(transparent)]
     Datapath(#[from] DatapathError),
     /// The DNS.
-    #[error("the host's settings for the DNS: {0}; correct /etc/resolv.conf, or set dns.servers")]
+    #[error("the name servers: {0}; correct dns.servers")]
     Dns(#[from] hickory_resolver::net::NetError),
     /// No random numbers.
     #[error("getrandom: {0}; secrets can't be made without it")]
