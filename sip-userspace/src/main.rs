@@ -8,6 +8,10 @@ use std::{
 
 use homeward::cli::Cli;
 
+/// Imports and messages allocate on one thread what another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let result = Cli::read(std::env::args_os()).and_then(|cli| cli.execute(&mut out));
