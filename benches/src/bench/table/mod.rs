@@ -11,6 +11,7 @@ mod phone;
 mod rewrite;
 mod shared;
 mod size;
+mod slots;
 
 use anyhow::Result;
 use serde_json::json;
@@ -27,6 +28,9 @@ use crate::{
 
 /// Table sizes of the full run; `--quick` leaves the last one out.
 const SIZES: [u64; 3] = [10_000, 1_000_000, 10_000_000];
+
+/// Clients without an assignment of their own; a tenth of them with `--quick`.
+const CLIENTS_ON_SLOTS: u64 = 100_000_000;
 
 /// Options of `table`.
 #[derive(clap::Args, Clone, Debug)]
@@ -89,6 +93,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     report.figure("assignments rewritten a second, batch syscalls alone", rewritten.batch);
     report.figure("assignments rewritten a second, as the daemon does it", rewritten.ours);
     report.figure("bytes of kernel memory an assignment (P5)", rewritten.bytes);
+    let many = if options.quick { CLIENTS_ON_SLOTS / 10 } else { CLIENTS_ON_SLOTS };
+    slots::measure(&mut report, &folder, many)?;
     report.conditions.push(format!(
         "rewriting: {clients} assignments in a BPF hash map; bytes are the map's memory over its entries"
     ));
