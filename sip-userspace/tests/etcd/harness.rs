@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -51,8 +52,17 @@ pub struct Shape {
     pub more: Vec<String>,
 }
 
+/// A port that no test takes twice, below the range that the kernel gives to connections: one of
+/// those could be taken between this look and the member's own.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port below 32000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn binary() -> PathBuf {
@@ -69,7 +79,8 @@ impl Etcd {
     }
 
     pub fn shaped(count: usize, shape: &Shape) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        // In memory: a busy disk would hold up elections, and no test here cuts the power.
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let host = |index: usize| {
             shape.hosts.get(index).cloned().unwrap_or_else(|| "127.0.0.1".to_owned())
         };
