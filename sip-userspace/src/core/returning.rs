@@ -6,7 +6,8 @@
 //! granted is half over. Who followed is redirected again, who did not is proxied from then on; a
 //! home that can't be asked teaches nothing, and the request is proxied.
 //!
-//! Invariants: what waits is bounded and waits [`PATIENCE`] at most; a request waits once.
+//! Invariants: what waits is bounded and waits [`PATIENCE`] at most; a request waits once. Deliberately
+//! absent: how a home is asked.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -75,11 +76,17 @@ struct Waiting {
     age_s: u32,
 }
 
+/// The requests of one client, and until when they wait.
+struct Client {
+    until: Duration,
+    waiting: Vec<Waiting>,
+}
+
 /// The requests that wait for their homes.
 #[derive(Default)]
 pub(super) struct Returning {
-    waiting: KeyMap<Vec<Waiting>>,
-    /// In the order in which they end.
+    clients: KeyMap<Client>,
+    /// In the order in which they end; an element that `clients` disagrees with is void.
     ends: VecDeque<(Duration, ClientKey)>,
     len: usize,
     bytes: usize,
@@ -91,7 +98,7 @@ impl Returning {
     }
 
     fn take(&mut self, key: &ClientKey) -> Vec<Waiting> {
-        let waiting = self.waiting.remove(key).unwrap_or_default();
+        let waiting = self.clients.remove(key).map(|client| client.waiting).unwrap_or_default();
         self.len = self.len.saturating_sub(waiting.len());
         let bytes = waiting.iter().map(|it| it.payload.len()).fold(0, usize::saturating_add);
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -101,25 +108,25 @@ impl Returning {
     /// Whether the request waits now; `Some(true)` if its home has to be asked for it.
     fn put(&mut self, key: ClientKey, waiting: Waiting, until: Duration) -> Option<bool> {
         let bytes = self.bytes.saturating_add(waiting.payload.len());
-        if let Some(others) = self.waiting.get_mut(&key) {
-            if others.iter().any(|other| other.payload == waiting.payload) {
+        let is_full = self.len >= WAITING_MAX || bytes > BYTES_MAX;
+        let first = match self.clients.get_mut(&key) {
+            Some(client) if client.waiting.iter().any(|it| it.payload == waiting.payload) => {
                 return Some(false);
             }
-            if others.len() >= EACH_MAX || self.len >= WAITING_MAX || bytes > BYTES_MAX {
-                return None;
+            Some(client) if client.waiting.len() < EACH_MAX && !is_full => {
+                client.waiting.push(waiting);
+                false
             }
-            others.push(waiting);
-        } else {
-            if self.len >= WAITING_MAX || bytes > BYTES_MAX {
-                return None;
+            // Void elements count too, until their time has come.
+            None if self.ends.len() < WAITING_MAX && !is_full => {
+                self.clients.insert(key, Client { until, waiting: vec![waiting] });
+                self.ends.push_back((until, key));
+                true
             }
-            self.waiting.insert(key, vec![waiting]);
-            self.ends.push_back((until, key));
-            (self.len, self.bytes) = (self.len.saturating_add(1), bytes);
-            return Some(true);
-        }
+            _ => return None,
+        };
         (self.len, self.bytes) = (self.len.saturating_add(1), bytes);
-        Some(false)
+        Some(first)
     }
 }
 
@@ -140,10 +147,11 @@ impl Core {
 
     /// What a home says of a client that it was asked about by [`Output::Ask`].
     pub fn handle_seen(&mut self, key: ClientKey, seen: Seen, now: Now, out: &mut Vec<Output>) {
-        if seen == Seen::Unknown {
+        let waiting = self.returning.take(&key);
+        if seen == Seen::Unknown && !waiting.is_empty() {
             Counters::add(&mut self.counters.homes_silent);
         }
-        for Waiting { flow, payload, age_s } in self.returning.take(&key) {
+        for Waiting { flow, payload, age_s } in waiting {
             let known = seen.means(age_s);
             self.handle_known(key, known, Packet { flow, payload: &payload }, now, out);
         }
@@ -151,9 +159,10 @@ impl Core {
 
     /// Goes on with what has waited long enough.
     pub(super) fn give_up_homes(&mut self, now: Now, out: &mut Vec<Output>) {
-        while let Some((_, key)) = self.returning.ends.pop_front_if(|(until, _)| *until <= now.mono)
+        while let Some((until, key)) =
+            self.returning.ends.pop_front_if(|(until, _)| *until <= now.mono)
         {
-            if self.returning.waiting.contains_key(&key) {
+            if self.returning.clients.get(&key).is_some_and(|client| client.until == until) {
                 self.handle_seen(key, Seen::Unknown, now, out);
             }
         }

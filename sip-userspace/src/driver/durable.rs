@@ -23,6 +23,8 @@ const REWRITE_BYTES: u64 = 64 << 20;
 const REWRITE_FILES: u64 = 16;
 /// What is alive is guessed at the start: bytes of a usual binding's record.
 const RECORD_BYTES: u64 = 250;
+/// Connections that wait for their end.
+const ENDINGS_MAX: usize = 4_096;
 /// From one piece of a rewrite to the next.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -173,6 +175,8 @@ impl Host {
     pub(super) fn end_when_stored(&mut self, id: u64) {
         match self.core.last_ticket() {
             None => self.streams.close(id),
+            // The log is far behind: the answers are lost, not the bound.
+            Some(_) if self.durable.endings.len() >= ENDINGS_MAX => self.streams.close(id),
             Some(ticket) => self.durable.endings.push_back((ticket, id)),
         }
     }

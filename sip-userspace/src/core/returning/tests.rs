@@ -125,6 +125,29 @@ fn of_a_home_that_cannot_be_asked_the_time_tells() {
 }
 
 #[test]
+fn an_answer_in_time_does_not_shorten_the_next_wait() {
+    let mut edge = edge(true, Kind::Homeward);
+    let at_ms = |core: &mut Core, ms: u64, serial| {
+        let (payload, mut out) = (register(serial, ""), Vec::new());
+        core.handle_packet(at(ms), &Packet::udp(addr(CLIENT), addr(EDGE), &payload), &mut out);
+        told(&out)
+    };
+    at_ms(&mut edge, 0, 1);
+    assert_eq!(at_ms(&mut edge, 10_000, 2), ["asked"]);
+    let (key, mut out) = (edge.table().key("alice@example.com"), Vec::new());
+    edge.handle_seen(key, Seen::Ago(1), at(10_100), &mut out);
+    assert_eq!(told(&out), ["learned", "302"]);
+    assert_eq!(at_ms(&mut edge, 10_300, 3), ["asked"]);
+    out.clear();
+    edge.handle_timeout(at(10_500), &mut out);
+    assert!(out.is_empty(), "{out:?}");
+    edge.handle_timeout(at(10_800), &mut out);
+    assert_eq!(told(&out), ["proxied"]);
+    edge.handle_seen(key, Seen::Unknown, at(10_900), &mut out);
+    assert_eq!(edge.counters().homes_silent, 1, "nobody waited any more");
+}
+
+#[test]
 fn what_waits_is_bounded() {
     let mut edge = edge(true, Kind::Homeward);
     take(&mut edge, 0, &register(1, ""));
