@@ -26,6 +26,7 @@ mod forwarding;
 pub mod handled;
 pub mod health;
 pub mod io;
+pub mod load;
 pub mod names;
 pub mod pack;
 mod probing;
