@@ -98,6 +98,7 @@ pub const KEYS: &[&str] = &[
     "peers.key",
     "peers.ca",
     "probe.mode",
+    "probe.failover",
     "probe.interval",
     "probe.timeout",
     "probe.up",
@@ -341,6 +342,7 @@ impl Config {
     /// The first thing that is wrong.
     pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(inputs)?;
+        let store = store::store(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
             sip: bounds::sip(&document)?,
@@ -350,11 +352,11 @@ impl Config {
             tcp: streams::tcp(&document)?,
             tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
-            store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
-            probe: probe::probe(&document)?,
+            probe: probe::probe(&document, store.is_shared())?,
             dns: dns::dns(&document)?,
+            store,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

@@ -22,6 +22,7 @@ pub mod counters;
 pub mod decide;
 pub mod durable;
 pub mod explain;
+mod failover;
 mod forwarding;
 pub mod handled;
 pub mod handover;
