@@ -46,6 +46,7 @@ pub const KEYS: &[&str] = &[
     "sip.expires_min",
     "sip.expires_default",
     "sip.expires_max",
+    "sip.register_rate",
     "sip.redirect_expires",
     "sip.redirect_memory",
     "sip.redirect_never",
@@ -202,6 +203,8 @@ pub struct Sip {
     pub expires_default_s: u32,
     /// Longest binding, seconds.
     pub expires_max_s: u32,
+    /// REGISTERs of clients at home here that are taken in a second; 0 for no limit.
+    pub register_rate: u32,
     /// How long a client may keep to a redirect, seconds.
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered for a client not known to follow, seconds.

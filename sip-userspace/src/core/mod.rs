@@ -17,6 +17,7 @@ mod again;
 pub mod agents;
 pub mod auth;
 mod authenticate;
+mod avalanche;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
@@ -65,6 +66,7 @@ pub use self::{
 use self::{
     agents::Agents,
     auth::Auth,
+    avalanche::Avalanche,
     bindings::{Binding, Bindings},
     durable::Held,
     handled::Handled,
@@ -100,6 +102,7 @@ pub struct Core {
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
+    avalanche: Avalanche,
     returning: Returning,
     queues: Queues,
     moving: Moving,
@@ -131,6 +134,7 @@ impl Core {
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
             held: Held::default(),
+            avalanche: Avalanche::default(),
             returning: Returning::default(),
             queues: Queues::default(),
             moving: Moving::default(),
