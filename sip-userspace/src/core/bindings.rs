@@ -13,7 +13,7 @@ use sip_common::{
     siphash::{Key, hash_128},
 };
 
-use super::{io::Flow, pack, table::learned::KeyMap};
+use super::{io::Flow, load::census::Census, pack, table::learned::KeyMap};
 use crate::sip::{lex, params::Params};
 
 /// Longest Contact that is kept, with its parameters, in bytes: a phone that is woken by push
@@ -176,6 +176,7 @@ pub struct Place {
 pub struct Bindings {
     clients: KeyMap<Client>,
     ends: BTreeMap<u32, Vec<ClientKey>>,
+    by_slot: Census,
     len: usize,
 }
 
@@ -193,6 +194,11 @@ impl Bindings {
     /// Clients with a binding.
     pub fn clients(&self) -> usize {
         self.clients.len()
+    }
+
+    /// Clients with a binding, in each of `slots` slots.
+    pub fn by_slot(&self, slots: usize) -> Vec<u32> {
+        self.by_slot.by_slot(slots)
     }
 
     /// The bindings of a client; one that has just ended may be among them.
@@ -221,6 +227,7 @@ impl Bindings {
                     came_s: 0,
                     looked_at_s: first_s,
                 };
+                self.by_slot.add(&key);
                 self.clients.insert(key, client);
                 self.ends.entry(first_s).or_default().push(key);
                 self.len = self.len.saturating_add(before);
@@ -294,6 +301,7 @@ impl Bindings {
 
     fn remove(&mut self, key: &ClientKey) {
         let Some(client) = self.clients.remove(key) else { return };
+        self.by_slot.remove(key);
         self.len = self.len.saturating_sub(client.bindings.len());
         if let Some(keys) = self.ends.get_mut(&client.looked_at_s) {
             keys.retain(|other| other != key);
@@ -328,6 +336,7 @@ impl Bindings {
                     }
                     None => {
                         self.clients.remove(&key);
+                        self.by_slot.remove(&key);
                     }
                 }
             }

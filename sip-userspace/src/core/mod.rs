@@ -66,6 +66,7 @@ use self::{
     durable::Held,
     handled::Handled,
     health::Health,
+    load::Load,
     names::Names,
     proxy::Proxy,
     redirect::Redirects,
@@ -101,6 +102,7 @@ pub struct Core {
     since_s: Option<u32>,
     health: Health,
     names: Names,
+    load: Load,
 }
 
 impl Core {
@@ -129,6 +131,7 @@ impl Core {
             since_s: None,
             health: Health::new(&settings),
             names: Names::default(),
+            load: Load::new(&settings, &table),
             auth,
             settings,
             table,
@@ -269,6 +272,7 @@ impl Core {
                 Ok(Judged { key, payload, to }) => {
                     Counters::add(&mut self.counters.redirects_strict);
                     self.handled.redirected(key, now.mono_s());
+                    self.measure_redirect(key);
                     out.push(Output::Send { flow: packet.flow.towards(to), payload });
                     return Ok(());
                 }

@@ -277,6 +277,17 @@ impl Table {
         (home != NO_SERVER).then_some(home)
     }
 
+    /// The server that a client is assigned to by name, if requests may be sent to it.
+    pub fn assigned(&self, key: &ClientKey) -> Option<u16> {
+        let server = self.overrides.get(key)?.assignment.server?;
+        self.serves(server).then_some(server)
+    }
+
+    /// The index of a client's home; [`NO_SERVER`] without.
+    pub fn home_index(&self, key: &ClientKey) -> u16 {
+        self.assigned(key).or_else(|| self.slot_home(*key)).unwrap_or(NO_SERVER)
+    }
+
     /// Whether requests may be sent to this server.
     pub fn serves(&self, index: u16) -> bool {
         self.servers.get(&index).is_some_and(|server| server.state.serves())
