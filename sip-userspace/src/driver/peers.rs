@@ -19,7 +19,7 @@ impl Host {
     }
 
     /// Asks the host that a server is; one that can't be asked has answered nothing.
-    fn ask_peer(&mut self, server: u16, question: Question) {
+    pub(super) fn ask_peer(&mut self, server: u16, question: Question) {
         let home = self.core.table().server(server);
         let unasked = match home.and_then(|home| Some((home.peer?, home))) {
             Some((address, home)) => self.peers.ask(address, &home.contact.host, question),
@@ -38,6 +38,9 @@ impl Host {
                         Answer::Seen(self.core.seen(&ClientKey(key), clock::now()))
                     }
                     Question::Take(_) => Answer::Taken(Taken::Failed),
+                    Question::Load { .. } => {
+                        Answer::Load(self.core.load().figures().cloned().map(Box::new))
+                    }
                 };
                 // Who has hung up needs no answer.
                 let _ = reply.send(answer);
@@ -57,6 +60,11 @@ impl Host {
                 self.core.handle_seen(ClientKey(key), seen, clock::now(), &mut out);
             }
             Question::Take(_) => {}
+            Question::Load { server } => {
+                if let Some(Answer::Load(Some(figures))) = answer {
+                    self.load_heard(server, *figures);
+                }
+            }
         }
         self.carry_out(out);
     }

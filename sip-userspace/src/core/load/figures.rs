@@ -202,8 +202,8 @@ mod tests {
         // Ten million clients on one host.
         let slots = SlotFigures::new(&[figure(123.4, 152, 99); 65_536]);
         let figures = Figures { slots, ..Figures::default() };
-        let length = serde_json::to_vec(&figures).unwrap().len();
-        assert!(length + (100 << 10) < 1 << 20, "{length} bytes");
+        let length = postcard::to_stdvec(&figures).unwrap().len();
+        assert!(length < 512 << 10, "{length} bytes");
     }
 
     #[test]

@@ -43,6 +43,10 @@ use super::{
 
 /// How long a slot's averages stay as they are after it has moved.
 pub const SETTLE: Duration = Duration::from_secs(60);
+/// The driver looks once a second whether a window has ended: then it ends at the nearest look.
+const EARLY: Duration = Duration::from_millis(500);
+/// What was heard of a host fades after so many windows, as if it counted nothing any more.
+const FADE_WINDOWS: u32 = 2;
 /// A host that was not heard of for so many windows is not fresh.
 const FRESH_WINDOWS: u32 = 3;
 /// Clients with an assignment of their own that are looked up at the end of a window, to leave them
@@ -152,7 +156,8 @@ impl Load {
 
     /// Whether a window has ended.
     pub fn is_due(&self, now: Duration) -> bool {
-        self.began.is_none_or(|began| now.saturating_sub(began) >= self.rules.window)
+        let length = self.rules.window.saturating_sub(EARLY);
+        self.began.is_none_or(|began| now.saturating_sub(began) >= length)
     }
 
     /// How load is measured.
@@ -380,8 +385,8 @@ impl Load {
     fn combine(&self, table: &Table, now: Duration) -> combine::Combined {
         let own = self.own.iter().map(|figures| Told { by: table.this(), figures, keep: 1.0 });
         let others = self.others.iter().map(|(server, heard)| {
-            // A host that is not heard of any more fades as if it counted nothing.
-            let age = now.saturating_sub(heard.at).saturating_sub(self.rules.window);
+            let lasts = self.rules.window.saturating_mul(FADE_WINDOWS);
+            let age = now.saturating_sub(heard.at).saturating_sub(lasts);
             let keep = kept(age, self.rules.half_life);
             Told { by: Some(*server), figures: &heard.figures, keep }
         });

@@ -158,6 +158,10 @@ fn later(row: &Row<'_>) -> rusqlite::Result<Server> {
     server.capacity = row.get("capacity")?;
     server.kind = kind.parse().map_err(|_| odd(9, "kind", &kind))?;
     (server.tcp, server.tls) = (address("tcp")?, address("tls")?);
+    // Layout 4.
+    if row.as_ref().column_index("peer").is_ok() {
+        server.peer = address("peer")?;
+    }
     Ok(server)
 }
 

@@ -81,8 +81,9 @@ const LAYOUT_2: &str = "
     ALTER TABLE server ADD COLUMN tls TEXT;
 ";
 
-/// Moves that have begun.
+/// Where hosts ask a server, and moves that have begun.
 const LAYOUT_4: &str = "
+    ALTER TABLE server ADD COLUMN peer TEXT;
     CREATE TABLE move (
         what TEXT PRIMARY KEY,
         server INTEGER NOT NULL REFERENCES server (id) DEFERRABLE INITIALLY DEFERRED
