@@ -13,6 +13,7 @@ mod gate;
 mod host;
 mod lessons;
 mod load;
+mod moves;
 mod names;
 mod open;
 mod peers;
@@ -98,6 +99,7 @@ impl Host {
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 Some(result) = self.lessons.settled.recv() => self.lessons_settled(result),
+                Some(result) = self.moves.settled.recv() => self.moves_settled(result),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
                 Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),

@@ -69,6 +69,13 @@ counters! {
     names_full: "requests shed because too many wait for names",
     names_shared: "TLS peers that two names led to at a time; the first is asked for",
     learned_no_redirect: "clients found not to follow redirects",
+    batches_given: "batches of clients' state given to their homes",
+    batches_refused: "of these, such as were not kept",
+    clients_left: "clients whose state was dropped when their home had it",
+    clients_came: "clients whose state came from another home",
+    moves_begun: "moves of slots and clients that this host began to carry out",
+    moves_made: "of these, such as ended at the new home",
+    moves_taken_back: "of these, such as stayed at the old home",
     lessons_proven: "requests by which such a client proved who it is",
 }
 

@@ -28,6 +28,7 @@ pub mod handover;
 pub mod health;
 pub mod io;
 pub mod load;
+pub mod moves;
 pub mod names;
 pub mod pack;
 mod probing;
@@ -66,8 +67,10 @@ use self::{
     bindings::{Binding, Bindings},
     durable::Held,
     handled::Handled,
+    handover::Queues,
     health::Health,
     load::Load,
+    moves::Moving,
     names::Names,
     proxy::Proxy,
     redirect::Redirects,
@@ -98,6 +101,8 @@ pub struct Core {
     auth: Option<Auth>,
     held: Held,
     returning: Returning,
+    queues: Queues,
+    moving: Moving,
     agents: Agents,
     /// When this core began, in seconds of the monotonic clock.
     since_s: Option<u32>,
@@ -122,12 +127,14 @@ impl Core {
             transactions,
             redirects: Redirects::new(&settings),
             tokens: Tokens::new(&settings, &table),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(table.meta().slots),
             counters: Counters::default(),
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
             held: Held::default(),
             returning: Returning::default(),
+            queues: Queues::default(),
+            moving: Moving::default(),
             agents: Agents::default(),
             since_s: None,
             health: Health::new(&settings),
@@ -209,6 +216,9 @@ impl Core {
             self.returning.deadline(),
             self.health.deadline(&self.table),
             self.names.deadline(),
+            self.queues.deadline(),
+            self.moving.deadline(),
+            self.has_to_look().then_some(Duration::ZERO),
         ];
         requests.into_iter().chain([bindings]).flatten().min()
     }
@@ -231,6 +241,8 @@ impl Core {
         self.carry_out(events, now, out);
         self.probe(now, out);
         self.end_waits(now, out);
+        self.give_up_answers(now, out);
+        self.carry_on(now, out);
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or

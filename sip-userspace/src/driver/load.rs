@@ -10,7 +10,7 @@ use crate::{
     control::Call,
     core::{
         admin::{Answer, Command},
-        load::{Measured, combine::imbalance, figures::Figures},
+        load::{Measured, combine::imbalance},
         table::Kind,
     },
     net::{clock, peers::Question},
@@ -20,8 +20,6 @@ use crate::{
 #[derive(Default)]
 pub(super) struct LoadMeter {
     host: HostMeter,
-    /// Figures of other hosts that could not be right.
-    refused: u64,
 }
 
 impl Host {
@@ -42,14 +40,6 @@ impl Host {
         }
         for server in others {
             self.ask_peer(server, Question::Load { server });
-        }
-    }
-
-    /// Takes what the host that is this server has told.
-    pub(super) fn load_heard(&mut self, server: u16, figures: Figures) {
-        if !self.core.hear_load(server, figures, clock::now()) {
-            self.load.refused = self.load.refused.saturating_add(1);
-            tracing::warn!(server, "a host tells figures of its load that can't be right");
         }
     }
 
@@ -74,7 +64,7 @@ impl Host {
             "imbalance": imbalance(&view).map(|times| (times * 100.0).round() / 100.0),
             "rates": rates,
             "fresh": fresh,
-            "refused": self.load.refused,
+            "refused": self.core.load().refused(),
         })
     }
 }

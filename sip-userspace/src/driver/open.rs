@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
-    lessons::Lessons, load::LoadMeter, names::Resolver, shared::Shared, users,
+    lessons::Lessons, load::LoadMeter, moves::Moves, names::Resolver, shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -106,6 +106,7 @@ pub struct Host {
     pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
     pub(super) lessons: Lessons,
+    pub(super) moves: Moves,
     /// All users, on their way from a shared store.
     pub(super) users_anew: Option<Users>,
     pub(super) out: Vec<Output>,
@@ -200,6 +201,7 @@ impl Host {
             users,
             users_in,
             lessons: Lessons::default(),
+            moves: Moves::default(),
             users_anew: None,
             out: Vec::new(),
             publishing: true,

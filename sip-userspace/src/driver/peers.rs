@@ -4,7 +4,7 @@ use sip_common::abi::ClientKey;
 
 use super::Host;
 use crate::{
-    core::{handover::Taken, returning::Seen},
+    core::returning::Seen,
     net::{
         clock,
         peers::{Answer, Event, Question},
@@ -33,39 +33,39 @@ impl Host {
     pub(super) fn peer_event(&mut self, event: Event) {
         match event {
             Event::Asked { question, reply } => {
-                let answer = match question {
+                match question {
                     Question::Seen { key } => {
-                        Answer::Seen(self.core.seen(&ClientKey(key), clock::now()))
+                        let seen = self.core.seen(&ClientKey(key), clock::now());
+                        // Who has hung up needs no answer.
+                        let _ = reply.send(Answer::Seen(seen));
                     }
-                    Question::Take(_) => Answer::Taken(Taken::Failed),
+                    Question::Take(batch) => self.take(&batch, reply),
                     Question::Load { .. } => {
-                        Answer::Load(self.core.load().figures().cloned().map(Box::new))
+                        let figures = self.core.load().figures().cloned();
+                        let _ = reply.send(Answer::Load(figures.map(Box::new)));
                     }
-                };
-                // Who has hung up needs no answer.
-                let _ = reply.send(answer);
+                }
             }
             Event::Answered { question, answer } => self.answered(question, answer),
         }
     }
 
     fn answered(&mut self, question: Question, answer: Option<Answer>) {
-        let mut out = std::mem::take(&mut self.out);
-        match question {
-            Question::Seen { key } => {
-                let seen = match answer {
-                    Some(Answer::Seen(seen)) => seen,
-                    _ => Seen::Unknown,
-                };
-                self.core.handle_seen(ClientKey(key), seen, clock::now(), &mut out);
+        self.with_core(|core, now, out| match (question, answer) {
+            (Question::Seen { key }, Some(Answer::Seen(seen))) => {
+                core.handle_seen(ClientKey(key), seen, now, out);
             }
-            Question::Take(_) => {}
-            Question::Load { server } => {
-                if let Some(Answer::Load(Some(figures))) = answer {
-                    self.load_heard(server, *figures);
-                }
+            (Question::Seen { key }, _) => {
+                core.handle_seen(ClientKey(key), Seen::Unknown, now, out);
             }
-        }
-        self.carry_out(out);
+            (Question::Take(batch), Some(Answer::Taken(taken))) => {
+                core.handle_taken(batch.id, Some(taken), now, out);
+            }
+            (Question::Load { server }, Some(Answer::Load(Some(figures)))) => {
+                core.hear_load(server, *figures, now);
+            }
+            (Question::Load { .. }, _) => {}
+            (Question::Take(batch), _) => core.handle_taken(batch.id, None, now, out),
+        });
     }
 }

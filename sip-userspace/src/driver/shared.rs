@@ -82,6 +82,12 @@ impl Shared {
         self.edges.iter().filter(counts).filter(move |edge| edge.applied < revision)
     }
 
+    /// What all hosts in contact have applied; this host, which has `own`, may be the only one.
+    pub(super) fn everywhere(&self, own: Revision) -> Option<Revision> {
+        let applied = self.edges.iter().filter(|edge| edge.alive).map(|edge| edge.applied).min();
+        if self.with_others { applied } else { Some(own) }
+    }
+
     /// When the next one has waited long enough.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.waiting.iter().map(|waiting| waiting.until).min()
@@ -119,6 +125,7 @@ impl Host {
             Event::Edges(edges) => {
                 self.shared.edges = edges;
                 self.barriers();
+                self.tell_everywhere();
             }
             Event::Users(news) => self.users_news(news),
             Event::Leads(leads) => {
@@ -165,8 +172,9 @@ impl Host {
         }
     }
 
-    /// Notes what is stale in the kernel; [`Host::publish`] carries it there.
+    /// Tells the core, and notes what is stale in the kernel; [`Host::publish`] carries it there.
     pub(super) fn take_in(&mut self, applied: Applied) {
+        self.with_core(|core, now, out| core.table_changed(&applied, now, out));
         if let Some(kernel) = &mut self.kernel {
             kernel.applied(self.core.table(), applied, clock::now().mono);
         }

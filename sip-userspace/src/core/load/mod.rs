@@ -12,7 +12,6 @@
 //! Deliberately absent: clock and IO (the driver says when, and carries figures), and any plan.
 
 pub mod answers;
-pub mod census;
 pub mod combine;
 pub mod counting;
 pub mod figures;
@@ -27,7 +26,6 @@ use std::{collections::BTreeMap, time::Duration};
 use sip_common::abi::ClientKey;
 
 use self::{
-    census::Census,
     combine::Told,
     figures::{Figures, HOT_MAX, HostFigures, HotFigures, ServerFigures, SlotFigure, SlotFigures},
     history::History,
@@ -108,7 +106,8 @@ pub struct Load {
     forwarded_rate: f32,
     hot: Hot,
     answers: answers::ByServer,
-    watchers: Census,
+    /// Subscriptions here, by slot.
+    watchers: Vec<u32>,
     /// The homes of all slots as they were, at this revision of the slots, and the times until
     /// which those that have moved are left alone.
     homes: Vec<u16>,
@@ -123,6 +122,7 @@ pub struct Load {
     weight: f32,
     own: Option<Figures>,
     others: BTreeMap<u16, Heard>,
+    refused: u64,
     history: History,
 }
 
@@ -140,7 +140,7 @@ impl Load {
             forwarded_rate: 0.0,
             hot: Hot::default(),
             answers: answers::ByServer::default(),
-            watchers: Census::default(),
+            watchers: vec![0; slots],
             homes: table.slots().to_vec(),
             homes_at: None,
             quiet: BTreeMap::new(),
@@ -150,6 +150,7 @@ impl Load {
             weight: 0.0,
             own: None,
             others: BTreeMap::new(),
+            refused: 0,
             history: History::default(),
         }
     }
@@ -175,14 +176,14 @@ impl Load {
         &self.history
     }
 
-    /// A subscription to a client has begun at this host, its home.
-    pub fn watched(&mut self, key: &ClientKey) {
-        self.watchers.add(key);
+    /// Figures of other hosts that could not be right.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
-    /// A subscription to a client has ended, or is no longer this host's.
-    pub fn unwatched(&mut self, key: &ClientKey) {
-        self.watchers.remove(key);
+    /// How many subscriptions this host has to the clients of each slot, of all slots.
+    pub fn watched(&mut self, by_slot: impl Iterator<Item = u32>) {
+        self.watchers.iter_mut().zip(by_slot).for_each(|(watchers, count)| *watchers = count);
     }
 
     /// Counts a request of a client.
@@ -209,6 +210,8 @@ impl Load {
         let sound = figures.is_sound(self.slots.len());
         if sound {
             self.others.insert(server, Heard { figures, at: now });
+        } else {
+            self.refused = self.refused.saturating_add(1);
         }
         sound
     }
@@ -330,10 +333,8 @@ impl Load {
                 (index, ServerFigures { index, answers, ..ServerFigures::default() })
             })
             .collect();
-        let registered = bindings.by_slot(self.slots.len());
-        let watchers = self.watchers.by_slot(self.slots.len());
-        let watched = watchers.iter().map(|count| u64::from(*count)).sum();
-        let here = registered.iter().zip(&self.apart).zip(watchers);
+        let registered = (0u32..).map(|slot| bindings.in_slot(slot).len() as u32);
+        let here = registered.zip(&self.apart).zip(&self.watchers);
         let mut slots = Vec::with_capacity(self.slots.len());
         for ((tally, home), ((registered, apart), watchers)) in
             self.slots.iter().zip(table.slots()).zip(here)
@@ -347,7 +348,8 @@ impl Load {
                     server.clients = server.clients.saturating_add(clients.into());
                 }
             }
-            slots.push(SlotFigure { rate: self.costs.of(requests), clients, watchers });
+            let rate = self.costs.of(requests);
+            slots.push(SlotFigure { rate, clients, watchers: *watchers });
         }
         for (server, tally) in &self.assigned {
             if let Some(server) = servers.get_mut(server) {
@@ -370,7 +372,7 @@ impl Load {
             servers: servers.into_values().filter(|server| !is_silent(server)).collect(),
             hot: hot.collect(),
             clients: bindings.clients() as u64,
-            watchers: watched,
+            watchers: self.watchers.iter().map(|count| u64::from(*count)).sum(),
             forwarded: self.forwarded_rate * scale,
             host,
         }
