@@ -10,6 +10,7 @@ mod auth;
 mod bounds;
 mod dns;
 mod document;
+mod load;
 mod peers;
 mod prefix;
 mod probe;
@@ -33,7 +34,7 @@ pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
 
-use crate::core::health;
+use crate::core::{health, load as measuring};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -106,6 +107,8 @@ pub const KEYS: &[&str] = &[
     "probe.down",
     "probe.damping",
     "probe.pause",
+    "load.window",
+    "load.half_life",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -161,6 +164,8 @@ pub struct Config {
     pub peers: Peers,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// How load is measured.
+    pub load: measuring::Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -358,6 +363,7 @@ impl Config {
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
             probe: probe::probe(&document, store.is_shared())?,
+            load: load::load(&document)?,
             dns: dns::dns(&document)?,
             store,
             auth: auth::auth(&document)?,

@@ -10,7 +10,9 @@ mod asks;
 mod changes;
 mod durable;
 mod gate;
+mod host;
 mod lessons;
+mod load;
 mod moves;
 mod names;
 mod open;
@@ -106,6 +108,7 @@ impl Host {
                     self.durable.look();
                     self.share_lessons();
                     self.judge_servers();
+                    self.measure_load();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
@@ -202,6 +205,7 @@ impl Host {
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
+        let Some(call) = self.of_load(call) else { return };
         let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
@@ -277,6 +281,7 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("health".to_owned(), self.health_status());
+                view.more.insert("load".to_owned(), self.load_status());
                 let names = self.core.names();
                 view.more.insert(
                     "names".to_owned(),

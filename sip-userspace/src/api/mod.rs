@@ -13,6 +13,7 @@ mod document;
 mod fault;
 mod gate;
 mod servers;
+#[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod status;
 #[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod table;

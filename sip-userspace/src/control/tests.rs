@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     core::{
+        Now, Settings,
         admin::{Asker, Command, Fault, Planned, plan},
         bindings::Bindings,
+        load::{Load, LoadView},
     },
     store::{AssignmentStore, MemoryStore},
 };
@@ -81,6 +83,12 @@ pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
         if call.command == Command::EdgeList {
             let answer = Answer::Edges { revision: table.revision(), edges: Vec::new() };
             let _ = call.reply.send(Ok(answer));
+            continue;
+        }
+        if let Command::Load { history } = call.command {
+            let load = Load::new(&Settings::default(), &table);
+            let view = LoadView::new(&load, &table, history, Now::default());
+            let _ = call.reply.send(Ok(Answer::Load(Box::new(view))));
             continue;
         }
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {

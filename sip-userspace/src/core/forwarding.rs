@@ -309,7 +309,10 @@ impl Core {
                 }
                 Event::Stray => Counters::add(&mut self.counters.responses_stray),
                 Event::Absorbed => Counters::add(&mut self.counters.responses_absorbed),
-                Event::Told { flow, told } => self.told(&flow, told, now, out),
+                Event::Told { flow, told, took } => {
+                    self.measure_answer(&flow, told, took);
+                    self.told(&flow, told, now, out);
+                }
             }
         }
     }

@@ -72,6 +72,7 @@ use self::{
     handled::Handled,
     handover::Queues,
     health::Health,
+    load::Load,
     moves::Moving,
     names::Names,
     proxy::Proxy,
@@ -111,6 +112,7 @@ pub struct Core {
     since_s: Option<u32>,
     health: Health,
     names: Names,
+    load: Load,
 }
 
 impl Core {
@@ -142,6 +144,7 @@ impl Core {
             since_s: None,
             health: Health::new(&settings),
             names: Names::default(),
+            load: Load::new(&settings, &table),
             auth,
             settings,
             table,
@@ -287,6 +290,7 @@ impl Core {
                 Ok(Judged { key, payload, to }) => {
                     Counters::add(&mut self.counters.redirects_strict);
                     self.handled.redirected(key, now.mono_s());
+                    self.measure_redirect(key);
                     out.push(Output::Send { flow: packet.flow.towards(to), payload });
                     return Ok(());
                 }

@@ -143,6 +143,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Silence> {
+        self.measure(&decision, request);
         match decision {
             Decision::Silent(silence) => return Err(silence),
             // A malformed Route is the one refusal that is decided before the method.

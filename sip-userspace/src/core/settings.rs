@@ -11,6 +11,7 @@ use sip_common::siphash::Key;
 use super::auth::Rules;
 use super::health;
 use super::io::{Flow, Transport};
+use super::load;
 use crate::sip::{
     header::Name,
     request::Request,
@@ -164,6 +165,8 @@ pub struct Settings {
     pub probe: Option<health::Rules>,
     /// Names of next hops are looked up in the DNS.
     pub dns: bool,
+    /// How load is measured.
+    pub load: load::Rules,
 }
 
 impl Default for Settings {
@@ -199,6 +202,7 @@ impl Default for Settings {
             auth: None,
             probe: None,
             dns: false,
+            load: load::Rules::default(),
         }
     }
 }

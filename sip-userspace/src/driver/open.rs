@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
-    lessons::Lessons, moves::Moves, names::Resolver, shared::Shared, users,
+    lessons::Lessons, load::LoadMeter, moves::Moves, names::Resolver, shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -115,6 +115,7 @@ pub struct Host {
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
     pub(super) changes: Changes,
+    pub(super) load: LoadMeter,
 }
 
 impl Host {
@@ -207,6 +208,7 @@ impl Host {
             asks: Asks::default(),
             api,
             changes: Changes::default(),
+            load: LoadMeter::default(),
         })
     }
 }
@@ -261,6 +263,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         timer_c: config.proxy.timer_c,
         limits: config.proxy.limits,
         probe: config.probe,
+        load: config.load,
         dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::core::{
     health::HealthView,
+    load::LoadView,
     table::{Commit, Kind, Placement, Proposal, Revision, State},
 };
 
@@ -153,6 +154,12 @@ pub enum Command {
         /// Make the copies what the store says.
         repair: bool,
     },
+    /// Shows the load of the cluster.
+    Load {
+        /// Also that of the last hour, window by window.
+        #[serde(default)]
+        history: bool,
+    },
     /// Shows the state of the daemon.
     Status,
 }
@@ -271,6 +278,8 @@ pub enum Answer {
     },
     /// What a comparison found.
     Verified(Box<VerifyView>),
+    /// The load of the cluster.
+    Load(Box<LoadView>),
     /// The state of the daemon.
     Status(Box<StatusView>),
 }
