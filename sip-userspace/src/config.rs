@@ -17,6 +17,7 @@ mod proxy;
 mod sources;
 mod store;
 mod streams;
+mod subscriptions;
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
@@ -104,6 +105,14 @@ pub const KEYS: &[&str] = &[
     "probe.down",
     "probe.damping",
     "probe.pause",
+    "subscriptions.expires_min",
+    "subscriptions.expires_default",
+    "subscriptions.expires_max",
+    "subscriptions.watchers",
+    "subscriptions.per_user",
+    "subscriptions.max",
+    "subscriptions.publications",
+    "subscriptions.notices_per_second",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -159,6 +168,8 @@ pub struct Config {
     pub peers: Peers,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// What watchers and publishers may do.
+    pub subscriptions: crate::core::subscriptions::Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -354,6 +365,7 @@ impl Config {
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
             probe: probe::probe(&document)?,
+            subscriptions: subscriptions::subscriptions(&document)?,
             dns: dns::dns(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,

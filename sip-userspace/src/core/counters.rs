@@ -69,6 +69,15 @@ counters! {
     names_full: "requests shed because too many wait for names",
     names_shared: "TLS peers that two names led to at a time; the first is asked for",
     learned_no_redirect: "clients found not to follow redirects",
+    subscribed: "SUBSCRIBEs accepted",
+    subscriptions_capped: "SUBSCRIBEs and PUBLISHes refused because a limit is reached",
+    subscriptions_shed: "SUBSCRIBEs and PUBLISHes shed because too much waits",
+    subscriptions_expired: "subscriptions that ran out",
+    subscriptions_failed: "subscriptions that ended because a NOTIFY was not taken",
+    notices: "NOTIFYs sent",
+    notices_again: "NOTIFYs sent again",
+    published: "PUBLISHes accepted",
+    publications_expired: "publications that ran out",
     lessons_proven: "requests by which such a client proved who it is",
 }
 

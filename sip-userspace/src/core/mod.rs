@@ -40,6 +40,7 @@ pub mod returning;
 pub mod route;
 pub mod settings;
 mod sharing;
+pub mod subscriptions;
 pub mod table;
 mod targets;
 pub mod token;
@@ -72,6 +73,7 @@ use self::{
     requests::After,
     returning::{Known, Returning},
     route::{Judged, Strict},
+    subscriptions::{RegEvent, Subscriptions},
     table::Table,
     token::Tokens,
     transactions::Transactions,
@@ -101,6 +103,7 @@ pub struct Core {
     since_s: Option<u32>,
     health: Health,
     names: Names,
+    subscriptions: Subscriptions,
 }
 
 impl Core {
@@ -129,6 +132,7 @@ impl Core {
             since_s: None,
             health: Health::new(&settings),
             names: Names::default(),
+            subscriptions: Subscriptions::new(settings.subscriptions.notices_per_second),
             auth,
             settings,
             table,
@@ -205,6 +209,7 @@ impl Core {
             self.returning.deadline(),
             self.health.deadline(&self.table),
             self.names.deadline(),
+            self.subscriptions.deadline(),
         ];
         requests.into_iter().chain([bindings]).flatten().min()
     }
@@ -212,8 +217,7 @@ impl Core {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
         self.since_s.get_or_insert(now.mono_s());
-        let expired = self.bindings.expire(now.mono_s()) as u64;
-        self.counters.bindings_expired = self.counters.bindings_expired.wrapping_add(expired);
+        self.expire_bindings(now);
         let forgotten = self.table.learned_mut().expire(now.mono.as_secs());
         out.extend(forgotten.into_iter().map(|key| Output::Learn { key }));
         self.give_up_homes(now, out);
@@ -227,6 +231,22 @@ impl Core {
         self.carry_out(events, now, out);
         self.probe(now, out);
         self.end_waits(now, out);
+        self.notify_due(now, out);
+    }
+
+    /// Ends the bindings that have run out, and has those told who watch their clients.
+    fn expire_bindings(&mut self, now: Now) {
+        let (subscriptions, mut ended) = (&self.subscriptions, Vec::new());
+        let expired = self.bindings.expire(now.mono_s(), |key, old| {
+            if subscriptions.is_watched(&key) {
+                ended.push((key, old.to_vec()));
+            }
+        });
+        self.counters.bindings_expired =
+            self.counters.bindings_expired.wrapping_add(expired as u64);
+        for (key, old) in ended {
+            self.bindings_changed(key, &old, RegEvent::Expired, now);
+        }
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or
@@ -238,6 +258,7 @@ impl Core {
         self.proxy.on_failure(&flow, now.mono, &mut events);
         self.carry_out(events, now, out);
         self.probe_failed(&flow, now, out);
+        self.watchers_failed(&flow, out);
     }
 
     /// Takes a message: a datagram, or a whole one of a stream.

@@ -258,6 +258,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         timer_c: config.proxy.timer_c,
         limits: config.proxy.limits,
         probe: config.probe,
+        subscriptions: config.subscriptions,
         dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,
