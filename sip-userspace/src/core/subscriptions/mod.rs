@@ -66,6 +66,9 @@ impl Default for Rules {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 impl super::Core {
     /// Who watches whom, and who publishes.
     pub const fn subscriptions(&self) -> &Subscriptions {

@@ -6,14 +6,14 @@
 //! many a second as the host's pace allows. The notice that a SUBSCRIBE asks for does not wait for
 //! that pace. The last notice of a subscription ends it, whatever becomes of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sip_common::abi::ClientKey;
 
 use super::{
     dialog::{DialogId, Notice, read_branch},
     package::{Package, View},
-    record,
+    presence, record,
     reg::{self, Change},
     subscription::{Ending, InFlight, Phase},
 };
@@ -38,6 +38,16 @@ impl Core {
     /// Does what is due of subscriptions and publications.
     pub(in crate::core) fn notify_due(&mut self, now: Now, out: &mut Vec<Output>) {
         self.end_publications(now, out);
+        let due = |later: &BTreeSet<(Duration, ClientKey)>| {
+            later.first().copied().filter(|(at, _)| *at <= now.mono)
+        };
+        while let Some(place) = due(&self.subscriptions.later) {
+            self.subscriptions.later.remove(&place);
+            if let Some(client) = self.subscriptions.clients.get_mut(&place.1) {
+                client.later = false;
+            }
+            self.presence_changed(place.1, now);
+        }
         while let Some(id) = self.subscriptions.next_timer(now.mono) {
             self.on_timer(id, now, out);
         }
@@ -151,12 +161,12 @@ impl Core {
         }
         let Some(client) = self.subscriptions.clients.get_mut(&it.client) else { return nothing };
         let shared = it.package == Package::Presence;
-        if let Some(told) = client.told.clone().filter(|_| shared) {
+        if let Some(told) = client.told.clone().filter(|_| shared && !client.later) {
             return told;
         }
         let view = View { client, bindings: self.bindings.get(&it.client), now };
         let document = it.package.document(&view, it);
-        if shared {
+        if shared && !client.later {
             client.told = Some(Arc::clone(&document));
         }
         document
@@ -248,15 +258,20 @@ impl Core {
         }
     }
 
-    /// Has a client's `presence` watchers told, if there is anything new.
+    /// Has a client's `presence` watchers told, if there is anything new. All of them are gone through
+    /// once in the time between two notices, however often it changes.
     pub(super) fn presence_changed(&mut self, key: ClientKey, now: Now) {
         let Some(client) = self.subscriptions.clients.get_mut(&key) else { return };
+        let next = client.passed_at.map(|at| at.saturating_add(Package::Presence.throttle()));
+        if let Some(next) = next.filter(|next| *next > now.mono) {
+            return self.subscriptions.pass_later(key, next);
+        }
         let view = View { client, bindings: self.bindings.get(&key), now };
-        let document = super::presence::document(&view);
+        let document = presence::document(&view);
         if client.told.as_ref() == Some(&document) {
             return;
         }
-        client.told = Some(document);
+        (client.told, client.passed_at) = (Some(document), Some(now.mono));
         for id in self.subscriptions.dialogs(&key, Some(Package::Presence)) {
             if let Some(it) = self.subscriptions.all.get_mut(&id).filter(|it| !it.is_ending()) {
                 it.wants = true;

@@ -44,7 +44,7 @@ impl Core {
         let read = self.publication(at, key, &aor, request, now);
         let (old, expires_s, act) = match read {
             Ok(read) => read,
-            Err(refused) => return self.refuse_event(at, request, refused, out),
+            Err(refused) => return self.refuse_event(at, request, refused, now, out),
         };
         if !self.held_has_room() || !self.transactions.begin(at.transaction, at.flow, false) {
             Counters::add(&mut self.counters.subscriptions_shed);

@@ -130,7 +130,8 @@ pub(super) fn document(view: &View<'_>, to: &Subscription) -> Vec<u8> {
         (false, false) => "terminated",
     };
     let aor = xml::uri(&view.client.aor);
-    let version = to.dialog.cseq.saturating_sub(1);
+    // The notice's number is the next one.
+    let version = to.dialog.cseq;
     let whole = if to.full { "full" } else { "partial" };
     let mut out = format!(
         "<?xml version=\"1.0\"?>\r\n<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" \

@@ -11,7 +11,7 @@ use super::{
     subscription::Phase,
 };
 use crate::{
-    core::{Core, Now},
+    core::{Core, Now, Transport},
     sip::address::Address,
 };
 
@@ -39,7 +39,11 @@ impl Core {
                 let left_s =
                     end.left_s(now, same_boot).min(self.settings.subscriptions.expires_max_s);
                 self.subscriptions.remove(id);
-                if left_s == 0 || self.subscriptions.len() >= self.settings.subscriptions.max {
+                if left_s == 0
+                    || kept.dialog.flow.transport != Transport::Udp
+                    || !self.settings.is_served(kept.dialog.flow.local)
+                    || self.subscriptions.len() >= self.settings.subscriptions.max
+                {
                     return true;
                 }
                 kept.expires_s = now.mono_s().saturating_add(left_s);
@@ -63,12 +67,12 @@ impl Core {
                 {
                     self.put_publication(key, aor, kept);
                 }
-                self.presence_changed(key, now);
+                self.subscriptions.pass_later(key, now.mono);
             }
             Some(Kept::PublicationGone { aor, etag }) => {
                 let key = self.key_of(aor);
                 self.drop_publication(key, etag);
-                self.presence_changed(key, now);
+                self.subscriptions.pass_later(key, now.mono);
             }
         }
         true

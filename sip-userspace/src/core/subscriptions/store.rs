@@ -34,6 +34,10 @@ pub(super) struct Watched {
     pub publications: Vec<Publication>,
     /// The presence document that its watchers have or are about to get.
     pub told: Option<Arc<[u8]>>,
+    /// When they were last marked to get one.
+    pub passed_at: Option<Duration>,
+    /// They are to be marked again, not that soon.
+    pub later: bool,
 }
 
 /// All subscriptions and publications of this host.
@@ -48,6 +52,8 @@ pub struct Subscriptions {
     notices: BTreeSet<(Duration, DialogId)>,
     /// Ends of publications.
     pub(super) ends: BTreeSet<(u32, ClientKey, u64)>,
+    /// Clients whose presence is passed on later.
+    pub(super) later: BTreeSet<(Duration, ClientKey)>,
     pub(super) pace: Pace,
     /// Of the publication that was made last.
     pub(super) number: u64,
@@ -64,6 +70,7 @@ impl Subscriptions {
             timers: BTreeSet::new(),
             notices: BTreeSet::new(),
             ends: BTreeSet::new(),
+            later: BTreeSet::new(),
             pace: Pace::new(notices_per_second),
             number: 0,
         }
@@ -219,6 +226,14 @@ impl Subscriptions {
         self.notices.extend(next.map(|at| (at, id)));
     }
 
+    /// Has the presence of a client passed on to its watchers at a time.
+    pub(super) fn pass_later(&mut self, key: ClientKey, at: Duration) {
+        if let Some(client) = self.clients.get_mut(&key).filter(|client| !client.later) {
+            client.later = true;
+            self.later.insert((at, key));
+        }
+    }
+
     /// A timer that is due.
     pub(super) fn next_timer(&self, now: Duration) -> Option<DialogId> {
         self.timers.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
@@ -235,7 +250,8 @@ impl Subscriptions {
         let timer = self.timers.first().map(|(at, _)| *at);
         let notice = self.notices.first().map(|(at, _)| (*at).max(self.pace.open_at()));
         let end = self.ends.first().map(|(end_s, ..)| Duration::from_secs((*end_s).into()));
-        [timer, notice, end].into_iter().flatten().min()
+        let later = self.later.first().map(|(at, _)| *at);
+        [timer, notice, end, later].into_iter().flatten().min()
     }
 }
 

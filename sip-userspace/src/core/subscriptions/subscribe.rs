@@ -12,7 +12,10 @@ use super::{
     subscription::{Ending, Phase, Subscription},
 };
 use crate::{
-    core::{Core, Counters, Now, Output, durable::Answered, registrar::expiry, requests::Place},
+    core::{
+        Core, Counters, Now, Output, durable::Answered, registrar::expiry, requests::Place,
+        table::Home,
+    },
     sip::{
         answer::Answer,
         aor::Aor,
@@ -71,6 +74,14 @@ struct Asked {
     expires_s: u32,
 }
 
+/// What a SUBSCRIBE makes.
+enum Made {
+    /// A subscription to this client.
+    New(Aor, Box<Subscription>),
+    /// Its dialog has this target now.
+    Renewed(Box<[u8]>),
+}
+
 impl Core {
     /// Answers a SUBSCRIBE for a client at home here, or in a dialog.
     pub(in crate::core) fn subscribe(
@@ -81,24 +92,28 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        self.end_if_elsewhere(request, out);
         let read = self.asked(request).and_then(|asked| {
             let made = self.wanted(at, client, &asked, request, now)?;
             Ok((asked, made))
         });
-        let (asked, (id, new)) = match read {
+        let (asked, (id, made)) = match read {
             Ok(read) => read,
-            Err(refused) => return self.refuse_event(at, request, refused, out),
+            Err(refused) => return self.refuse_event(at, request, refused, now, out),
         };
         if !self.held_has_room() || !self.transactions.begin(at.transaction, at.flow, false) {
             Counters::add(&mut self.counters.subscriptions_shed);
             return self.shed(at, request, out);
         }
         Counters::add(&mut self.counters.subscribed);
-        if let Some((aor, subscription)) = new {
-            self.subscriptions.insert(id, aor.bytes(), subscription);
-        } else if let Err(fault) = self.renew(at, id, request) {
-            // Its Contact was read before.
-            return self.refuse_event(at, request, fault.into(), out);
+        match made {
+            Made::New(aor, new) => self.subscriptions.insert(id, aor.bytes(), *new),
+            Made::Renewed(target) => {
+                self.subscriptions.moved(id, at.came);
+                if let Some(it) = self.subscriptions.all.get_mut(&id) {
+                    (it.dialog.remote_cseq, it.dialog.target) = (request.cseq, target);
+                }
+            }
         }
         let Some(it) = self.subscriptions.all.get_mut(&id) else { return };
         it.expires_s = now.mono_s().saturating_add(asked.expires_s);
@@ -117,6 +132,22 @@ impl Core {
         let answered =
             Answered { transaction: at.transaction, status: 200, payload, watcher: Some(id) };
         self.hold(record, answered, now, out);
+    }
+
+    /// A client may have got another home without a word to its watchers: a refresh of one is where
+    /// this is found, and its next SUBSCRIBE goes there.
+    fn end_if_elsewhere(&mut self, request: &Request<'_>, out: &mut Vec<Output>) {
+        let secret = self.table.meta().client_secret;
+        let Some(id) = DialogId::of_request(secret, request) else { return };
+        let Some(it) = self.subscriptions.all.get(&id) else { return };
+        let here = match self.table.lookup(&it.client).home {
+            Home::Here => true,
+            Home::Moving { server } => self.table.this() == Some(server),
+            Home::Unknown | Home::Elsewhere { .. } => false,
+        };
+        if !here {
+            self.end_subscription(id, out);
+        }
     }
 
     fn asked(&self, request: &Request<'_>) -> Result<Asked, Refused> {
@@ -141,7 +172,7 @@ impl Core {
         }
     }
 
-    /// The dialog that is meant, with the subscription if it is a new one.
+    /// The dialog that is meant, and what becomes of it.
     fn wanted(
         &self,
         at: &Place,
@@ -149,7 +180,7 @@ impl Core {
         asked: &Asked,
         request: &Request<'_>,
         now: Now,
-    ) -> Result<(DialogId, Option<(Aor, Subscription)>), Refused> {
+    ) -> Result<(DialogId, Made), Refused> {
         let secret = self.table.meta().client_secret;
         let user = self.user(at, request);
         let tag = format!("{:016x}", at.tag);
@@ -161,7 +192,7 @@ impl Core {
             return match () {
                 () if self.asks_users(at) && it.user != user => Err(Refused::Forbidden),
                 () if request.cseq <= it.dialog.remote_cseq => Err(Refused::OutOfOrder),
-                () => Ok((id, None)),
+                () => Ok((id, Made::Renewed(dialog.target))),
             };
         }
         let (key, aor) = client.ok_or(Refused::NoDialog)?;
@@ -182,19 +213,7 @@ impl Core {
         let id = DialogId::of(secret, request.call_id, tag.as_bytes(), remote);
         let expires_s = now.mono_s().saturating_add(asked.expires_s);
         let new = Subscription::new(key, asked.package, user, dialog, expires_s);
-        Ok((id, Some((aor, new))))
-    }
-
-    /// A SUBSCRIBE in its dialog: it names the watcher's Contact anew, and came by a way of its own.
-    fn renew(&mut self, at: &Place, id: DialogId, request: &Request<'_>) -> Result<(), Fault> {
-        let tag = request.to.tag().unwrap_or_default();
-        let target = Dialog::new(request, tag, b"", at.came)?.map(|it| it.target);
-        self.subscriptions.moved(id, at.came);
-        if let Some(it) = self.subscriptions.all.get_mut(&id) {
-            it.dialog.remote_cseq = request.cseq;
-            it.dialog.target = target.unwrap_or_default();
-        }
-        Ok(())
+        Ok((id, Made::New(aor, Box::new(new))))
     }
 
     /// Whether the source of a request had to say who it is.
@@ -212,12 +231,14 @@ impl Core {
         })
     }
 
-    /// Refuses a SUBSCRIBE or a PUBLISH without state.
+    /// Refuses a SUBSCRIBE or a PUBLISH. Credentials are good once, so what had some is known again
+    /// by its transaction.
     pub(super) fn refuse_event(
         &mut self,
         at: &Place,
         request: &Request<'_>,
         refused: Refused,
+        now: Now,
         out: &mut Vec<Output>,
     ) {
         let counter = match refused {
@@ -254,6 +275,11 @@ impl Core {
             Refused::BodyTooLong => phrase(413),
             Refused::Body(_) | Refused::NoBody => phrase(400),
         };
+        if self.asks_users(at) && self.transactions.begin(at.transaction, at.flow, false) {
+            let status = answer.status();
+            let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
+            return self.respond(at.transaction, status, payload, now, out);
+        }
         self.answer(at, request.message, answer, out);
     }
 }
