@@ -18,6 +18,7 @@ mod proxy;
 mod sources;
 mod store;
 mod streams;
+mod subscriptions;
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
@@ -109,6 +110,14 @@ pub const KEYS: &[&str] = &[
     "probe.pause",
     "load.window",
     "load.half_life",
+    "subscriptions.expires_min",
+    "subscriptions.expires_default",
+    "subscriptions.expires_max",
+    "subscriptions.watchers",
+    "subscriptions.per_user",
+    "subscriptions.max",
+    "subscriptions.publications",
+    "subscriptions.notices_per_second",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -166,6 +175,8 @@ pub struct Config {
     pub probe: Option<health::Rules>,
     /// How load is measured.
     pub load: measuring::Rules,
+    /// What watchers and publishers may do.
+    pub subscriptions: crate::core::subscriptions::Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -364,6 +375,7 @@ impl Config {
             peers: peers::peers(&document)?,
             probe: probe::probe(&document, store.is_shared())?,
             load: load::load(&document)?,
+            subscriptions: subscriptions::subscriptions(&document)?,
             dns: dns::dns(&document)?,
             store,
             auth: auth::auth(&document)?,

@@ -247,6 +247,7 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                view.watchers = self.core.subscriptions().watchers(&key);
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
                 if let Some(done) = self.core.handled().get(&key) {
@@ -293,6 +294,11 @@ impl Host {
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
                 view.more.insert("auth".to_owned(), self.auth_status());
+                let subscriptions = self.core.subscriptions();
+                view.more.insert(
+                    "subscriptions".to_owned(),
+                    json!({"all": subscriptions.len(), "publications": subscriptions.publications(), "notices_waiting": subscriptions.waiting()}),
+                );
                 if let Some(api) = &self.api {
                     view.more.insert("api".to_owned(), api.status());
                 }

@@ -264,6 +264,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         limits: config.proxy.limits,
         probe: config.probe,
         load: config.load,
+        subscriptions: config.subscriptions,
         dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,

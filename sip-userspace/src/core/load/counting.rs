@@ -54,7 +54,10 @@ impl Core {
     /// Counts a request by what becomes of it.
     pub(in crate::core) fn measure(&mut self, decision: &Decision, request: &Request<'_>) {
         let served = match decision {
-            Decision::Register { key } | Decision::Deliver { key } => Some((*key, None)),
+            Decision::Register { key }
+            | Decision::Deliver { key }
+            | Decision::Publish { key, .. } => Some((*key, None)),
+            Decision::Subscribe { client } => client.as_ref().map(|(key, _)| (*key, None)),
             Decision::Redirect { key, server } => Some((*key, Some(*server))),
             Decision::Proxy { key, server, .. } => {
                 self.measure_forward();
