@@ -65,8 +65,8 @@ impl HostName {
     /// Those of a lab with homes that are not Homeward.
     pub const FOREIGN: [Self; 6] = [Self::Client, Self::A, Self::B, Self::Edge, Self::K1, Self::K2];
     /// Those of a lab that shares its table.
-    pub const SHARING: [Self; 7] =
-        [Self::Client, Self::A, Self::B, Self::C, Self::S1, Self::S2, Self::S3];
+    pub const SHARING: [Self; 8] =
+        [Self::Client, Self::A, Self::B, Self::C, Self::S1, Self::S2, Self::S3, Self::K1];
 
     /// The name in namespaces' names and of the switch's port.
     pub fn as_str(self) -> &'static str {
@@ -159,6 +159,11 @@ impl Host {
     /// Where SIP is spoken on it inside TLS: its IPv4 address, port 5061.
     pub fn sips(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.v4()), 5061)
+    }
+
+    /// Where the other Homeward hosts ask it: its IPv4 address, port 5062.
+    pub fn peer(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.v4()), 5062)
     }
 
     /// The same as [`Host::sip`] by IPv6.

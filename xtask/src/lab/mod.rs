@@ -76,10 +76,12 @@ impl Lab {
         foreign::start(self, &setup::find_kamailio()?, host)
     }
 
-    /// Sets a lab up whose hosts can share a table: three for Homeward, three for etcd, and no
-    /// edge proxy.
+    /// Sets a lab up whose hosts can share a table: three for Homeward, three for etcd, one for a
+    /// home that is not Homeward, certificates, and no edge proxy.
     pub fn up_sharing(name: &str) -> Result<Self> {
-        Self::raise(name, &HostName::SHARING)
+        let mut lab = Self::raise(name, &HostName::SHARING)?;
+        lab.certificates = Some(Certificates::make(&lab.run_dir().join("certificates"))?);
+        Ok(lab)
     }
 
     fn raise(name: &str, hosts: &[HostName]) -> Result<Self> {

@@ -19,6 +19,13 @@ impl Answer {
         code.and_then(|code| code.parse().ok()).unwrap_or(0)
     }
 
+    /// The method, if it is a request.
+    pub fn method(&self) -> Option<String> {
+        let text = self.text();
+        let word = text.split(' ').next().unwrap_or_default();
+        (word != "SIP/2.0").then(|| word.to_owned())
+    }
+
     /// The answer as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()

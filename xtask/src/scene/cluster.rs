@@ -1,4 +1,4 @@
-//! Three Homeward hosts that share one table in an etcd.
+//! Three Homeward hosts that share one table in an etcd, and hand state to each other.
 //!
 //! The kernel path of each stays when its daemon ends (`xdp.keep_attached`), as it does where
 //! operators run it.
@@ -69,8 +69,9 @@ impl Cluster {
             cluster.start(host)?;
         }
         for server in HOSTS {
-            let address = cluster.lab.host(server).sip().to_string();
-            let words = ["server", "add", server.as_str(), "--address", &address];
+            let here = cluster.lab.host(server);
+            let (address, peer) = (here.sip().to_string(), here.peer().to_string());
+            let words = ["server", "add", server.as_str(), "--address", &address, "--peer", &peer];
             cluster.homeward(HostName::A).run(&words)?;
         }
         cluster.homeward(HostName::A).run(&["edge", "wait"])?;
@@ -139,6 +140,16 @@ impl Cluster {
             self.etcd.url(),
             self.secret().display(),
         );
+        if let Some(certificates) = self.lab.certificates() {
+            let _ = write!(
+                text,
+                "\n[peers]\nlisten = [\"{}\"]\ncertificate = \"{}\"\nkey = \"{}\"\nca = \"{}\"\n",
+                host.peer(),
+                certificates.certificate(host.name()).display(),
+                certificates.key(host.name()).display(),
+                certificates.authority().display(),
+            );
+        }
         text
     }
 

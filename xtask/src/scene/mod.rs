@@ -5,8 +5,11 @@
 //! line, as a user would do it; nothing outlives its [`Stage`]. Deliberately
 //! absent: expectations. What has to come out is said by the demo and the tests.
 
+mod agent;
 mod answer;
+mod caller;
 mod cluster;
+mod crowd;
 mod digest;
 mod homeward;
 mod model;
@@ -14,16 +17,22 @@ mod phone;
 mod sipp;
 mod stage;
 mod status;
+mod street;
+mod watcher;
 
 pub use self::{
     answer::Answer,
+    caller::Caller,
     cluster::{Cluster, EDGE_LEASE_S, HOSTS, Member, STORES},
+    crowd::{Crowd, Registered, Registrant},
     homeward::Homeward,
     model::{MODELS, Model},
     phone::{Exchange, Phone},
     sipp::{Sipp, SippCalls},
     stage::{Settings, Stage, Version},
     status::{Client, Interface, Kernel, ProgramTime, Status},
+    street::Street,
+    watcher::{Notice, Watcher},
 };
 
 /// The domain of every client.
