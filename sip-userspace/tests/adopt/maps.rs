@@ -27,7 +27,7 @@ fn maps_of_the_same_revision_answer_before_the_table_is_read() {
         assert_eq!(mode & 0o7777, 0o700, "{directory}");
     }
     let maps = stage.names("maps");
-    assert_eq!(maps.len(), 14, "{maps:?}");
+    assert_eq!(maps.len(), 15, "{maps:?}");
     for name in &maps {
         let mode = std::fs::metadata(stage.pins.join("maps").join(name)).unwrap().mode();
         assert_eq!(mode & 0o7777, 0o600, "{name}");
