@@ -75,6 +75,7 @@ impl Host {
         if let Some(api) = &mut self.api {
             api.start(calls_in)?;
         }
+        self.store.lead(self.config.probe.is_some_and(|rules| rules.failover));
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -106,6 +107,7 @@ impl Host {
                 _ = tick.tick() => {
                     self.durable.look();
                     self.share_lessons();
+                    self.judge_servers();
                     self.measure_load();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);

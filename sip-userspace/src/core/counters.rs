@@ -23,6 +23,7 @@ counters! {
     registers: "requests handed to the registrar",
     registered: "requests that the registrar accepted",
     registers_shed: "requests shed because too many answers wait for their records",
+    registers_paced: "requests sent away for a while because too many came at once",
     bindings_expired: "bindings that ran out",
     options: "OPTIONS answered with 200",
     refused: "requests refused with a final answer",

@@ -17,11 +17,13 @@ mod again;
 pub mod agents;
 pub mod auth;
 mod authenticate;
+mod avalanche;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
 pub mod durable;
 pub mod explain;
+mod failover;
 mod forwarding;
 pub mod handled;
 pub mod handover;
@@ -64,6 +66,7 @@ pub use self::{
 use self::{
     agents::Agents,
     auth::Auth,
+    avalanche::Avalanche,
     bindings::{Binding, Bindings},
     durable::Held,
     handled::Handled,
@@ -100,6 +103,7 @@ pub struct Core {
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
+    avalanche: Avalanche,
     returning: Returning,
     queues: Queues,
     moving: Moving,
@@ -132,6 +136,7 @@ impl Core {
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
             held: Held::default(),
+            avalanche: Avalanche::default(),
             returning: Returning::default(),
             queues: Queues::default(),
             moving: Moving::default(),

@@ -243,6 +243,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         expires_default_s: config.sip.expires_default_s,
         expires_min_s: config.sip.expires_min_s,
         expires_max_s: config.sip.expires_max_s,
+        register_rate: config.sip.register_rate,
         redirect_expires_s: config.sip.redirect_expires_s,
         redirect_memory_s: config.sip.redirect_memory_s,
         node_secret,

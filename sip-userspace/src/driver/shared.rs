@@ -6,7 +6,7 @@
 //! Invariant: safety does not rest on the barrier (I8); it keeps notices and removals from running
 //! ahead of the table.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Host, reply};
 use crate::{
@@ -118,6 +118,17 @@ impl Shared {
 }
 
 impl Host {
+    /// Has the core look whether servers died or came back, if this is the host that says so.
+    pub(super) fn judge_servers(&mut self) {
+        if self.shared.leads || !self.shared.with_others {
+            let alive = self.shared.edges.iter().filter(|edge| edge.alive);
+            let alive: BTreeSet<String> = alive.map(|edge| edge.host.clone()).collect();
+            self.with_core(|core, now, out| {
+                core.judge_servers(|name| alive.contains(name), now, out)
+            });
+        }
+    }
+
     /// Takes news from the store.
     pub(super) fn news(&mut self, event: Event) {
         match event {

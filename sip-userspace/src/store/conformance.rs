@@ -42,14 +42,17 @@ pub fn assign(aor: &str, server: Option<u16>) -> Change {
 pub fn what_is_loaded_equals_what_was_applied(kind: &str, store: &dyn AssignmentStore) {
     let mut table = store.load("home0").unwrap();
     assert_eq!(table.revision(), Revision::default(), "{kind}");
+    let address = |port: u16| Some(std::net::SocketAddr::from(([192, 0, 2, 9], port)));
     let draining = Server {
-        state: State::Draining,
+        state: State::Down,
+        was: Some(State::Draining),
         standby: Some(0),
-        capacity: 9,
+        weight: 7,
+        capacity: 1 << 40,
         kind: Kind::Foreign,
-        tcp: "192.0.2.9:5060".parse().ok(),
-        tls: "192.0.2.9:5061".parse().ok(),
-        peer: "192.0.2.9:5062".parse().ok(),
+        tcp: address(1),
+        tls: address(2),
+        peer: address(3),
         ..server("renamed", 9)
     };
     for changes in [

@@ -193,9 +193,13 @@ impl Core {
         }
         self.moving.units = units;
         if !changes.is_empty() && !self.moving.asked {
-            if self.moving.not_before <= now.mono {
-                self.propose(changes, (made, back), out);
-            } else {
+            let why = match back {
+                0 => format!("moved: the new home has the state, {made} moves"),
+                _ => {
+                    format!("moved: {made} moves; {back} taken back, whose new home took no state")
+                }
+            };
+            if !self.propose(changes, why, false, now, out) {
                 due = due.min(self.moving.not_before);
             }
         }
@@ -213,19 +217,22 @@ impl Core {
         }
     }
 
-    fn propose(
+    /// Has changes made unless others are on their way, or have just failed; whether it did.
+    pub(super) fn propose(
         &mut self,
         changes: Vec<Change>,
-        (made, back): (usize, usize),
+        why: String,
+        led: bool,
+        now: Now,
         out: &mut Vec<Output>,
-    ) {
+    ) -> bool {
+        if self.moving.asked || self.moving.not_before > now.mono {
+            return false;
+        }
         self.moving.asked = true;
-        let why = match back {
-            0 => format!("moved: the new home has the state, {made} moves"),
-            _ => format!("moved: {made} moves; taken back: {back}, whose new home took no state"),
-        };
         let by = self.table.this_name().to_owned();
-        let proposal = Proposal { base: self.table.revision(), by, why, led: false, changes };
+        let proposal = Proposal { base: self.table.revision(), by, why, led, changes };
         out.push(Output::Propose { proposal });
+        true
     }
 }
