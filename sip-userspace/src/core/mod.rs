@@ -29,6 +29,7 @@ pub mod io;
 pub mod load;
 pub mod names;
 pub mod pack;
+pub mod plan;
 mod probing;
 pub mod proxy;
 pub mod record;
