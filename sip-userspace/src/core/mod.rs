@@ -24,6 +24,7 @@ pub mod durable;
 pub mod explain;
 mod forwarding;
 pub mod handled;
+pub mod handover;
 pub mod health;
 pub mod io;
 pub mod load;

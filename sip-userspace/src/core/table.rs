@@ -14,6 +14,7 @@ pub mod change;
 pub mod delta;
 pub mod domains;
 pub mod learned;
+pub mod moves;
 pub mod overrides;
 pub mod rendezvous;
 pub mod restore;
@@ -31,6 +32,7 @@ use sip_common::{
 pub use change::{Applied, ApplyError, Assignment, Change, Commit, Proposal};
 pub use delta::{Delta, SlotContent, Stated};
 pub use learned::{Learned, Lesson};
+pub use moves::{Moved, Moves};
 pub use overrides::{Entry, Overrides};
 pub use restore::Parts;
 pub use server::{ContactHost, Kind, Server, State};
@@ -169,6 +171,7 @@ pub struct Table {
     /// The home of every slot as it is now: where it is placed, else where it falls.
     slots: Vec<u16>,
     overrides: Overrides,
+    moves: Moves,
     learned: Learned,
     this_name: String,
     this: Option<u16>,
@@ -189,6 +192,7 @@ impl Table {
             winners: vec![NO_SERVER; meta.slots as usize],
             slots: vec![NO_SERVER; meta.slots as usize],
             overrides: Overrides::new(meta.slots),
+            moves: Moves::default(),
             learned: Learned::default(),
             this_name: this.to_owned(),
             this: None,
@@ -277,6 +281,11 @@ impl Table {
         (home != NO_SERVER).then_some(home)
     }
 
+    /// Whether a slot is being moved.
+    pub fn slot_moves(&self, slot: u32) -> bool {
+        !self.moves.is_empty() && self.moves.get(&Moved::Slot(slot)).is_some()
+    }
+
     /// Whether requests may be sent to this server.
     pub fn serves(&self, index: u16) -> bool {
         self.servers.get(&index).is_some_and(|server| server.state.serves())
@@ -297,6 +306,9 @@ impl Table {
         let home = match assigned.or_else(|| self.slot_home(*key)) {
             None => Home::Unknown,
             Some(server) if assignment.moving && in_force => Home::Moving { server },
+            Some(server) if assigned.is_none() && self.slot_moves(self.slot(*key)) => {
+                Home::Moving { server }
+            }
             Some(server) if self.this == Some(server) => Home::Here,
             Some(server) => Home::Elsewhere { server },
         };

@@ -65,6 +65,9 @@ impl Verify {
         if placed(&store) != placed(table) {
             self.differs("slots that are placed by name".to_owned());
         }
+        if store.moves() != table.moves() {
+            self.differs("moves that have begun".to_owned());
+        }
         self.view.compared += store.slots().len() as u64;
         let homes = store.slots().iter().zip(table.slots()).zip(0u32..);
         for (_, slot) in homes.filter(|((store, memory), _)| store != memory) {

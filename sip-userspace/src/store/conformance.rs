@@ -6,7 +6,7 @@
 #![allow(missing_docs)] // their names say what they check
 
 use super::*;
-use crate::core::table::{Assignment, Server, State};
+use crate::core::table::{Assignment, Moved, Server, State};
 
 /// A check, given the kind of the store and a fresh one with 64 slots.
 pub type Check = fn(&str, &dyn AssignmentStore);
@@ -49,6 +49,15 @@ pub fn what_is_loaded_equals_what_was_applied(kind: &str, store: &dyn Assignment
         vec![
             Change::Place { slot: 3, server: Some(2) },
             Change::Place { slot: 4, server: Some(1) },
+        ],
+        vec![
+            Change::Move { what: Moved::Slot(3), to: Some(1) },
+            Change::Move { what: Moved::Slot(9), to: Some(0) },
+            Change::Move { what: Moved::Client("alice@example.com".into()), to: Some(0) },
+        ],
+        vec![
+            Change::Move { what: Moved::Slot(3), to: None },
+            Change::Move { what: Moved::Client("alice@example.com".into()), to: None },
         ],
         vec![Change::Server { index: 1, server: draining }],
         vec![assign("alice@example.com", Some(2)), assign("bob@example.com", Some(0))],
@@ -107,6 +116,7 @@ pub fn what_does_not_fit_is_rejected_whole(kind: &str, store: &dyn AssignmentSto
     for change in [
         assign("eve@example.com", Some(9)),
         Change::Place { slot: 1, server: Some(9) },
+        Change::Move { what: Moved::Slot(1), to: Some(9) },
         Change::RemoveServer { index: 1 },
         Change::RemoveServer { index: 5 },
         twin,

@@ -98,5 +98,7 @@ fn words(change: &Change, servers: &BTreeMap<String, String>) -> String {
             format!("{aor} to {text}")
         }
         Change::Unassign { aor } => format!("{aor} to its slot"),
+        Change::Move { what, to: Some(to) } => format!("{what} begins to move to {}", name(to)),
+        Change::Move { what, to: None } => format!("{what} moves no more"),
     }
 }

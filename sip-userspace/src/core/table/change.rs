@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sip_common::abi::{ClientKey, SERVERS_MAX};
 
-use super::{NO_SERVER, Revision, Server, Table, overrides, rendezvous};
+use super::{Moved, NO_SERVER, Revision, Server, Table, overrides, rendezvous};
 
 /// Servers by index, and the slots that are placed on one.
 type Layout = (BTreeMap<u16, Server>, BTreeMap<u32, u16>);
@@ -61,6 +61,13 @@ pub enum Change {
     Unassign {
         /// The canonical AoR.
         aor: String,
+    },
+    /// Begins a move, or ends it; its end says by another change where the home is.
+    Move {
+        /// What moves.
+        what: Moved,
+        /// Where to; none if it moves no more.
+        to: Option<u16>,
     },
 }
 
@@ -163,6 +170,13 @@ impl Table {
                         applied.overrides.insert(key);
                     }
                 }
+                Change::Move { what, to } => {
+                    if self.moves.set(what, *to)
+                        && let Moved::Slot(slot) = what
+                    {
+                        applied.slots.insert(*slot);
+                    }
+                }
                 Change::Server { .. } | Change::RemoveServer { .. } | Change::Place { .. } => {}
             }
         }
@@ -219,7 +233,10 @@ impl Table {
                 Change::Assign { aor, .. } if aor.len() > overrides::AOR_MAX => {
                     return Err(ApplyError::AorLong(aor.len()));
                 }
-                Change::Assign { .. } | Change::Unassign { .. } => {}
+                Change::Move { what: Moved::Slot(slot), .. } if *slot >= self.meta.slots => {
+                    return Err(ApplyError::NoSlot(*slot));
+                }
+                Change::Assign { .. } | Change::Unassign { .. } | Change::Move { .. } => {}
             }
         }
         let servers = layout.as_ref().map_or(&self.servers, |(servers, _)| servers);
@@ -230,9 +247,15 @@ impl Table {
             {
                 return Err(ApplyError::NoServer(*server));
             }
+            if let Change::Move { to: Some(to), .. } = change
+                && !servers.contains_key(to)
+            {
+                return Err(ApplyError::NoServer(*to));
+            }
         }
         if let Some((servers, placed)) = &layout {
-            self.check_layout(servers, placed, |index| self.overrides.on_server(index) > 0)?;
+            let used = |index| self.overrides.on_server(index) > 0 || self.moves.lead_to(index);
+            self.check_layout(servers, placed, used)?;
         }
         Ok(layout)
     }

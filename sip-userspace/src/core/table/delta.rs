@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 
 use sip_common::abi::ClientKey;
 
-use super::{Applied, ApplyError, Assignment, Revision, Server, Table, overrides::AOR_MAX};
+use super::{
+    Applied, ApplyError, Assignment, Moved, Moves, Revision, Server, Table, overrides::AOR_MAX,
+};
 
 /// Parts of the table as they are at a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Delta {
 pub struct SlotContent {
     /// The home that it was given by name.
     pub placed: Option<u16>,
+    /// Moves of the slot or of its clients, with where they go.
+    pub moves: Vec<(Moved, u16)>,
     /// The assignments of its clients.
     pub overrides: Vec<Stated>,
 }
@@ -92,6 +96,7 @@ impl Table {
         for (slot, content) in &delta.slots {
             self.replace_slot(*slot, &content.overrides, &mut applied);
         }
+        self.replace_moves(&delta, &mut applied);
         if servers != self.servers || placed != self.placed {
             self.set_servers(servers, placed, &mut applied);
         }
@@ -124,6 +129,14 @@ impl Table {
                 }
                 if let Some(server) = stated.assignment.server.filter(|server| !there(*server)) {
                     return Err(ApplyError::NoServer(server));
+                }
+            }
+            for (what, to) in &content.moves {
+                if self.slot_of(what) != *slot {
+                    return Err(ApplyError::WrongSlot(*slot));
+                }
+                if !there(*to) {
+                    return Err(ApplyError::NoServer(*to));
                 }
             }
         }
@@ -159,6 +172,26 @@ impl Table {
         }
     }
 
+    /// Makes the moves in the slots that the delta names these.
+    fn replace_moves(&mut self, delta: &Delta, applied: &mut Applied) {
+        let covered = |slot: u32| delta.whole || delta.slots.contains_key(&slot);
+        let beside = self.moves.iter().filter(|(what, _)| !covered(self.slot_of(what)));
+        let beside = beside.map(|(what, to)| (what.clone(), to));
+        let stated = delta.slots.values().flat_map(|content| content.moves.iter().cloned());
+        let moves: Moves = beside.chain(stated).collect();
+        let differing = |one: &Moves, other: &Moves| -> Vec<u32> {
+            let differs = |(what, to): &(&Moved, u16)| other.get(what) != Some(*to);
+            let slot = |(what, _): (&Moved, u16)| match what {
+                Moved::Slot(slot) => Some(*slot),
+                Moved::Client(_) => None,
+            };
+            one.iter().filter(differs).filter_map(slot).collect()
+        };
+        applied.slots.extend(differing(&moves, &self.moves));
+        applied.slots.extend(differing(&self.moves, &moves));
+        self.moves = moves;
+    }
+
     /// The whole table as a delta: what a store that begins with it has to hold.
     pub fn as_delta(&self) -> Delta {
         let mut slots: BTreeMap<u32, SlotContent> = BTreeMap::new();
@@ -167,7 +200,7 @@ impl Table {
         }
         for slot in 0..self.meta.slots {
             let content = self.slot_content(slot);
-            if !content.overrides.is_empty() {
+            if !content.overrides.is_empty() || !content.moves.is_empty() {
                 slots.insert(slot, content);
             }
         }
@@ -189,7 +222,12 @@ impl Table {
             since: entry.since,
             why: entry.why.to_owned(),
         });
-        SlotContent { placed: self.placed.get(&slot).copied(), overrides: overrides.collect() }
+        let moves = self.moves.iter().filter(|(what, _)| self.slot_of(what) == slot);
+        SlotContent {
+            placed: self.placed.get(&slot).copied(),
+            moves: moves.map(|(what, to)| (what.clone(), to)).collect(),
+            overrides: overrides.collect(),
+        }
     }
 }
 

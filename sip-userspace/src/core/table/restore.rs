@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ApplyError, Assignment, Change, Commit, Meta, Revision, Server, Table};
+use super::{ApplyError, Assignment, Change, Commit, Meta, Moves, Revision, Server, Table};
 
 /// All of a table but its overrides, which are given one by one.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct Parts {
     pub servers: BTreeMap<u16, Server>,
     /// Slots whose home was set by name.
     pub placed: BTreeMap<u32, u16>,
+    /// Moves that have begun.
+    pub moves: Moves,
 }
 
 impl Table {
@@ -28,6 +30,7 @@ impl Table {
             slots_since: self.slots_since,
             servers: self.servers.clone(),
             placed: self.placed.clone(),
+            moves: self.moves.clone(),
         }
     }
 
@@ -41,7 +44,9 @@ impl Table {
             parts.servers.into_iter().map(|(index, server)| Change::Server { index, server });
         let placed = parts.placed.into_iter();
         let placed = placed.map(|(slot, server)| Change::Place { slot, server: Some(server) });
-        let changes: Vec<_> = servers.chain(placed).collect();
+        let moves = parts.moves.iter();
+        let moves = moves.map(|(what, to)| Change::Move { what: what.clone(), to: Some(to) });
+        let changes: Vec<_> = servers.chain(placed).chain(moves).collect();
         if !changes.is_empty() {
             let revision = Revision::default().next();
             let (by, why) = (String::new(), String::new());

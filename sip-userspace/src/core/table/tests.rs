@@ -81,6 +81,43 @@ fn a_move_is_in_force_while_its_server_serves() {
 }
 
 #[test]
+fn a_move_stands_in_the_table_until_its_home_is_said() {
+    let mut table = two_homes();
+    let key = table.key("bob@example.com");
+    let slot = table.slot(key);
+    let away = |table: &Table| if table.home_of(&Moved::Slot(slot)) == Some(0) { 1 } else { 0 };
+    let to = away(&table);
+    for what in [Moved::Slot(slot), Moved::Client("bob@example.com".into())] {
+        let home = table.home(&key);
+        for end in [Table::cancel_move, |table: &Table, what: &Moved| table.end_move(what, 1)] {
+            let begin = table.begin_move(&what, to);
+            make(&mut table, begin).unwrap();
+            assert_eq!(table.home(&key), Home::Moving { server: 1 - to }, "{what}");
+            assert_eq!(table.destination(&key), Some(to), "{what}");
+            assert_eq!(table.moves().len(), 1);
+            let end = end(&table, &what);
+            make(&mut table, end).unwrap();
+            assert_eq!((table.destination(&key), table.moves().len()), (None, 0), "{what}");
+            if table.home(&key) != home {
+                assert_eq!(table.home_of(&what), Some(1));
+            }
+        }
+        let back = table.end_move(&what, 1 - to);
+        make(&mut table, back).unwrap();
+        assert_eq!(table.home(&key), home, "{what}");
+    }
+    assert_eq!(table.begin_move(&Moved::Slot(slot), 1 - to), [], "it is there");
+    // Who has a home of its own does not move with its slot.
+    make(&mut table, vec![assign("bob@example.com", Some(0))]).unwrap();
+    let begin = table.begin_move(&Moved::Slot(slot), to);
+    make(&mut table, begin).unwrap();
+    assert_eq!((table.home(&key), table.destination(&key)), (Home::Here, None));
+    assert!(!table.slot_word(slot, true).complete());
+    let removed = make(&mut table, vec![Change::RemoveServer { index: to }]);
+    assert_eq!(removed, Err(ApplyError::InUse(to)));
+}
+
+#[test]
 fn a_placed_slot_stays_while_its_server_serves() {
     let mut table = two_homes();
     let slot = table.slots().iter().position(|home| *home == 0).unwrap() as u32;
@@ -242,6 +279,7 @@ fn kernel_agrees(table: &Table, key: &ClientKey) {
             assert_eq!(entry.has(Override::FOLLOWS), lookup.follows);
         }
         Err(Refusal::HomeMoving) => assert!(moving),
+        Err(Refusal::SlotIncomplete) => assert!(table.slot_moves(table.slot(*key))),
         Err(Refusal::NoRedirect) => assert!(lookup.no_redirect && !moving),
         Err(Refusal::HomeUnknown) => assert_eq!(lookup.home, Home::Unknown),
         Err(other) => panic!("{other:?}"),
@@ -254,6 +292,8 @@ fn change() -> impl Strategy<Value = Change> {
     let assignment = (index.clone(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
         |(server, pinned, no_redirect, moving)| Assignment { server, pinned, no_redirect, moving },
     );
+    let what = prop_oneof![(0u32..70).prop_map(Moved::Slot), aor.clone().prop_map(Moved::Client)];
+    let moved = (what, index.clone()).prop_map(|(what, to)| Change::Move { what, to });
     prop_oneof![
         (aor.clone(), assignment).prop_map(|(aor, assignment)| Change::Assign { aor, assignment }),
         aor.prop_map(|aor| Change::Unassign { aor }),
@@ -268,6 +308,7 @@ fn change() -> impl Strategy<Value = Change> {
         ),
         (0u32..64, index).prop_map(|(slot, server)| Change::Place { slot, server }),
         (0u16..5).prop_map(|index| Change::RemoveServer { index }),
+        moved,
     ]
 }
 

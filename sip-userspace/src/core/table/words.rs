@@ -81,10 +81,11 @@ impl Table {
         Some(Override::new(key, assignment.server.unwrap_or(0), flags))
     }
 
-    /// The word of a slot. Without a home it names [`NO_SERVER`], which no server's word has.
+    /// The word of a slot. Without a home it names [`NO_SERVER`], which no server's word has; one
+    /// that moves is never complete, so that its clients are passed.
     pub fn slot_word(&self, slot: u32, complete: bool) -> SlotWord {
         let home = self.slots().get(slot as usize).copied().unwrap_or(NO_SERVER);
-        SlotWord::new(home, complete)
+        SlotWord::new(home, complete && !self.slot_moves(slot))
     }
 
     /// The word of a server whose text stands at `contact`; the zero word for one that is not in

@@ -1,10 +1,9 @@
 //! Other hosts that this one asks: a task for each, which connects when there is a question.
 //!
-//! Invariant: every question gets an answer; [`Seen::Unknown`] if the host can't be had.
+//! Invariant: every question comes back, without an answer if the host can't be had.
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
-use sip_common::abi::ClientKey;
 use tokio::{
     net::TcpStream,
     sync::mpsc,
@@ -14,9 +13,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     Event, Shared,
-    wire::{Answer, Ask, Broken, Hello, Line},
+    wire::{Answer, Broken, Line, Question},
 };
-use crate::{core::returning::Seen, net::tls::server_name};
+use crate::net::tls::server_name;
 
 /// Connection, handshake and greeting.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -37,13 +36,13 @@ pub(super) struct Peer {
 }
 
 /// Asks one host until nobody wants to ask it any more.
-pub(super) async fn ask(peer: Peer, mut keys: mpsc::Receiver<ClientKey>, shared: Arc<Shared>) {
+pub(super) async fn ask(peer: Peer, mut questions: mpsc::Receiver<Question>, shared: Arc<Shared>) {
     let mut not_before = Instant::now();
-    while let Some(key) = keys.recv().await {
-        let mut open = VecDeque::from([key]);
+    while let Some(question) = questions.recv().await {
+        let mut open = VecDeque::from([question]);
         if Instant::now() >= not_before {
             let ended = match timeout(CONNECT, connect(&peer, &shared)).await {
-                Ok(Ok(line)) => converse(line, &mut open, &mut keys, &shared).await,
+                Ok(Ok(line)) => converse(line, &mut open, &mut questions, &shared).await,
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(Broken::Late),
             };
@@ -52,11 +51,12 @@ pub(super) async fn ask(peer: Peer, mut keys: mpsc::Receiver<ClientKey>, shared:
             {
                 not_before = Instant::now() + PAUSE;
                 shared.counts.failed.add();
-                tracing::warn!(host = %peer.name, address = %peer.address, %error, "a host that was asked about a client");
+                tracing::warn!(host = %peer.name, address = %peer.address, %error, "a host that was asked");
             }
         }
-        for key in open {
-            if shared.events.send(Event::Seen { key, seen: Seen::Unknown }).await.is_err() {
+        for question in open {
+            let event = Event::Answered { question, answer: None };
+            if shared.events.send(event).await.is_err() {
                 return;
             }
         }
@@ -69,39 +69,38 @@ async fn connect(peer: &Peer, shared: &Shared) -> Result<Line<TlsStream<TcpStrea
     let stream = TcpStream::connect(peer.address).await?;
     let _ = stream.set_nodelay(true);
     let mut line = Line::new(TlsConnector::from(context).connect(name, stream).await?);
-    line.say(&shared.own).await?;
-    let other: Hello = line.hear().await?;
+    line.greet(&shared.own).await?;
+    let other = line.greeted().await?;
     shared.own.fits(&other)?;
     Ok(line)
 }
 
 async fn converse(
     mut line: Line<TlsStream<TcpStream>>,
-    open: &mut VecDeque<ClientKey>,
-    keys: &mut mpsc::Receiver<ClientKey>,
+    open: &mut VecDeque<Question>,
+    questions: &mut mpsc::Receiver<Question>,
     shared: &Shared,
 ) -> Result<(), Broken> {
-    for key in open.iter() {
-        line.say(&Ask::Seen { key: key.0 }).await?;
+    for question in open.iter() {
+        line.say(question).await?;
     }
     loop {
         let patience = if open.is_empty() { IDLE } else { ANSWER };
         tokio::select! {
-            key = keys.recv(), if open.len() < OPEN_MAX => {
-                let Some(key) = key else { return Ok(()) };
-                open.push_back(key);
-                timeout(ANSWER, line.say(&Ask::Seen { key: key.0 })).await.map_err(|_| Broken::Late)??;
+            question = questions.recv(), if open.len() < OPEN_MAX => {
+                let Some(question) = question else { return Ok(()) };
+                let said = timeout(ANSWER, line.say(&question)).await;
+                open.push_back(question);
+                said.map_err(|_| Broken::Late)??;
             }
             heard = timeout(patience, line.hear()) => {
                 let Ok(heard) = heard else {
                     return if open.is_empty() { Ok(()) } else { Err(Broken::Late) };
                 };
-                let Answer::Seen { key, seen } = heard?;
-                if open.pop_front() != Some(ClientKey(key)) {
-                    return Err(Broken::Closed);
-                }
+                let answer: Answer = heard?;
+                let question = open.pop_front().ok_or(Broken::Closed)?;
                 shared.counts.answered.add();
-                let event = Event::Seen { key: ClientKey(key), seen };
+                let event = Event::Answered { question, answer: Some(answer) };
                 shared.events.send(event).await.map_err(|_| Broken::Closed)?;
             }
         }

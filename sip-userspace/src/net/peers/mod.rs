@@ -1,7 +1,8 @@
 //! The channel between the hosts of a cluster: mutual TLS, on a thread of its own.
 //!
-//! Hosts ask each other what neither the table nor the kernel knows; now that is whether a client
-//! that was redirected has arrived (invariant I7). Invariants: both sides have proved by a
+//! Hosts ask each other what neither the table nor the kernel knows: whether a client that was
+//! redirected has arrived (invariant I7), and to take the state of clients whose home has moved.
+//! Invariants: both sides have proved by a
 //! certificate of the cluster's authority that they belong to it, and have named the same cluster;
 //! nobody waits for a host that is gone. Deliberately absent: the table, which has a store, and any
 //! request of a client.
@@ -22,19 +23,18 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sip_common::abi::ClientKey;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{MissedTickBehavior, interval},
 };
 
-pub use self::wire::Hello;
+pub use self::wire::{Answer, Hello, Question};
 use self::{ask::Peer, wire::PROTOCOL};
 use super::{
     streams::{OpenError, listen::listen},
     tls::{Contexts, Keeper},
 };
-use crate::{config::Peers as Config, core::returning::Seen};
+use crate::config::Peers as Config;
 
 /// Events that wait for the core's owner, and questions that wait for the thread.
 const QUEUE_MAX: usize = 4_096;
@@ -46,26 +46,26 @@ const LOOK: Duration = Duration::from_secs(2);
 /// What the channel brings.
 #[derive(Debug)]
 pub enum Event {
-    /// Another host asks about a client.
+    /// Another host asks.
     Asked {
-        /// The client.
-        key: ClientKey,
+        /// What.
+        question: Question,
         /// Where the answer goes.
-        reply: oneshot::Sender<Seen>,
+        reply: oneshot::Sender<Answer>,
     },
     /// Another host has answered, or can't be had.
-    Seen {
-        /// The client.
-        key: ClientKey,
-        /// What is known of it.
-        seen: Seen,
+    Answered {
+        /// What it was asked.
+        question: Question,
+        /// What it said.
+        answer: Option<Answer>,
     },
 }
 
-/// A question.
-struct Question {
+/// A question on its way to the thread.
+struct Asking {
     peer: Peer,
-    key: ClientKey,
+    question: Question,
 }
 
 /// A count that other threads read.
@@ -99,7 +99,7 @@ pub struct Peers {
     events: mpsc::Receiver<Event>,
     /// Kept where there is no channel, so that its end is not taken for an event.
     _events: Option<mpsc::Sender<Event>>,
-    questions: Option<mpsc::Sender<Question>>,
+    questions: Option<mpsc::Sender<Asking>>,
     shared: Option<Arc<Shared>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -158,12 +158,12 @@ impl Peers {
         self.events.recv().await
     }
 
-    /// Asks a host about a client; what is too much is left out, and then nobody answers.
-    pub fn ask(&self, address: SocketAddr, name: &str, key: ClientKey) {
-        if let Some(questions) = &self.questions {
-            let peer = Peer { address, name: name.to_owned() };
-            let _ = questions.try_send(Question { peer, key });
-        }
+    /// Asks a host. A question that there is no room for, or no channel, is given back.
+    pub fn ask(&self, address: SocketAddr, name: &str, question: Question) -> Option<Question> {
+        let Some(questions) = &self.questions else { return Some(question) };
+        let peer = Peer { address, name: name.to_owned() };
+        let asked = questions.try_send(Asking { peer, question });
+        asked.err().map(|full| full.into_inner().question)
     }
 
     /// Counts, for `status`.
@@ -192,20 +192,24 @@ impl Drop for Peers {
 }
 
 /// Hands questions to the task of their host until there are none any more.
-async fn hand_out(mut questions: mpsc::Receiver<Question>, shared: Arc<Shared>) {
-    let mut tasks: HashMap<(SocketAddr, String), mpsc::Sender<ClientKey>> = HashMap::new();
-    while let Some(Question { peer, key }) = questions.recv().await {
+async fn hand_out(mut questions: mpsc::Receiver<Asking>, shared: Arc<Shared>) {
+    let mut tasks: HashMap<(SocketAddr, String), mpsc::Sender<Question>> = HashMap::new();
+    while let Some(Asking { peer, question }) = questions.recv().await {
         let place = (peer.address, peer.name.clone());
         if tasks.len() >= PEERS_MAX && !tasks.contains_key(&place) {
             tasks.clear();
         }
         let task = tasks.entry(place).or_insert_with(|| {
-            let (keys_in, keys) = mpsc::channel(QUEUE_MAX);
-            tokio::spawn(ask::ask(peer, keys, Arc::clone(&shared)));
-            keys_in
+            let (questions_in, questions) = mpsc::channel(QUEUE_MAX);
+            tokio::spawn(ask::ask(peer, questions, Arc::clone(&shared)));
+            questions_in
         });
-        // What is too much is left out, and then nobody answers.
-        let _ = task.try_send(key);
+        if let Err(full) = task.try_send(question) {
+            let event = Event::Answered { question: full.into_inner(), answer: None };
+            if shared.events.send(event).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Event, Shared,
-    wire::{Answer, Ask, Broken, Hello, Line},
+    wire::{Answer, Broken, Line, Question},
 };
 
 /// Hosts that are spoken to at a time.
@@ -62,25 +62,23 @@ async fn converse(stream: TcpStream, shared: &Shared) -> Result<(), Broken> {
     let context = shared.tls.borrow().server.clone().ok_or(Broken::Closed)?;
     let greeting = async {
         let mut line = Line::new(TlsAcceptor::from(context).accept(stream).await?);
-        let other: Hello = line.hear().await?;
+        let other = line.greeted().await?;
         shared.own.fits(&other)?;
-        line.say(&shared.own).await?;
+        line.greet(&shared.own).await?;
         Ok::<_, Broken>(line)
     };
     let mut line = timeout(GREETING, greeting).await.map_err(|_| Broken::Late)??;
     loop {
-        let ask: Ask = timeout(IDLE, line.hear()).await.map_err(|_| Broken::Late)??;
+        let question: Question = timeout(IDLE, line.hear()).await.map_err(|_| Broken::Late)??;
         shared.counts.asked.add();
-        let answer = answer(ask, &shared.events).await.ok_or(Broken::Late)?;
+        let answer = answer(question, &shared.events).await.ok_or(Broken::Late)?;
         timeout(OWN, line.say(&answer)).await.map_err(|_| Broken::Late)??;
     }
 }
 
 /// Asks the core's owner.
-async fn answer(ask: Ask, events: &mpsc::Sender<Event>) -> Option<Answer> {
-    let Ask::Seen { key } = ask;
+async fn answer(question: Question, events: &mpsc::Sender<Event>) -> Option<Answer> {
     let (reply, answered) = oneshot::channel();
-    events.send(Event::Asked { key: sip_common::abi::ClientKey(key), reply }).await.ok()?;
-    let seen = timeout(OWN, answered).await.ok()?.ok()?;
-    Some(Answer::Seen { key, seen })
+    events.send(Event::Asked { question, reply }).await.ok()?;
+    timeout(OWN, answered).await.ok()?.ok()
 }

@@ -5,9 +5,9 @@ use std::{fs, net::TcpListener, path::Path};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use super::*;
-use crate::config::Tls;
+use crate::{config::Tls, core::returning::Seen};
 
-const KEY: ClientKey = ClientKey([1, 2]);
+const ASKED: Question = Question::Seen { key: [1, 2] };
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -50,9 +50,9 @@ fn next(peers: &mut Peers) -> Event {
     runtime.block_on(event).unwrap().unwrap()
 }
 
-fn answer(event: Event) -> Seen {
+fn answer(event: Event) -> Option<Answer> {
     match event {
-        Event::Seen { key: KEY, seen } => seen,
+        Event::Answered { question: ASKED, answer } => answer,
         other => panic!("{other:?}"),
     }
 }
@@ -63,12 +63,12 @@ fn a_question_is_answered_and_the_next_one_goes_the_same_way() {
     let mut home = host(folder.path(), &ca, "c", Some(at));
     let mut edge = host(folder.path(), &ca, "c", None);
     for seen in [Seen::Ago(7), Seen::NotFor(3)] {
-        edge.ask(at, "127.0.0.1", KEY);
+        edge.ask(at, "127.0.0.1", ASKED);
         match next(&mut home) {
-            Event::Asked { key: KEY, reply } => reply.send(seen).unwrap(),
+            Event::Asked { question: ASKED, reply } => reply.send(Answer::Seen(seen)).unwrap(),
             other => panic!("{other:?}"),
         }
-        assert_eq!(answer(next(&mut edge)), seen);
+        assert_eq!(answer(next(&mut edge)), Some(Answer::Seen(seen)));
     }
     assert_eq!(
         (&home.status()["asked_by_others"], &edge.status()["answers"]),
@@ -76,8 +76,8 @@ fn a_question_is_answered_and_the_next_one_goes_the_same_way() {
     );
     // A host that is gone answers nothing, at once.
     drop(home);
-    edge.ask(at, "127.0.0.1", KEY);
-    assert_eq!(answer(next(&mut edge)), Seen::Unknown);
+    edge.ask(at, "127.0.0.1", ASKED);
+    assert_eq!(answer(next(&mut edge)), None);
 }
 
 #[test]
@@ -91,8 +91,8 @@ fn nobody_is_asked_or_heard_who_is_not_of_the_cluster() {
         (&ca, "c", "home.example.com"),
     ] {
         let mut edge = host(other.path(), ca, cluster, None);
-        edge.ask(at, name, KEY);
-        assert_eq!(answer(next(&mut edge)), Seen::Unknown, "{cluster} {name}");
+        edge.ask(at, name, ASKED);
+        assert_eq!(answer(next(&mut edge)), None, "{cluster} {name}");
         assert_eq!(edge.status()["failed"], 1, "{cluster} {name}");
     }
     assert!(home.events.try_recv().is_err(), "no question came through");
@@ -101,6 +101,6 @@ fn nobody_is_asked_or_heard_who_is_not_of_the_cluster() {
 #[test]
 fn without_certificates_there_is_no_channel() {
     let peers = Peers::open(&Config { listen: Vec::new(), tls: None }, "c", "n").unwrap();
-    peers.ask(free(), "127.0.0.1", KEY);
+    assert_eq!(peers.ask(free(), "127.0.0.1", ASKED), Some(ASKED));
     assert_eq!(peers.status(), json!({"mode": "off"}));
 }

@@ -1,16 +1,20 @@
-//! What hosts say to each other: JSON in frames that begin with their length.
+//! What hosts say to each other, in frames that begin with their length: a greeting in JSON, which
+//! any version can read, then questions and answers in postcard.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::bytes;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::core::returning::Seen;
+use crate::core::{
+    handover::{Batch, Taken},
+    returning::Seen,
+};
 
 /// The version of what follows.
 pub(super) const PROTOCOL: u32 = 1;
 /// Longest frame.
-const FRAME_MAX: usize = 64 << 10;
+const FRAME_MAX: usize = 1 << 20;
 
 /// The first that each side says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,27 +28,24 @@ pub struct Hello {
 }
 
 /// A question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Ask {
-    /// When did this client last register at yours by itself?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// When did this client last register at yours by itself (invariant I7)?
     Seen {
         /// The client's key.
         key: [u64; 2],
     },
+    /// Will you keep this: the clients' state is yours by the table, or is to become so?
+    Take(Batch),
 }
 
 /// An answer; they come in the order of the questions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
-    /// To [`Ask::Seen`].
-    Seen {
-        /// The client's key.
-        key: [u64; 2],
-        /// What is known of it.
-        seen: Seen,
-    },
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To [`Question::Seen`].
+    Seen(Seen),
+    /// To [`Question::Take`].
+    Taken(Taken),
 }
 
 /// Why a conversation ends.
@@ -58,7 +59,7 @@ pub(super) enum Broken {
     Closed,
     /// It says what is not understood.
     #[error("it speaks another language ({0}); run the same version on all hosts")]
-    Strange(#[from] serde_json::Error),
+    Strange(String),
     /// It is somebody else.
     #[error("it is of cluster {cluster}, protocol {protocol}; correct server set --peer")]
     Other {
@@ -91,13 +92,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Self(Framed::new(stream, codec))
     }
 
+    /// Says something of the conversation.
     pub(super) async fn say<T: Serialize>(&mut self, said: &T) -> Result<(), Broken> {
-        let frame = bytes::Bytes::from(serde_json::to_vec(said)?);
-        Ok(futures_util::SinkExt::send(&mut self.0, frame).await?)
+        self.send(postcard::to_stdvec(said).map_err(strange)?).await
     }
 
+    /// Hears something of the conversation.
     pub(super) async fn hear<T: DeserializeOwned>(&mut self) -> Result<T, Broken> {
-        let frame = futures_util::StreamExt::next(&mut self.0).await.ok_or(Broken::Closed)??;
-        Ok(serde_json::from_slice(&frame)?)
+        postcard::from_bytes(&self.receive().await?).map_err(strange)
     }
+
+    /// Says who this host is.
+    pub(super) async fn greet(&mut self, own: &Hello) -> Result<(), Broken> {
+        self.send(serde_json::to_vec(own).map_err(strange)?).await
+    }
+
+    /// Hears who the other host is.
+    pub(super) async fn greeted(&mut self) -> Result<Hello, Broken> {
+        serde_json::from_slice(&self.receive().await?).map_err(strange)
+    }
+
+    async fn send(&mut self, frame: Vec<u8>) -> Result<(), Broken> {
+        Ok(futures_util::SinkExt::send(&mut self.0, bytes::Bytes::from(frame)).await?)
+    }
+
+    async fn receive(&mut self) -> Result<bytes::BytesMut, Broken> {
+        Ok(futures_util::StreamExt::next(&mut self.0).await.ok_or(Broken::Closed)??)
+    }
+}
+
+fn strange(error: impl std::fmt::Display) -> Broken {
+    Broken::Strange(error.to_string())
 }

@@ -107,15 +107,15 @@ impl Contents {
     pub(super) fn table(self, secret: &Secret, this: &str) -> Result<Table, Problem> {
         let (meta, rev) = self.check(secret)?;
         let (revision, slots_since) = (rev.revision(), rev.slots_since());
-        let mut placed = BTreeMap::new();
+        let (mut placed, mut moves) = (BTreeMap::new(), Vec::new());
         for (slot, value) in &self.slots {
             let read = docs::read_placed(value);
-            if let Some(server) = read.map_err(|cause| Problem::odd(Part::Slot(*slot), cause))? {
-                placed.insert(*slot, server);
-            }
+            let (server, moving) = read.map_err(|cause| Problem::odd(Part::Slot(*slot), cause))?;
+            placed.extend(server.map(|server| (*slot, server)));
+            moves.extend(moving);
         }
-        let meta = secret.meta(meta.slots);
-        let parts = Parts { meta, revision, slots_since, servers: self.servers, placed };
+        let (meta, moves) = (secret.meta(meta.slots), moves.into_iter().collect());
+        let parts = Parts { meta, revision, slots_since, servers: self.servers, placed, moves };
         let table = Table::restore(parts, this);
         let mut table = table.map_err(|error| Problem::odd(Part::Rev, error))?;
         for (slot, value) in self.slots {

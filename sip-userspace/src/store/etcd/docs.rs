@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    core::table::{Assignment, Change, Revision, SlotContent, Stated},
+    core::table::{Assignment, Change, Moved, Revision, SlotContent, Stated},
     store::Record,
 };
 
@@ -97,6 +97,8 @@ type Packed<T> = (T, Option<u16>, u8, u32, u64, T);
 struct Slot {
     #[serde(rename = "p", default)]
     placed: Option<u16>,
+    #[serde(rename = "m", default)]
+    moves: Vec<(Moved, u16)>,
     #[serde(rename = "o", default)]
     overrides: Vec<Packed<String>>,
 }
@@ -105,15 +107,19 @@ struct Slot {
 struct SlotOut<'a> {
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     placed: Option<u16>,
+    #[serde(rename = "m", skip_serializing_if = "<[_]>::is_empty")]
+    moves: &'a [(Moved, u16)],
     #[serde(rename = "o", skip_serializing_if = "Vec::is_empty")]
     overrides: Vec<Packed<&'a str>>,
 }
 
-/// Only a slot's home; its clients are passed over.
+/// Only a slot's home and moves; its clients are passed over.
 #[derive(Deserialize)]
 struct Placed {
     #[serde(rename = "p", default)]
     placed: Option<u16>,
+    #[serde(rename = "m", default)]
+    moves: Vec<(Moved, u16)>,
 }
 
 /// Writes a document.
@@ -139,7 +145,11 @@ pub(super) fn write_slot(content: &SlotContent) -> Option<Vec<u8>> {
         let Revision { epoch, counter } = stated.since;
         (stated.aor.as_str(), server, flags, epoch, counter, stated.why.as_str())
     });
-    Some(write(&SlotOut { placed: content.placed, overrides: overrides.collect() }))
+    Some(write(&SlotOut {
+        placed: content.placed,
+        moves: &content.moves,
+        overrides: overrides.collect(),
+    }))
 }
 
 /// Reads a slot's document.
@@ -154,12 +164,12 @@ pub(super) fn read_slot(value: &[u8]) -> Result<SlotContent, String> {
         };
         Stated { aor, assignment, since: Revision { epoch, counter }, why }
     });
-    Ok(SlotContent { placed: slot.placed, overrides: overrides.collect() })
+    Ok(SlotContent { placed: slot.placed, moves: slot.moves, overrides: overrides.collect() })
 }
 
-/// Reads only the home that a slot was given.
-pub(super) fn read_placed(value: &[u8]) -> Result<Option<u16>, String> {
-    read::<Placed>(value).map(|slot| slot.placed)
+/// Reads only the home that a slot was given, and what moves in it.
+pub(super) fn read_placed(value: &[u8]) -> Result<(Option<u16>, Vec<(Moved, u16)>), String> {
+    read::<Placed>(value).map(|slot| (slot.placed, slot.moves))
 }
 
 #[cfg(test)]
@@ -181,10 +191,12 @@ mod tests {
         };
         for bits in 0..8 {
             let overrides = vec![stated("zoë@example.com", Some(3), bits), stated("b@c", None, 7)];
-            let content = SlotContent { placed: (bits > 3).then_some(9), overrides };
+            let moves = [Moved::Slot(3), Moved::Client("b@c".to_owned())].map(|what| (what, 4));
+            let moves = moves.into_iter().take(usize::from(bits) % 3).collect();
+            let content = SlotContent { placed: (bits > 3).then_some(9), moves, overrides };
             let written = write_slot(&content).unwrap();
             assert_eq!(read_slot(&written), Ok(content.clone()));
-            assert_eq!(read_placed(&written), Ok(content.placed));
+            assert_eq!(read_placed(&written), Ok((content.placed, content.moves)));
         }
         assert_eq!(write_slot(&SlotContent::default()), None);
         for bad in ["", "7", "{\"q\":1}", "{\"o\":[[1]]}", "{\"p\":70000}"] {

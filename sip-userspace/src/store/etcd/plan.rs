@@ -14,7 +14,7 @@ use sip_common::{
 };
 
 use crate::core::table::{
-    ApplyError, Change, Commit, Meta, Server, SlotContent, Stated, overrides::AOR_MAX,
+    ApplyError, Change, Commit, Meta, Moved, Server, SlotContent, Stated, overrides::AOR_MAX,
 };
 
 /// The slot of a client.
@@ -22,11 +22,19 @@ pub(super) fn slot_of(meta: &Meta, aor: &str) -> u32 {
     ClientKey(hash_128(meta.client_secret, aor.as_bytes())).slot(meta.slots.wrapping_sub(1))
 }
 
+fn slot_of_moved(meta: &Meta, what: &Moved) -> u32 {
+    match what {
+        Moved::Slot(slot) => *slot,
+        Moved::Client(aor) => slot_of(meta, aor),
+    }
+}
+
 /// The slots that changes touch.
 pub(super) fn slots(meta: &Meta, changes: &[Change]) -> BTreeSet<u32> {
     let slot = |change: &Change| match change {
         Change::Place { slot, .. } => Some(*slot),
         Change::Assign { aor, .. } | Change::Unassign { aor } => Some(slot_of(meta, aor)),
+        Change::Move { what, .. } => Some(slot_of_moved(meta, what)),
         Change::Server { .. } | Change::RemoveServer { .. } => None,
     };
     changes.iter().filter_map(slot).collect()
@@ -74,6 +82,14 @@ impl Plan {
                 return Err(ApplyError::NoSlot(*slot));
             }
             Change::Place { slot, server } => self.slot(*slot).placed = *server,
+            Change::Move { what: Moved::Slot(slot), .. } if *slot >= meta.slots => {
+                return Err(ApplyError::NoSlot(*slot));
+            }
+            Change::Move { what, to } => {
+                let moves = &mut self.slot(slot_of_moved(meta, what)).moves;
+                moves.retain(|(other, _)| other != what);
+                moves.extend(to.map(|to| (what.clone(), to)));
+            }
             Change::Assign { aor, .. } if aor.len() > AOR_MAX => {
                 return Err(ApplyError::AorLong(aor.len()));
             }
@@ -139,5 +155,6 @@ impl Plan {
 /// Servers that a slot names.
 pub(super) fn servers_in(slot: &SlotContent) -> impl Iterator<Item = u16> {
     let overrides = slot.overrides.iter().filter_map(|stated| stated.assignment.server);
-    slot.placed.into_iter().chain(overrides)
+    let moves = slot.moves.iter().map(|(_, to)| *to);
+    slot.placed.into_iter().chain(moves).chain(overrides)
 }

@@ -24,6 +24,9 @@ pub(super) fn fill(
             .prepare_cached("INSERT INTO placed VALUES (?1, ?2)")?
             .execute(params![slot, server])?;
     }
+    for (what, to) in table.moves().iter() {
+        write::put_move(&transaction, what, Some(to))?;
+    }
     for entry in table.overrides().iter() {
         let mut assigning = write::Assigning::new(&transaction, entry.why)?;
         assigning.put(entry.aor, entry.assignment, entry.since)?;

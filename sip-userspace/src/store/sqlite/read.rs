@@ -12,7 +12,7 @@ use super::{
     write::{MOVING, NO_REDIRECT, PINNED},
 };
 use crate::{
-    core::table::{Assignment, ContactHost, Meta, Parts, Revision, Server, Table},
+    core::table::{Assignment, ContactHost, Meta, Moves, Parts, Revision, Server, Table},
     store::{Record, StoreError},
 };
 
@@ -103,6 +103,7 @@ fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
             },
             servers: BTreeMap::new(),
             placed: BTreeMap::new(),
+            moves: Moves::default(),
         })
     })?;
     let mut statement = connection.prepare("SELECT * FROM server")?;
@@ -111,7 +112,21 @@ fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
     let mut statement = connection.prepare("SELECT slot, server FROM placed")?;
     let placed = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     parts.placed = placed.collect::<rusqlite::Result<_>>()?;
+    parts.moves = moves(connection)?;
     Ok(parts)
+}
+
+/// What layout 4 added; a store that is only read may still have an older one.
+fn moves(connection: &Connection) -> rusqlite::Result<Moves> {
+    if !connection.table_exists(None, "move")? {
+        return Ok(Moves::default());
+    }
+    let mut statement = connection.prepare("SELECT what, server FROM move")?;
+    let moves = statement.query_map([], |row| {
+        let what: String = row.get(0)?;
+        Ok((what.parse().map_err(|_| odd(0, "move", &what))?, row.get(1)?))
+    })?;
+    moves.collect()
 }
 
 fn server(row: &Row<'_>) -> rusqlite::Result<(u16, Server)> {

@@ -20,7 +20,7 @@ const CHECKED_BYTES_MAX: u64 = 256 << 20;
 const CACHE_KIB: i64 = 8 << 10;
 
 /// From layout n to n + 1.
-const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2, super::users::TABLE];
+const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4];
 
 const LAYOUT_1: &str = "
     CREATE TABLE meta (
@@ -79,6 +79,14 @@ const LAYOUT_2: &str = "
     ALTER TABLE server ADD COLUMN kind TEXT NOT NULL DEFAULT 'homeward';
     ALTER TABLE server ADD COLUMN tcp TEXT;
     ALTER TABLE server ADD COLUMN tls TEXT;
+";
+
+/// Moves that have begun.
+const LAYOUT_4: &str = "
+    CREATE TABLE move (
+        what TEXT PRIMARY KEY,
+        server INTEGER NOT NULL REFERENCES server (id) DEFERRABLE INITIALLY DEFERRED
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// The newest layout.

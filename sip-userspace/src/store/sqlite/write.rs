@@ -8,7 +8,9 @@ use rusqlite::{
 
 use super::failed;
 use crate::{
-    core::table::{Assignment, Change, Commit, Proposal, Revision, Server, overrides::AOR_MAX},
+    core::table::{
+        Assignment, Change, Commit, Moved, Proposal, Revision, Server, overrides::AOR_MAX,
+    },
     store::{HISTORY_MAX, Record, StoreError, now_ms},
 };
 
@@ -77,11 +79,27 @@ fn write(
         Change::Assign { aor, assignment } => {
             assigning.map_or(Ok(()), |assigning| assigning.put(aor, *assignment, revision))
         }
+        Change::Move { what, to } => put_move(transaction, what, *to),
         Change::Unassign { aor } => transaction
             .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
             .and_then(|mut statement| statement.execute([aor]))
             .map(|_| ()),
     })
+}
+
+pub(super) fn put_move(
+    transaction: &Transaction<'_>,
+    what: &Moved,
+    to: Option<u16>,
+) -> rusqlite::Result<()> {
+    let what = what.to_string();
+    match to {
+        Some(to) => {
+            transaction.execute("INSERT OR REPLACE INTO move VALUES (?1, ?2)", params![what, to])
+        }
+        None => transaction.execute("DELETE FROM move WHERE what = ?1", [what]),
+    }
+    .map(|_| ())
 }
 
 pub(super) fn put_server(
@@ -169,8 +187,9 @@ fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
 /// Raises the revision and writes the history.
 fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
     let Revision { epoch, counter } = commit.revision;
-    let of_slots =
-        |change: &Change| !matches!(change, Change::Assign { .. } | Change::Unassign { .. });
+    let of_slots = |change: &Change| {
+        !matches!(change, Change::Assign { .. } | Change::Unassign { .. } | Change::Move { .. })
+    };
     transaction
         .prepare_cached(
             "UPDATE meta SET epoch = ?1, counter = ?2,

@@ -35,6 +35,10 @@ fn parts(table: &Table, changes: &[Change]) -> Delta {
                 let slot = table.slot(table.key(aor));
                 delta.slots.insert(slot, table.slot_content(slot));
             }
+            Change::Move { what, .. } => {
+                let slot = table.slot_of(what);
+                delta.slots.insert(slot, table.slot_content(slot));
+            }
         }
     }
     delta
@@ -46,6 +50,12 @@ fn steps() -> Vec<Vec<Change>> {
         vec![add(0), add(1), add(2)],
         many.collect(),
         vec![Change::Place { slot: 5, server: Some(2) }, assign("user7@example.com", 2)],
+        vec![
+            Change::Move { what: Moved::Slot(5), to: Some(0) },
+            Change::Move { what: Moved::Slot(6), to: Some(1) },
+            Change::Move { what: Moved::Client("user7@example.com".into()), to: Some(1) },
+        ],
+        vec![Change::Move { what: Moved::Slot(5), to: None }],
         vec![
             Change::Unassign { aor: "user8@example.com".into() },
             Change::Place { slot: 5, server: None },
@@ -102,7 +112,8 @@ fn what_contradicts_itself_changes_nothing() {
         why: String::new(),
     };
     let slot = leader.slot(leader.key("user7@example.com"));
-    let content = |server| SlotContent { placed: None, overrides: vec![stated(server)] };
+    let content =
+        |server| SlotContent { overrides: vec![stated(server)], ..SlotContent::default() };
     let delta = Delta { revision: next, ..Delta::default() };
     for (wrong, expected) in [
         (Delta { slots: [(slot, content(9))].into(), ..delta.clone() }, ApplyError::NoServer(9)),
