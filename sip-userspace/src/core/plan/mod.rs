@@ -18,22 +18,10 @@ mod recent;
 use serde::{Deserialize, Serialize};
 
 pub use self::{bound::least_cost, greedy::plan, recent::Recent};
-use super::load::view::View;
+use super::{load::view::View, table::Moved};
 
 /// Watchers weigh so many clients: each is notified and subscribes anew.
 pub const WATCHER_COST: u64 = 3;
-
-/// What moves.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Moved {
-    /// A slot with all clients in it that have no assignment of their own.
-    Slot(u32),
-    /// A client, by its canonical AoR.
-    Client(String),
-}
 
 /// What a plan may do.
 #[derive(Clone, Copy, Debug, PartialEq)]
