@@ -7,6 +7,7 @@
 //! Deliberately absent: reloading, and any look at the machine (does the interface exist?).
 
 mod auth;
+mod balance;
 mod bounds;
 mod dns;
 mod document;
@@ -33,7 +34,7 @@ pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
 
-use crate::core::health;
+use crate::core::{balance::Rules, health};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -104,6 +105,19 @@ pub const KEYS: &[&str] = &[
     "probe.down",
     "probe.damping",
     "probe.pause",
+    "balance.mode",
+    "balance.window",
+    "balance.windows",
+    "balance.trigger",
+    "balance.stop",
+    "balance.floor",
+    "balance.share",
+    "balance.cooldown",
+    "balance.cpu",
+    "balance.quiet",
+    "balance.moves",
+    "balance.rate",
+    "balance.notices",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -159,6 +173,8 @@ pub struct Config {
     pub peers: Peers,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// When clients are moved between servers.
+    pub balance: Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -354,6 +370,7 @@ impl Config {
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
             probe: probe::probe(&document)?,
+            balance: balance::balance(&document)?,
             dns: dns::dns(&document)?,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,

@@ -7,6 +7,7 @@
 //! Deliberately absent: decisions.
 
 mod asks;
+mod balance;
 mod changes;
 mod durable;
 mod gate;
@@ -80,6 +81,8 @@ impl Host {
         let mut service = Service::from_environment();
         service.ready(self.standing());
         self.timers();
+        // Whoever can leads: one host decides for all.
+        self.store.lead(true);
         loop {
             let timer = self.next_timer();
             tokio::select! {
@@ -96,12 +99,14 @@ impl Host {
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 Some(result) = self.lessons.settled.recv() => self.lessons_settled(result),
+                Some(result) = self.balance.settled.recv() => self.balance_settled(result),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
                 Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
                 _ = tick.tick() => {
                     self.durable.look();
                     self.share_lessons();
+                    self.balance();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
@@ -198,6 +203,7 @@ impl Host {
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
+        let Some(call) = self.of_balance(call) else { return };
         let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));

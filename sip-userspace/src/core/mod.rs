@@ -17,6 +17,7 @@ mod again;
 pub mod agents;
 pub mod auth;
 mod authenticate;
+pub mod balance;
 pub mod bindings;
 pub mod counters;
 pub mod decide;

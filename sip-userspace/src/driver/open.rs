@@ -14,8 +14,8 @@ use sip_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
-    lessons::Lessons, names::Resolver, shared::Shared, users,
+    EVENTS_MAX, Settled, Store, asks::Asks, balance::Balance, changes::Changes, durable::Durable,
+    gate::Gate, lessons::Lessons, names::Resolver, shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -114,6 +114,7 @@ pub struct Host {
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
     pub(super) changes: Changes,
+    pub(super) balance: Balance,
 }
 
 impl Host {
@@ -180,7 +181,9 @@ impl Host {
         let durable = Durable::open(&config, &mut core)?;
         let (settled_in, settled) = mpsc::unbounded_channel();
         let (users_in, users) = mpsc::unbounded_channel();
+        let balance = Balance::new(config.balance.clone(), &config.node.name);
         Ok(Self {
+            balance,
             gate: Gate::new(told, SourceFlags::new(&config.sources)),
             config,
             core,

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     fields::ServerFields,
     list::Scan,
+    plans::{BalanceView, PlanOrder, PlanView},
     rows::{ClientRow, ImportView, RecordView, TableRow, VerifyView},
     users::{UserHow, UserRow, UserView},
 };
 use crate::core::{
+    balance::Mode,
     health::HealthView,
     table::{Commit, Kind, Placement, Proposal, Revision, State},
 };
@@ -44,8 +46,26 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Empties a server: it keeps what it has until the balancer has moved it to the others.
+    ServerDrain {
+        /// Its name.
+        name: String,
+        /// Moves that begin in a second, of slots and of clients.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rate: Option<u32>,
+        /// Seconds after which it should be empty.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within_s: Option<u32>,
+    },
     /// Lists the servers.
     ServerList,
+    /// An order about plans of moves.
+    Plan(PlanOrder),
+    /// Shows the balancer, and sets what it does by itself.
+    Balance {
+        /// What.
+        mode: Option<Mode>,
+    },
     /// Assigns a client to a server.
     Assign {
         /// `user@host`.
@@ -164,6 +184,7 @@ impl Command {
             Self::ServerAdd { .. }
             | Self::ServerSet { .. }
             | Self::ServerRemove { .. }
+            | Self::ServerDrain { .. }
             | Self::Assign { .. }
             | Self::Unassign { .. } => true,
             Self::TableImport { dry_run, .. } => !dry_run,
@@ -269,6 +290,17 @@ pub enum Answer {
         /// of a map as text alone.
         servers: BTreeMap<String, String>,
     },
+    /// A plan of moves.
+    Plan(Box<PlanView>),
+    /// The plans that are kept.
+    Plans {
+        /// The table's revision.
+        revision: Revision,
+        /// Oldest first.
+        plans: Vec<PlanView>,
+    },
+    /// The balancer.
+    Balance(Box<BalanceView>),
     /// What a comparison found.
     Verified(Box<VerifyView>),
     /// The state of the daemon.

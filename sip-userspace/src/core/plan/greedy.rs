@@ -35,13 +35,13 @@ pub fn plan(view: &View, limits: &Limits, recent: &Recent, seed: u64) -> Plan {
         let Some(server) = work.servers.get(source) else { continue };
         match server.load.state {
             State::Draining => work.shed(source, Want::All, own),
-            State::Up => {
+            State::Up if !limits.drains_only => {
                 let goal = if work.is_busy(server) { limits.goal.min(1.0) } else { limits.goal };
                 let surplus = server.carried.rate - goal * work.mean * server.weight();
                 work.shed(source, Want::Rate(surplus), own.clone());
                 work.shed(source, Want::Clients, own);
             }
-            State::Down | State::Disabled | State::Standby => {}
+            _ => {}
         }
     }
     work.finish()

@@ -34,11 +34,13 @@ pub struct Limits {
     pub share: f64,
     /// A server whose processors are busier is given nothing, and sheds load down to level 1.
     pub cpu: f32,
+    /// Draining servers are emptied, and nothing else is done.
+    pub drains_only: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { goal: 1.05, stop: 1.05, share: 0.09, cpu: 0.9 }
+        Self { goal: 1.05, stop: 1.05, share: 0.09, cpu: 0.9, drains_only: false }
     }
 }
 
@@ -141,4 +143,4 @@ pub fn peak(servers: impl Iterator<Item = (f64, u32)> + Clone) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
