@@ -26,7 +26,7 @@ pub(crate) fn commit(table: &Table, changes: Vec<Change>) -> Commit {
     Commit { revision, at_ms: 1, by: "test".into(), why: "a test".into(), changes }
 }
 
-fn make(table: &mut Table, changes: Vec<Change>) -> Result<Applied, ApplyError> {
+pub(crate) fn make(table: &mut Table, changes: Vec<Change>) -> Result<Applied, ApplyError> {
     let commit = commit(table, changes);
     table.apply(&commit)
 }
