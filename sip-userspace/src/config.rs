@@ -47,6 +47,7 @@ pub const KEYS: &[&str] = &[
     "sip.expires_min",
     "sip.expires_default",
     "sip.expires_max",
+    "sip.register_rate",
     "sip.redirect_expires",
     "sip.redirect_memory",
     "sip.redirect_never",
@@ -99,6 +100,7 @@ pub const KEYS: &[&str] = &[
     "peers.key",
     "peers.ca",
     "probe.mode",
+    "probe.failover",
     "probe.interval",
     "probe.timeout",
     "probe.up",
@@ -217,6 +219,8 @@ pub struct Sip {
     pub expires_default_s: u32,
     /// Longest binding, seconds.
     pub expires_max_s: u32,
+    /// REGISTERs of clients at home here that are taken in a second; 0 for no limit.
+    pub register_rate: u32,
     /// How long a client may keep to a redirect, seconds.
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered for a client not known to follow, seconds.
@@ -357,6 +361,7 @@ impl Config {
     /// The first thing that is wrong.
     pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(inputs)?;
+        let store = store::store(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
             sip: bounds::sip(&document)?,
@@ -366,12 +371,12 @@ impl Config {
             tcp: streams::tcp(&document)?,
             tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
-            store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
-            probe: probe::probe(&document)?,
             balance: balance::balance(&document)?,
+            probe: probe::probe(&document, store.is_shared())?,
             dns: dns::dns(&document)?,
+            store,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

@@ -12,6 +12,7 @@ mod changes;
 mod durable;
 mod gate;
 mod lessons;
+mod moves;
 mod names;
 mod open;
 mod peers;
@@ -73,6 +74,8 @@ impl Host {
         if let Some(api) = &mut self.api {
             api.start(calls_in)?;
         }
+        // Every host would lead: the one that does decides for all.
+        self.store.lead(true);
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,8 +84,6 @@ impl Host {
         let mut service = Service::from_environment();
         service.ready(self.standing());
         self.timers();
-        // Whoever can leads: one host decides for all.
-        self.store.lead(true);
         loop {
             let timer = self.next_timer();
             tokio::select! {
@@ -100,6 +101,7 @@ impl Host {
                 Some(event) = self.events.recv() => self.news(event),
                 Some(result) = self.lessons.settled.recv() => self.lessons_settled(result),
                 Some(result) = self.balance.settled.recv() => self.balance_settled(result),
+                Some(result) = self.moves.settled.recv() => self.moves_settled(result),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
                 Some(loaded) = self.asks.loaded.recv() => self.loaded(loaded),
@@ -107,6 +109,7 @@ impl Host {
                     self.durable.look();
                     self.share_lessons();
                     self.balance();
+                    self.judge_servers();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }

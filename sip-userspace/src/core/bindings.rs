@@ -2,8 +2,8 @@
 //!
 //! Built for ten million clients in 6 GB: a client costs one map entry, one slice, one text per
 //! contact, which holds the way to it too, and one for its AoR, so that an operator can list it.
-//! Each client has exactly one place
-//! among the ends, at or before its earliest expiry, and is looked at again when that comes.
+//! Each client has exactly one place among the ends, at or before its earliest expiry, and is looked
+//! at again when that comes; and one among those of its slot, which move together.
 //! Times are seconds of the monotonic clock. Deliberately absent: the rules of registration.
 
 use std::collections::BTreeMap;
@@ -172,14 +172,50 @@ pub struct Place {
 }
 
 /// All bindings of this host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bindings {
     clients: KeyMap<Client>,
+    /// In no order.
+    slots: Vec<Vec<ClientKey>>,
     ends: BTreeMap<u32, Vec<ClientKey>>,
     len: usize,
 }
 
+impl Default for Bindings {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
 impl Bindings {
+    /// None yet, of clients of so many slots, which is a power of two.
+    pub fn new(slots: u32) -> Self {
+        Self {
+            clients: KeyMap::default(),
+            slots: vec![Vec::new(); slots.max(1) as usize],
+            ends: BTreeMap::new(),
+            len: 0,
+        }
+    }
+
+    /// The clients of a slot.
+    pub fn in_slot(&self, slot: u32) -> &[ClientKey] {
+        self.slots.get(slot as usize).map_or(&[], Vec::as_slice)
+    }
+
+    fn slot_of(&mut self, key: &ClientKey) -> Option<&mut Vec<ClientKey>> {
+        let mask = u32::try_from(self.slots.len()).unwrap_or(u32::MAX).wrapping_sub(1);
+        self.slots.get_mut(key.slot(mask) as usize)
+    }
+
+    fn leave_slot(&mut self, key: &ClientKey) {
+        if let Some(slot) = self.slot_of(key)
+            && let Some(place) = slot.iter().position(|other| other == key)
+        {
+            slot.swap_remove(place);
+        }
+    }
+
     /// Bindings of all clients.
     pub fn len(&self) -> usize {
         self.len
@@ -222,7 +258,10 @@ impl Bindings {
                     looked_at_s: first_s,
                 };
                 self.clients.insert(key, client);
-                self.ends.entry(first_s).or_default().push(key);
+                if let Some(slot) = self.slot_of(&key) {
+                    push(slot, key);
+                }
+                push(self.ends.entry(first_s).or_default(), key);
                 self.len = self.len.saturating_add(before);
                 before
             }
@@ -295,6 +334,7 @@ impl Bindings {
     fn remove(&mut self, key: &ClientKey) {
         let Some(client) = self.clients.remove(key) else { return };
         self.len = self.len.saturating_sub(client.bindings.len());
+        self.leave_slot(key);
         if let Some(keys) = self.ends.get_mut(&client.looked_at_s) {
             keys.retain(|other| other != key);
             if keys.is_empty() {
@@ -324,16 +364,25 @@ impl Bindings {
                 match client.bindings.iter().map(|binding| binding.expires_s).min() {
                     Some(next_s) => {
                         client.looked_at_s = next_s;
-                        self.ends.entry(next_s).or_default().push(key);
+                        push(self.ends.entry(next_s).or_default(), key);
                     }
                     None => {
                         self.clients.remove(&key);
+                        self.leave_slot(&key);
                     }
                 }
             }
         }
         before.saturating_sub(self.len)
     }
+}
+
+/// Without twice the room that is needed: there are millions.
+fn push(keys: &mut Vec<ClientKey>, key: ClientKey) {
+    if keys.len() == keys.capacity() {
+        keys.reserve_exact(keys.len().saturating_div(8).saturating_add(4));
+    }
+    keys.push(key);
 }
 
 #[cfg(test)]

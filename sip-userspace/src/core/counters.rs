@@ -23,6 +23,7 @@ counters! {
     registers: "requests handed to the registrar",
     registered: "requests that the registrar accepted",
     registers_shed: "requests shed because too many answers wait for their records",
+    registers_paced: "requests sent away for a while because too many came at once",
     bindings_expired: "bindings that ran out",
     options: "OPTIONS answered with 200",
     refused: "requests refused with a final answer",
@@ -69,6 +70,13 @@ counters! {
     names_full: "requests shed because too many wait for names",
     names_shared: "TLS peers that two names led to at a time; the first is asked for",
     learned_no_redirect: "clients found not to follow redirects",
+    batches_given: "batches of clients' state given to their homes",
+    batches_refused: "of these, such as were not kept",
+    clients_left: "clients whose state was dropped when their home had it",
+    clients_came: "clients whose state came from another home",
+    moves_begun: "moves of slots and clients that this host began to carry out",
+    moves_made: "of these, such as ended at the new home",
+    moves_taken_back: "of these, such as stayed at the old home",
     lessons_proven: "requests by which such a client proved who it is",
 }
 

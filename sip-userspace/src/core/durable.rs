@@ -69,13 +69,41 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        if self.settings.durable && changed {
-            self.held.given = self.held.given.saturating_add(1);
+        if changed {
             let record = record::encode(aor, self.bindings.get(&key), now);
-            out.push(Output::Store { ticket: self.held.given, record });
+            self.put_record(record, out);
+            let ticket = self.held.given;
+            match self.wait_for_new_home(key, ticket, answered, now) {
+                Some(answered) => self.answer_when_written(ticket, answered, now, out),
+                None => self.carry_on(now, out),
+            }
+        } else {
+            self.answer_when_written(self.held.given, answered, now, out);
         }
-        if self.held.given > self.held.written {
-            self.held.answers.push_back((self.held.given, answered));
+    }
+
+    /// Keeps a record, if any are kept; its ticket.
+    pub(super) fn put_record(&mut self, record: Vec<u8>, out: &mut Vec<Output>) -> Option<u64> {
+        if !self.settings.durable {
+            return None;
+        }
+        self.held.given = self.held.given.saturating_add(1);
+        out.push(Output::Store { ticket: self.held.given, record });
+        Some(self.held.given)
+    }
+
+    /// Sends an answer when all records up to this ticket are written.
+    pub(super) fn answer_when_written(
+        &mut self,
+        ticket: u64,
+        answered: Answered,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        if ticket > self.held.written {
+            // What waited for another home before does not overtake who waits by now.
+            let last = self.last_ticket().map_or(ticket, |last| last.max(ticket));
+            self.held.answers.push_back((last, answered));
         } else {
             let Answered { transaction, status, payload } = answered;
             self.respond(transaction, status, payload, now, out);
@@ -99,11 +127,18 @@ impl Core {
     pub fn restore(&mut self, record: &[u8], now: Now, same_boot: bool) -> bool {
         let Some(record) = Record::decode(record) else { return false };
         let aor = record.aor;
-        let key = ClientKey(hash_128(self.table.meta().client_secret, aor));
+        let key = self.key_of(aor);
         let bindings = record.live(now, same_boot, self.settings.expires_max_s);
         self.bindings.set(key, bindings);
         self.bindings.saw(&key, now.mono_s(), false, || aor.into());
+        // Its home may have become another one while nobody looked.
+        self.queues.look_at(self.table.slot(key));
         true
+    }
+
+    /// The key of a canonical AoR that was read.
+    pub(super) fn key_of(&self, aor: &[u8]) -> ClientKey {
+        ClientKey(hash_128(self.table.meta().client_secret, aor))
     }
 
     /// The records of some clients, and where to go on; `None` at the end. Whoever is not met
@@ -121,7 +156,7 @@ impl Core {
 }
 
 /// The answer to a request whose 200 must not be sent: it may come again soon.
-fn unavailable(ok: &[u8]) -> Vec<u8> {
+pub(super) fn unavailable(ok: &[u8]) -> Vec<u8> {
     let mut out = b"SIP/2.0 503 Binding Not Stored\r\n".to_vec();
     if let Ok(message) = Message::parse(ok) {
         for header in &message.headers {

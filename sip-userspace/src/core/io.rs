@@ -7,7 +7,7 @@ use std::{
 
 use sip_common::abi::ClientKey;
 
-use super::names::Question;
+use super::{handover::Batch, names::Question, table::Proposal};
 use crate::sip::via::{PORT_DEFAULT, PORT_TLS};
 
 /// The time of a call.
@@ -153,6 +153,24 @@ pub enum Output {
     Share {
         /// Its AoR.
         aor: String,
+    },
+    /// Give a server the state of its clients: [`Core::handle_taken`] takes what becomes of it.
+    ///
+    /// [`Core::handle_taken`]: super::Core::handle_taken
+    Give {
+        /// The server.
+        server: u16,
+        /// The state.
+        batch: Batch,
+    },
+    /// Make these changes of the table, on this host's behalf: [`Core::handle_proposed`] takes what
+    /// becomes of it, after [`Core::table_changed`] if they were made.
+    ///
+    /// [`Core::handle_proposed`]: super::Core::handle_proposed
+    /// [`Core::table_changed`]: super::Core::table_changed
+    Propose {
+        /// The changes, and upon which table.
+        proposal: Proposal,
     },
     /// Ask a home when this client last registered there by itself: [`Core::handle_seen`] takes
     /// the answer.

@@ -17,18 +17,21 @@ mod again;
 pub mod agents;
 pub mod auth;
 mod authenticate;
+mod avalanche;
 pub mod balance;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
 pub mod durable;
 pub mod explain;
+mod failover;
 mod forwarding;
 pub mod handled;
 pub mod handover;
 pub mod health;
 pub mod io;
 pub mod load;
+pub mod moves;
 pub mod names;
 pub mod pack;
 pub mod plan;
@@ -65,10 +68,13 @@ pub use self::{
 use self::{
     agents::Agents,
     auth::Auth,
+    avalanche::Avalanche,
     bindings::{Binding, Bindings},
     durable::Held,
     handled::Handled,
+    handover::Queues,
     health::Health,
+    moves::Moving,
     names::Names,
     proxy::Proxy,
     redirect::Redirects,
@@ -98,7 +104,10 @@ pub struct Core {
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
+    avalanche: Avalanche,
     returning: Returning,
+    queues: Queues,
+    moving: Moving,
     agents: Agents,
     /// When this core began, in seconds of the monotonic clock.
     since_s: Option<u32>,
@@ -122,12 +131,15 @@ impl Core {
             transactions,
             redirects: Redirects::new(&settings),
             tokens: Tokens::new(&settings, &table),
-            bindings: Bindings::default(),
+            bindings: Bindings::new(table.meta().slots),
             counters: Counters::default(),
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
             held: Held::default(),
+            avalanche: Avalanche::default(),
             returning: Returning::default(),
+            queues: Queues::default(),
+            moving: Moving::default(),
             agents: Agents::default(),
             since_s: None,
             health: Health::new(&settings),
@@ -208,6 +220,9 @@ impl Core {
             self.returning.deadline(),
             self.health.deadline(&self.table),
             self.names.deadline(),
+            self.queues.deadline(),
+            self.moving.deadline(),
+            self.has_to_look().then_some(Duration::ZERO),
         ];
         requests.into_iter().chain([bindings]).flatten().min()
     }
@@ -230,6 +245,8 @@ impl Core {
         self.carry_out(events, now, out);
         self.probe(now, out);
         self.end_waits(now, out);
+        self.give_up_answers(now, out);
+        self.carry_on(now, out);
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or

@@ -264,6 +264,14 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        let registered = !self.bindings.get(&key).is_empty();
+        let drawn = (self.settings.node_secret, at.tag);
+        let rate = self.settings.register_rate;
+        if let Err(after_s) = self.avalanche.take(rate, registered, drawn, now.mono) {
+            Counters::add(&mut self.counters.registers_paced);
+            let retry = rsip::headers::RetryAfter::from(after_s.to_string());
+            return self.answer(at, request.message, Answer::new(503).with(retry), out);
+        }
         if !self.held.has_room() {
             Counters::add(&mut self.counters.registers_shed);
             return self.shed(at, request, out);

@@ -123,6 +123,8 @@ pub struct Settings {
     pub expires_min_s: u32,
     /// A longer expiry is granted as this one, in seconds.
     pub expires_max_s: u32,
+    /// REGISTERs of clients at home here that are taken in a second; 0 for no limit.
+    pub register_rate: u32,
     /// Contacts of one client.
     pub contacts_max: usize,
     /// Bindings of all clients.
@@ -177,6 +179,7 @@ impl Default for Settings {
             expires_default_s: 600,
             expires_min_s: 60,
             expires_max_s: 600,
+            register_rate: 0,
             contacts_max: 10,
             bindings_max: 20_000_000,
             redirect_expires_s: 120,

@@ -231,6 +231,12 @@ impl Core {
     }
 }
 
+/// Whether a binding's contact leads where its flow does, by datagrams: then it is reached without.
+pub(super) fn leads(binding: &Binding, flow: &Flow) -> bool {
+    let uri = Uri::parse(binding.uri()).ok().and_then(Uri::sip);
+    flow.transport == Transport::Udp && uri.is_some_and(|uri| leads_to(&uri, flow))
+}
+
 /// Whether a URI leads where a flow does.
 fn leads_to(uri: &SipUri<'_>, flow: &Flow) -> bool {
     let port = uri.port.unwrap_or(crate::sip::via::PORT_DEFAULT);

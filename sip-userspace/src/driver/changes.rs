@@ -119,6 +119,23 @@ impl Host {
         }
     }
 
+    /// Takes in a commit of this host's own that no command waits for.
+    pub(super) fn made(&mut self, commit: &Commit) {
+        // The store may have told of it already.
+        if commit.revision <= self.core.table().revision() {
+            return;
+        }
+        match self.core.table_mut().apply(commit) {
+            Ok(applied) => {
+                self.take_in(applied);
+                tracing::info!(revision = %commit.revision, by = %commit.by, why = %commit.why, "table changed");
+            }
+            Err(error) => {
+                tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
+            }
+        }
+    }
+
     /// Answers a change as soon as it is in the kernel's maps too.
     fn answer_in_force(&mut self, call: Call, answer: Answer) {
         if self.publishing {
@@ -136,5 +153,6 @@ impl Host {
             }
         }
         self.tell_applied();
+        self.tell_everywhere();
     }
 }

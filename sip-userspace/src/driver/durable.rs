@@ -165,6 +165,7 @@ impl Host {
         self.durable.behind |= !confirmed.written;
         self.core.handle_stored(confirmed.ticket, confirmed.written, clock::now(), &mut out);
         self.carry_out(out);
+        self.took(confirmed.ticket, confirmed.written);
         let ticket = confirmed.ticket;
         while let Some((_, id)) = self.durable.endings.pop_front_if(|(last, _)| *last <= ticket) {
             self.streams.close(id);

@@ -111,19 +111,8 @@ impl Host {
     /// A commit of lessons was made, or was not.
     pub(super) fn lessons_settled(&mut self, result: Result) {
         self.lessons.settle(&result);
-        let Ok(commit) = result else { return };
-        // The store may have told of it already.
-        if commit.revision <= self.core.table().revision() {
-            return;
-        }
-        match self.core.table_mut().apply(&commit) {
-            Ok(applied) => {
-                self.take_in(applied);
-                tracing::info!(revision = %commit.revision, clients = commit.changes.len(), "lessons shared");
-            }
-            Err(error) => {
-                tracing::error!(%error, revision = %commit.revision, "a commit does not fit the table");
-            }
+        if let Ok(commit) = result {
+            self.made(&commit);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     EVENTS_MAX, Settled, Store, asks::Asks, balance::Balance, changes::Changes, durable::Durable,
-    gate::Gate, lessons::Lessons, names::Resolver, shared::Shared, users,
+    gate::Gate, lessons::Lessons, moves::Moves, names::Resolver, shared::Shared, users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -106,6 +106,7 @@ pub struct Host {
     pub(super) users: mpsc::UnboundedReceiver<users::UsersSettled>,
     pub(super) users_in: users::Settling,
     pub(super) lessons: Lessons,
+    pub(super) moves: Moves,
     /// All users, on their way from a shared store.
     pub(super) users_anew: Option<Users>,
     pub(super) out: Vec<Output>,
@@ -202,6 +203,7 @@ impl Host {
             users,
             users_in,
             lessons: Lessons::default(),
+            moves: Moves::default(),
             users_anew: None,
             out: Vec::new(),
             publishing: true,
@@ -242,6 +244,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         expires_default_s: config.sip.expires_default_s,
         expires_min_s: config.sip.expires_min_s,
         expires_max_s: config.sip.expires_max_s,
+        register_rate: config.sip.register_rate,
         redirect_expires_s: config.sip.redirect_expires_s,
         redirect_memory_s: config.sip.redirect_memory_s,
         node_secret,

@@ -4,7 +4,7 @@ use sip_common::abi::ClientKey;
 
 use super::Host;
 use crate::{
-    core::{handover::Taken, returning::Seen},
+    core::returning::Seen,
     net::{
         clock,
         peers::{Answer, Event, Question},
@@ -19,7 +19,7 @@ impl Host {
     }
 
     /// Asks the host that a server is; one that can't be asked has answered nothing.
-    fn ask_peer(&mut self, server: u16, question: Question) {
+    pub(super) fn ask_peer(&mut self, server: u16, question: Question) {
         let home = self.core.table().server(server);
         let unasked = match home.and_then(|home| Some((home.peer?, home))) {
             Some((address, home)) => self.peers.ask(address, &home.contact.host, question),
@@ -33,31 +33,31 @@ impl Host {
     pub(super) fn peer_event(&mut self, event: Event) {
         match event {
             Event::Asked { question, reply } => {
-                let answer = match question {
+                match question {
                     Question::Seen { key } => {
-                        Answer::Seen(self.core.seen(&ClientKey(key), clock::now()))
+                        let seen = self.core.seen(&ClientKey(key), clock::now());
+                        // Who has hung up needs no answer.
+                        let _ = reply.send(Answer::Seen(seen));
                     }
-                    Question::Take(_) => Answer::Taken(Taken::Failed),
-                };
-                // Who has hung up needs no answer.
-                let _ = reply.send(answer);
+                    Question::Take(batch) => self.take(&batch, reply),
+                }
             }
             Event::Answered { question, answer } => self.answered(question, answer),
         }
     }
 
     fn answered(&mut self, question: Question, answer: Option<Answer>) {
-        let mut out = std::mem::take(&mut self.out);
-        match question {
-            Question::Seen { key } => {
-                let seen = match answer {
-                    Some(Answer::Seen(seen)) => seen,
-                    _ => Seen::Unknown,
-                };
-                self.core.handle_seen(ClientKey(key), seen, clock::now(), &mut out);
+        self.with_core(|core, now, out| match (question, answer) {
+            (Question::Seen { key }, Some(Answer::Seen(seen))) => {
+                core.handle_seen(ClientKey(key), seen, now, out);
             }
-            Question::Take(_) => {}
-        }
-        self.carry_out(out);
+            (Question::Seen { key }, _) => {
+                core.handle_seen(ClientKey(key), Seen::Unknown, now, out);
+            }
+            (Question::Take(batch), Some(Answer::Taken(taken))) => {
+                core.handle_taken(batch.id, Some(taken), now, out);
+            }
+            (Question::Take(batch), _) => core.handle_taken(batch.id, None, now, out),
+        });
     }
 }

@@ -38,6 +38,8 @@ impl Host {
             match output {
                 Output::Store { ticket, record } => self.durable.store(ticket, &record),
                 Output::Charge { source } => self.gate.charge(source, clock::now().mono),
+                Output::Give { server, batch } => self.give(server, batch),
+                Output::Propose { proposal } => self.propose(proposal),
                 Output::Ask { key, server } => self.ask_home(key, server),
                 Output::Share { aor } if self.shared.with_others() => self.lessons.add(aor),
                 Output::Share { .. } => {}

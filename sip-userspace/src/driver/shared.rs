@@ -6,7 +6,7 @@
 //! Invariant: safety does not rest on the barrier (I8); it keeps notices and removals from running
 //! ahead of the table.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Host, reply};
 use crate::{
@@ -94,6 +94,12 @@ impl Shared {
         self.edges.iter().filter(counts).filter(move |edge| edge.applied < revision)
     }
 
+    /// What all hosts in contact have applied; this host, which has `own`, may be the only one.
+    pub(super) fn everywhere(&self, own: Revision) -> Option<Revision> {
+        let applied = self.edges.iter().filter(|edge| edge.alive).map(|edge| edge.applied).min();
+        if self.with_others { applied } else { Some(own) }
+    }
+
     /// When the next one has waited long enough.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.waiting.iter().map(|waiting| waiting.until).min()
@@ -124,6 +130,17 @@ impl Shared {
 }
 
 impl Host {
+    /// Has the core look whether servers died or came back, if this is the host that says so.
+    pub(super) fn judge_servers(&mut self) {
+        if self.shared.leads() {
+            let alive = self.shared.edges.iter().filter(|edge| edge.alive);
+            let alive: BTreeSet<String> = alive.map(|edge| edge.host.clone()).collect();
+            self.with_core(|core, now, out| {
+                core.judge_servers(|name| alive.contains(name), now, out)
+            });
+        }
+    }
+
     /// Takes news from the store.
     pub(super) fn news(&mut self, event: Event) {
         match event {
@@ -131,6 +148,7 @@ impl Host {
             Event::Edges(edges) => {
                 self.shared.edges = edges;
                 self.barriers();
+                self.tell_everywhere();
             }
             Event::Users(news) => self.users_news(news),
             Event::Leader { here, host } => {
@@ -177,8 +195,9 @@ impl Host {
         }
     }
 
-    /// Notes what is stale in the kernel; [`Host::publish`] carries it there.
+    /// Tells the core, and notes what is stale in the kernel; [`Host::publish`] carries it there.
     pub(super) fn take_in(&mut self, applied: Applied) {
+        self.with_core(|core, now, out| core.table_changed(&applied, now, out));
         if let Some(kernel) = &mut self.kernel {
             kernel.applied(self.core.table(), applied, clock::now().mono);
         }

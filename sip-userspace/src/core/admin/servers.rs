@@ -138,7 +138,9 @@ fn changed(table: &Table, mut server: Server, fields: &ServerFields) -> Result<S
     }
     server.contact = contact(fields.contact.as_ref())?.unwrap_or(server.contact);
     server.weight = weight(fields.weight)?.unwrap_or(server.weight);
-    server.state = fields.state.unwrap_or(server.state);
+    if let Some(state) = fields.state {
+        (server.state, server.was) = (state, None);
+    }
     server.capacity = fields.capacity.unwrap_or(server.capacity);
     server.kind = fields.kind.unwrap_or(server.kind);
     server.tcp = transport("tcp", fields.tcp.as_deref(), server.tcp)?;

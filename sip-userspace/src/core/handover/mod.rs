@@ -1,5 +1,288 @@
 //! State of clients on its way to their home.
+//!
+//! Whatever made a client's home another one (a move, a failure, a partition that healed), this host
+//! gives the state that it holds of it to that home, and drops it when that home has said that it
+//! is kept. While a move lasts it does the same, keeps serving, and answers a REGISTER when the new
+//! home has acknowledged the change. Invariants: state is dropped only after it was kept elsewhere,
+//! or has ended; a change that came after what was sent is sent again; one batch is on its way to a
+//! server at a time; nothing is given to a server that can't be asked: there the client's next
+//! refresh brings its state.
+//! Deliberately absent: when a home changes (`moves`), and how a batch travels.
 
 mod batch;
+mod merge;
+mod queue;
+
+use std::net::SocketAddr;
+
+use sip_common::abi::ClientKey;
 
 pub use batch::{Batch, Taken};
+use queue::Leaving;
+pub(super) use queue::Queues;
+
+use super::{
+    Core, Counters, Now, Output,
+    bindings::Binding,
+    durable::{Answered, unavailable},
+    proxy::record::path_value,
+    record::{self, Record},
+    table::{Applied, Home, Kind, Server},
+    targets::leads,
+};
+
+/// Clients that are looked at before anything else gets its turn.
+const LOOK_MAX: usize = 4_096;
+/// Clients of one batch.
+const BATCH_MAX: usize = 256;
+/// A batch ends with the client that takes it past so many bytes.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// When the giver of a batch is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Took {
+    /// Now.
+    Now(Taken),
+    /// When what this ticket stands for is written.
+    When(u64),
+}
+
+impl Core {
+    /// What a commit, or another host's, has made of the table: whose state has to go, and what
+    /// begins to move.
+    pub fn table_changed(&mut self, applied: &Applied, now: Now, out: &mut Vec<Output>) {
+        if applied.servers.is_empty() {
+            self.queues.look_at.extend(applied.slots.iter().copied());
+        } else {
+            // A server's state is in every client's home that is assigned to it.
+            self.queues.look_at.extend(0..self.table.meta().slots);
+        }
+        for key in &applied.overrides {
+            self.consider(*key);
+        }
+        self.look_at_moves(now);
+        self.carry_on(now, out);
+    }
+
+    /// Looks at clients whose home may have changed, and sends what has to go.
+    pub(super) fn carry_on(&mut self, now: Now, out: &mut Vec<Output>) {
+        let mut left = LOOK_MAX;
+        while left > 0
+            && let Some(slot) = self.queues.look_at.pop_first()
+        {
+            let keys = self.bindings.in_slot(slot).to_vec();
+            left = left.saturating_sub(keys.len().max(1));
+            for key in keys {
+                self.consider(key);
+            }
+        }
+        self.send_batches(now, out);
+        self.advance_moves(now, out);
+    }
+
+    /// Whether clients wait to be looked at.
+    pub(super) fn has_to_look(&self) -> bool {
+        !self.queues.look_at.is_empty() && !self.bindings.is_empty()
+    }
+
+    /// The server that a client's state has to go to.
+    fn goes_to(&self, key: &ClientKey) -> Option<u16> {
+        let to = match self.table.home(key) {
+            Home::Moving { server } if self.table.this() == Some(server) => {
+                self.table.destination(key)?
+            }
+            Home::Elsewhere { server } | Home::Moving { server } => server,
+            Home::Here | Home::Unknown => return None,
+        };
+        self.can_be_given(to).then_some(to)
+    }
+
+    /// Whether a server takes state: another Homeward host that can be asked.
+    pub(super) fn can_be_given(&self, to: u16) -> bool {
+        let takes = |it: &Server| it.kind == Kind::Homeward && it.peer.is_some();
+        self.settings.asks_homes
+            && self.table.this() != Some(to)
+            && self.table.server(to).is_some_and(takes)
+    }
+
+    /// Whether a client's home is another server, which serves it by now.
+    fn has_left(&self, key: &ClientKey) -> bool {
+        match self.table.home(key) {
+            Home::Elsewhere { .. } => true,
+            Home::Moving { server } => self.table.this() != Some(server),
+            Home::Here | Home::Unknown => false,
+        }
+    }
+
+    /// Looks at one client.
+    fn consider(&mut self, key: ClientKey) {
+        let guest = self.queues.guests.contains(&key);
+        match self.goes_to(&key) {
+            // It was to come here, and does not.
+            _ if guest && self.has_left(&key) => {
+                if self.table.destination(&key) != self.table.this() {
+                    self.queues.guests.remove(&key);
+                    self.queues.gone.push(key);
+                }
+            }
+            Some(to) if !self.bindings.get(&key).is_empty() => {
+                if self.queues.give(key, to, self.table.slot(key)) && self.has_left(&key) {
+                    self.queues.gone.push(key);
+                }
+            }
+            _ => {
+                if self.table.home(&key) == Home::Here {
+                    self.queues.guests.remove(&key);
+                }
+                // A move that was taken back: what waited for the other home waits no more.
+                if let Some(Leaving { answers, .. }) = self.queues.keep(&key) {
+                    self.queues.answers.extend(answers);
+                }
+            }
+        }
+    }
+
+    /// Has an answer wait until a client's new home has acknowledged its change; gives it back if
+    /// there is none.
+    pub(super) fn wait_for_new_home(
+        &mut self,
+        key: ClientKey,
+        ticket: u64,
+        answered: Answered,
+        now: Now,
+    ) -> Option<Answered> {
+        if self.table.moves().is_empty() && self.queues.is_empty() {
+            return Some(answered);
+        }
+        let Some(to) = self.goes_to(&key) else { return Some(answered) };
+        self.queues.changed(key, to, self.table.slot(key), (ticket, now.mono, answered))
+    }
+
+    fn send_batches(&mut self, now: Now, out: &mut Vec<Output>) {
+        for to in self.queues.ready(now.mono) {
+            let (mut keys, mut records, mut bytes) = (Vec::new(), Vec::new(), 0usize);
+            while keys.len() < BATCH_MAX
+                && bytes < BATCH_BYTES
+                && let Some(key) = self.queues.next(to)
+            {
+                let record = self.state_of(&key, now);
+                bytes = bytes.saturating_add(record.len());
+                keys.push(key);
+                records.push(record);
+            }
+            if keys.is_empty() {
+                continue;
+            }
+            let id = self.queues.fly(to, keys);
+            let batch = Batch { id, revision: self.table.revision(), unix_s: now.unix_s, records };
+            Counters::add(&mut self.counters.batches_given);
+            out.push(Output::Give { server: to, batch });
+        }
+        self.release(now, out);
+    }
+
+    /// Answers that have waited too long for another home are answered that it has not worked.
+    pub(super) fn give_up_answers(&mut self, now: Now, out: &mut Vec<Output>) {
+        for Answered { transaction, payload, .. } in self.queues.late(now.mono) {
+            self.respond(transaction, 503, unavailable(&payload), now, out);
+        }
+    }
+
+    /// A client's state as it travels.
+    fn state_of(&self, key: &ClientKey, now: Now) -> Vec<u8> {
+        let bindings = self.bindings.get(key).iter();
+        let bindings: Vec<_> = bindings.map(|it| self.through_here(it)).collect();
+        record::encode(self.bindings.aor(key), &bindings, now)
+    }
+
+    /// A binding as another home reaches it: who opened a flow to this host is reached through it.
+    fn through_here(&self, binding: &Binding) -> Binding {
+        let through = || {
+            let flow = binding.flow().filter(|flow| !leads(binding, flow))?;
+            let own = |own: &&SocketAddr| own.is_ipv4() == flow.local.is_ipv4();
+            let own = self.settings.listeners.iter().find(own)?;
+            let mut path = path_value(&self.tokens, &flow, *own);
+            if !binding.path().is_empty() {
+                path = [binding.path(), b", ", &path].concat();
+            }
+            binding.clone().reached_by(&path, None, binding.since_s)
+        };
+        through().unwrap_or_else(|| binding.clone())
+    }
+
+    /// What became of a batch; none if its server could not be asked.
+    pub fn handle_taken(&mut self, id: u64, taken: Option<Taken>, now: Now, out: &mut Vec<Output>) {
+        let Some(keys) = self.queues.landed(id, taken, now.mono) else { return };
+        match taken {
+            Some(Taken::Kept) => {
+                for key in keys {
+                    if self.has_left(&key) {
+                        self.queues.gone.push(key);
+                    }
+                }
+            }
+            // By its table they belong elsewhere; perhaps by this one too, meanwhile.
+            Some(Taken::Elsewhere) => keys.into_iter().for_each(|key| self.consider(key)),
+            Some(Taken::Behind | Taken::Failed) | None => {
+                Counters::add(&mut self.counters.batches_refused);
+            }
+        }
+        self.carry_on(now, out);
+    }
+
+    /// Drops the state of who is kept elsewhere, and sends the answers that waited for it.
+    fn release(&mut self, now: Now, out: &mut Vec<Output>) {
+        for key in std::mem::take(&mut self.queues.gone) {
+            let aor = self.bindings.aor(&key).to_vec();
+            self.queues.keep(&key);
+            self.bindings.set(key, Vec::new());
+            self.put_record(record::encode(&aor, &[], now), out);
+            Counters::add(&mut self.counters.clients_left);
+        }
+        for (ticket, _, answered) in std::mem::take(&mut self.queues.answers) {
+            self.answer_when_written(ticket, answered, now, out);
+        }
+    }
+
+    /// Keeps the state of clients whose home this host is, or is to become.
+    pub fn handle_batch(&mut self, batch: &Batch, now: Now, out: &mut Vec<Output>) -> Took {
+        if self.table.revision() < batch.revision {
+            return Took::Now(Taken::Behind);
+        }
+        let mut read = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            let Some(record) = Record::decode(record) else { return Took::Now(Taken::Failed) };
+            let key = self.key_of(record.aor);
+            let comes = self.table.destination(&key) == self.table.this();
+            match self.table.home(&key) {
+                Home::Here => {}
+                Home::Moving { .. } if comes => {}
+                _ => return Took::Now(Taken::Elsewhere),
+            }
+            read.push((key, record));
+        }
+        let theirs = Now { unix_s: batch.unix_s, ..now };
+        let mut ticket = None;
+        for (key, record) in read {
+            let aor = record.aor;
+            let bindings = record.live(theirs, false, self.settings.expires_max_s);
+            let live = |it: &&Binding| it.expires_s > now.mono_s();
+            let own: Vec<_> = self.bindings.get(&key).iter().filter(live).cloned().collect();
+            let Some(merged) = merge::merge(&own, bindings, self.settings.contacts_max) else {
+                continue;
+            };
+            if self.table.home(&key) != Home::Here && own.is_empty() {
+                self.queues.guests.insert(key);
+            }
+            let record = record::encode(aor, &merged, now);
+            self.bindings.set(key, merged);
+            self.bindings.saw(&key, now.mono_s(), false, || aor.into());
+            ticket = self.put_record(record, out).or(ticket);
+            Counters::add(&mut self.counters.clients_came);
+        }
+        ticket.map_or(Took::Now(Taken::Kept), Took::When)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,11 @@ pub fn path(tokens: &Tokens, from: &Flow, to: &Flow) -> Vec<u8> {
     format!("Path: <{uri};lr;ob>\r\n").into_bytes()
 }
 
+/// The Path value by which another host's datagrams go over a flow of this one.
+pub fn path_value(tokens: &Tokens, flow: &Flow, own: SocketAddr) -> Vec<u8> {
+    format!("<{};lr;ob>", uri(&tokens.path(flow), Transport::Udp, own)).into_bytes()
+}
+
 fn uri(token: &str, transport: Transport, local: SocketAddr) -> String {
     let transport = match transport {
         Transport::Udp => "",

@@ -113,7 +113,7 @@ impl Table {
     }
 
     /// The slot that something is of.
-    pub(super) fn slot_of(&self, what: &Moved) -> u32 {
+    pub fn slot_of(&self, what: &Moved) -> u32 {
         match what {
             Moved::Slot(slot) => *slot,
             Moved::Client(aor) => self.slot(self.key(aor)),

@@ -110,9 +110,9 @@ impl Contents {
         let (mut placed, mut moves) = (BTreeMap::new(), Vec::new());
         for (slot, value) in &self.slots {
             let read = docs::read_placed(value);
-            let (server, moving) = read.map_err(|cause| Problem::odd(Part::Slot(*slot), cause))?;
-            placed.extend(server.map(|server| (*slot, server)));
-            moves.extend(moving);
+            let read = read.map_err(|cause| Problem::odd(Part::Slot(*slot), cause))?;
+            placed.extend(read.placed.map(|server| (*slot, server)));
+            moves.extend(read.moves);
         }
         let (meta, moves) = (secret.meta(meta.slots), moves.into_iter().collect());
         let parts = Parts { meta, revision, slots_since, servers: self.servers, placed, moves };

@@ -1,0 +1,249 @@
+//! Who waits to be given to which server, what is on its way, and who waits for its end.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    hash::BuildHasherDefault,
+    time::Duration,
+};
+
+use sip_common::abi::ClientKey;
+
+use super::Taken;
+use crate::core::{
+    durable::{Answered, HELD_MAX},
+    table::learned::{KeyHasher, KeyMap},
+};
+
+/// A server that has not taken a batch is given the next one after so long, and twice as long each
+/// time up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// An answer waits for its client's new home so long.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// An answer with the ticket of its record and when it began to wait.
+pub(in crate::core) type Waiting = (u64, Duration, Answered);
+
+/// A client whose state goes.
+pub(super) struct Leaving {
+    to: u16,
+    slot: u32,
+    /// Raised by each change.
+    version: u32,
+    /// The version that is kept there.
+    kept: Option<u32>,
+    /// It stands in a queue or in a batch.
+    queued: bool,
+    pub(super) answers: Vec<Waiting>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<ClientKey>,
+    /// The batch on its way, with the version of each client.
+    flight: Option<(u64, Vec<(ClientKey, u32)>)>,
+    not_before: Duration,
+    pause: Duration,
+}
+
+/// All of it.
+#[derive(Default)]
+pub(in crate::core) struct Queues {
+    /// Slots whose clients may have another home.
+    pub(super) look_at: BTreeSet<u32>,
+    /// Clients whose state came here before their home did.
+    pub(super) guests: HashSet<ClientKey, BuildHasherDefault<KeyHasher>>,
+    /// Clients that are kept elsewhere by now, to be dropped.
+    pub(super) gone: Vec<ClientKey>,
+    /// Answers that wait for no other home any more.
+    pub(super) answers: Vec<Waiting>,
+    clients: KeyMap<Leaving>,
+    /// Clients of each slot that are not kept yet.
+    open: BTreeMap<u32, usize>,
+    queues: BTreeMap<u16, Queue>,
+    serial: u64,
+    answers_len: usize,
+}
+
+impl Queues {
+    /// The clients of a slot may have another home.
+    pub(in crate::core) fn look_at(&mut self, slot: u32) {
+        self.look_at.insert(slot);
+    }
+
+    /// Whether nobody leaves.
+    pub(in crate::core) fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// Whether every client of a slot that has to go is kept where it goes.
+    pub(in crate::core) fn is_done(&self, slot: u32) -> bool {
+        !self.look_at.contains(&slot) && !self.open.contains_key(&slot)
+    }
+
+    /// Whether a slot's clients are still to be looked at.
+    pub(in crate::core) fn looks_at(&self, slot: u32) -> bool {
+        self.look_at.contains(&slot)
+    }
+
+    /// Whether a client that has to go is kept where it goes.
+    pub(in crate::core) fn is_kept(&self, key: &ClientKey) -> bool {
+        self.clients.get(key).is_none_or(|it| it.kept == Some(it.version))
+    }
+
+    /// A client's state has to go there; whether it is kept there already, as it is.
+    pub(super) fn give(&mut self, key: ClientKey, to: u16, slot: u32) -> bool {
+        if let Some(leaving) = self.clients.get(&key).filter(|leaving| leaving.to == to) {
+            return leaving.kept == Some(leaving.version);
+        }
+        let answers = self.keep(&key).map(|it| it.answers).unwrap_or_default();
+        self.answers_len = self.answers_len.saturating_add(answers.len());
+        let leaving = Leaving { to, slot, version: 0, kept: None, queued: true, answers };
+        self.clients.insert(key, leaving);
+        self.opened(slot);
+        self.queues.entry(to).or_default().waiting.push_back(key);
+        false
+    }
+
+    /// A client that goes there has changed; the answer waits. It is given back if there is no room.
+    pub(super) fn changed(
+        &mut self,
+        key: ClientKey,
+        to: u16,
+        slot: u32,
+        waiting: Waiting,
+    ) -> Option<Answered> {
+        if self.answers_len >= HELD_MAX {
+            return Some(waiting.2);
+        }
+        self.give(key, to, slot);
+        let Some(leaving) = self.clients.get_mut(&key) else { return Some(waiting.2) };
+        let was_kept = leaving.kept == Some(leaving.version);
+        leaving.version = leaving.version.wrapping_add(1);
+        leaving.answers.push(waiting);
+        self.answers_len = self.answers_len.saturating_add(1);
+        if !std::mem::replace(&mut leaving.queued, true) {
+            self.queues.entry(to).or_default().waiting.push_back(key);
+        }
+        if was_kept {
+            self.opened(slot);
+        }
+        None
+    }
+
+    /// A client does not leave any more, or has left.
+    pub(super) fn keep(&mut self, key: &ClientKey) -> Option<Leaving> {
+        let leaving = self.clients.remove(key)?;
+        self.answers_len = self.answers_len.saturating_sub(leaving.answers.len());
+        if leaving.kept != Some(leaving.version) {
+            self.closed(leaving.slot);
+        }
+        Some(leaving)
+    }
+
+    fn opened(&mut self, slot: u32) {
+        let open = self.open.entry(slot).or_default();
+        *open = open.saturating_add(1);
+    }
+
+    fn closed(&mut self, slot: u32) {
+        let Some(open) = self.open.get_mut(&slot) else { return };
+        *open = open.saturating_sub(1);
+        if *open == 0 {
+            self.open.remove(&slot);
+        }
+    }
+
+    /// Servers that a batch can be sent to now.
+    pub(super) fn ready(&self, now: Duration) -> Vec<u16> {
+        let ready = |queue: &Queue| {
+            queue.flight.is_none() && !queue.waiting.is_empty() && queue.not_before <= now
+        };
+        self.queues.iter().filter(|(_, queue)| ready(queue)).map(|(to, _)| *to).collect()
+    }
+
+    /// When the next batch can be sent, or an answer has waited long enough.
+    pub(in crate::core) fn deadline(&self) -> Option<Duration> {
+        let due = |queue: &Queue| {
+            (queue.flight.is_none() && !queue.waiting.is_empty()).then_some(queue.not_before)
+        };
+        self.queues.values().filter_map(due).min()
+    }
+
+    /// The next client that is to be given to a server.
+    pub(super) fn next(&mut self, to: u16) -> Option<ClientKey> {
+        let queue = self.queues.get_mut(&to)?;
+        let clients = &self.clients;
+        let waits = |key: &ClientKey| clients.get(key).is_some_and(|it| it.to == to && it.queued);
+        std::iter::from_fn(|| queue.waiting.pop_front()).find(waits)
+    }
+
+    /// A batch is on its way; its number.
+    pub(super) fn fly(&mut self, to: u16, keys: Vec<ClientKey>) -> u64 {
+        self.serial = self.serial.wrapping_add(1);
+        let mut flying = Vec::with_capacity(keys.len());
+        for key in keys {
+            if let Some(leaving) = self.clients.get_mut(&key) {
+                leaving.queued = false;
+                flying.push((key, leaving.version));
+            }
+        }
+        if let Some(queue) = self.queues.get_mut(&to) {
+            queue.flight = Some((self.serial, flying));
+        }
+        self.serial
+    }
+
+    /// A batch has come to an end; who was in it and is in its present version.
+    pub(super) fn landed(
+        &mut self,
+        id: u64,
+        taken: Option<Taken>,
+        now: Duration,
+    ) -> Option<Vec<ClientKey>> {
+        let mut queues = self.queues.iter_mut();
+        let flown = |queue: &Queue| queue.flight.as_ref().is_some_and(|(flight, _)| *flight == id);
+        let (to, queue) = queues.find(|(_, queue)| flown(queue))?;
+        let (to, (_, flown)) = (*to, queue.flight.take()?);
+        let kept = taken == Some(Taken::Kept);
+        queue.pause = match kept {
+            true => Duration::ZERO,
+            false => queue.pause.saturating_mul(2).clamp(PAUSE, PAUSE_MAX),
+        };
+        queue.not_before = now.saturating_add(queue.pause);
+        let (mut current, mut closed) = (Vec::new(), Vec::new());
+        for (key, version) in flown {
+            let Some(leaving) = self.clients.get_mut(&key).filter(|it| it.to == to) else {
+                continue;
+            };
+            if kept && leaving.version == version {
+                leaving.kept = Some(version);
+                closed.push(leaving.slot);
+                self.answers_len = self.answers_len.saturating_sub(leaving.answers.len());
+                self.answers.append(&mut leaving.answers);
+                current.push(key);
+            } else if !std::mem::replace(&mut leaving.queued, true) {
+                queue.waiting.push_back(key);
+                current.extend((!kept).then_some(key));
+            }
+        }
+        for slot in closed {
+            self.closed(slot);
+        }
+        Some(current)
+    }
+
+    /// Answers that have waited too long.
+    pub(super) fn late(&mut self, now: Duration) -> Vec<Answered> {
+        if self.answers_len == 0 {
+            return Vec::new();
+        }
+        let mut late = Vec::new();
+        for leaving in self.clients.values_mut() {
+            let waited = |(_, since, _): &mut Waiting| now.saturating_sub(*since) > PATIENCE;
+            late.extend(leaving.answers.extract_if(.., waited).map(|(_, _, answered)| answered));
+        }
+        self.answers_len = self.answers_len.saturating_sub(late.len());
+        late
+    }
+}
