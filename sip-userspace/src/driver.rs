@@ -42,7 +42,7 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, BindingView, Command, Planned, Refused},
     },
     datapath::KernelPath,
     net::{batch::Batch, clock},

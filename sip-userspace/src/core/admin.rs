@@ -11,17 +11,19 @@ mod import;
 mod list;
 pub mod names;
 pub mod plans;
+mod refused;
 pub mod rows;
 mod servers;
 mod show;
 pub mod users;
+mod views;
 
-pub use command::{
-    Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
-};
+pub use command::{Answer, Command, Planned};
 pub use fields::ServerFields;
 pub use list::Scan;
+pub use refused::{Fault, Refused};
 pub use users::{Secret, UserHow, UserRow, UserSecret, UserView};
+pub use views::{BindingView, ClientView, EdgeView, ServerView, StatusView};
 
 use super::table::{Assignment, Change, Proposal, State, Table};
 
