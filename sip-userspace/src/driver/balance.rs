@@ -3,8 +3,6 @@
 //!
 //! Deliberately absent: decisions, which are the balancer's (`core::balance`).
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 
 use super::{Host, reply};
@@ -24,8 +22,6 @@ type Result = std::result::Result<Commit, StoreError>;
 /// The balancer with its way to the store.
 pub(super) struct Balance {
     balancer: Balancer,
-    /// When the next window is due, on the monotonic clock.
-    due: Duration,
     pub(super) settled: mpsc::UnboundedReceiver<Result>,
     settled_in: mpsc::UnboundedSender<Result>,
 }
@@ -34,7 +30,7 @@ impl Balance {
     pub(super) fn new(rules: Rules, node: &str) -> Self {
         let (settled_in, settled) = mpsc::unbounded_channel();
         let balancer = Balancer::new(rules, node);
-        Self { balancer, due: Duration::ZERO, settled, settled_in }
+        Self { balancer, settled, settled_in }
     }
 }
 
@@ -42,9 +38,7 @@ impl Host {
     /// Shows the balancer a window if one is due, and commits what it begins.
     pub(super) fn balance(&mut self) {
         let now = clock::now();
-        if self.balance.due <= now.mono {
-            let window = u64::from(self.balance.balancer.rules().window_s);
-            self.balance.due = now.mono + Duration::from_secs(window);
+        if self.balance.balancer.is_due(now) {
             let view = self.core.load_view(now);
             let leads = self.shared.leads();
             let table = self.core.table();
@@ -129,13 +123,11 @@ impl Host {
                 if paced && !self.shared.leads() {
                     Err(self.not_here())
                 } else {
-                    let by_s = within_s.map(|within_s| {
-                        clock::now().mono.as_secs().saturating_add(within_s.into())
-                    });
+                    let now = clock::now();
+                    let in_time = |s: u32| now.mono.as_secs().saturating_add(s.into());
+                    let pace = Pace { rate: *rate, by_s: within_s.map(in_time) };
                     if let Some(server) = self.core.table().server_named(name) {
-                        self.balance.balancer.pace(server, Pace { rate: *rate, by_s });
-                        // The next look need not be waited for.
-                        self.balance.due = clock::now().mono + Duration::from_secs(1);
+                        self.balance.balancer.pace(server, pace, now);
                     }
                     return Some(call);
                 }

@@ -1,6 +1,8 @@
 //! Servers that are to be emptied: an order, whatever the balancer does by itself.
 
-use super::{Balancer, Job, Notice, Sight, Stage, State, Table, View, is_empty};
+use std::time::Duration;
+
+use super::{Balancer, Job, Notice, Now, Sight, Stage, State, Table, View, is_empty};
 use crate::core::{
     load::view::ClientLoad,
     plan::{Limits, plan},
@@ -60,9 +62,10 @@ impl Stranded {
 }
 
 impl Balancer {
-    /// Sets how fast a server is to be emptied.
-    pub fn pace(&mut self, server: u16, pace: Pace) {
+    /// Sets how fast a server is to be emptied, which begins as soon as the table says so.
+    pub fn pace(&mut self, server: u16, pace: Pace, now: Now) {
         self.drains.insert(server, pace);
+        self.due = now.mono.saturating_add(Duration::from_secs(1));
     }
 
     /// Goes on with emptying servers; whether there is one to be emptied.
@@ -71,6 +74,9 @@ impl Balancer {
         let draining = table.servers().filter(|(_, server)| server.state == State::Draining);
         let draining: Vec<_> = draining.map(|(index, _)| index).collect();
         self.drains.retain(|server, _| draining.contains(server));
+        for server in &draining {
+            self.drains.entry(*server).or_default();
+        }
         let full: Vec<_> = draining.into_iter().filter(|index| !is_empty(table, *index)).collect();
         let Some(first) = full.first().copied() else { return false };
         let is_drain = |job: &Job| job.moves.first().is_some_and(|one| full.contains(&one.from));

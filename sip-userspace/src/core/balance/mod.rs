@@ -34,7 +34,7 @@ use super::{
     Now,
     load::view::View,
     plan::{self, Recent},
-    table::{Change, Moved, Proposal, Revision, State, Table},
+    table::{Change, Moved, NO_SERVER, Proposal, Revision, State, Table},
 };
 
 /// Plans that are kept.
@@ -85,6 +85,8 @@ pub struct Balancer {
     rules: Rules,
     /// This host's name.
     node: String,
+    /// When the next window is due, on the monotonic clock.
+    due: Duration,
     triggers: Triggers,
     recent: Recent,
     /// Moves that stand in the table, with where they go.
@@ -110,6 +112,7 @@ impl Balancer {
         Self {
             rules,
             node: node.into(),
+            due: Duration::ZERO,
             triggers: Triggers::default(),
             recent: Recent::default(),
             seen: BTreeMap::new(),
@@ -135,14 +138,15 @@ impl Balancer {
         std::mem::take(&mut self.notices)
     }
 
-    /// Whether a window is worth its making: nobody else decides.
-    pub fn is_idle(&self, leads: bool) -> bool {
-        !leads && self.jobs.is_empty()
+    /// Whether the next window is due.
+    pub fn is_due(&self, now: Now) -> bool {
+        self.due <= now.mono
     }
 
     /// Takes a window in.
     pub fn window(&mut self, sight: &Sight<'_>) {
         let now_s = sight.now.mono.as_secs();
+        self.due = sight.now.mono.saturating_add(Duration::from_secs(self.rules.window_s.into()));
         self.recent.expire(now_s, self.rules.cooldown_s);
         let trigger = self.triggers.look(sight.view, &self.rules);
         if !sight.leads {
@@ -227,7 +231,7 @@ impl Balancer {
     /// once a second, and when a proposal is settled.
     pub fn step(&mut self, table: &Table, leads: bool, now: Now) -> Option<Proposal> {
         let now_s = now.mono.as_secs();
-        self.follow(table, now_s);
+        self.follow(table, now);
         let since = now.mono.saturating_sub(std::mem::replace(&mut self.reckoned, now.mono));
         if !leads || self.asked.is_some() {
             return None;
@@ -283,7 +287,8 @@ impl Balancer {
     }
 
     /// Sees what became of moves: those of its plans, and those that other hosts began.
-    fn follow(&mut self, table: &Table, now_s: u64) {
+    fn follow(&mut self, table: &Table, now: Now) {
+        let now_s = now.mono.as_secs();
         self.seen.retain(|what, to| {
             let stands = table.moves().get(what) == Some(*to);
             if !stands && table.home_of(what) == Some(*to) {
@@ -299,6 +304,10 @@ impl Balancer {
             job.follow(table);
             if job.stage == Stage::Done {
                 ended = true;
+                if self.drains.contains_key(&job.moves.first().map_or(NO_SERVER, |one| one.from)) {
+                    // The next round need not wait.
+                    self.due = now.mono;
+                }
                 let [_, _, done, failed] = job.counts();
                 let mut text = format!("{}: {done} moves are done", job.why);
                 if failed > 0 {
