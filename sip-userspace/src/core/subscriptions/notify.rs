@@ -136,12 +136,12 @@ impl Core {
         }
     }
 
-    /// The record of a subscription, with numbers of notices ahead. There is none for what ends with
-    /// this process: a connection, and what is being ended.
+    /// The record of a subscription, with numbers of notices ahead, or that it is over. There is none
+    /// for one over a connection, which ends with this process.
     pub(super) fn subscription_record(&mut self, id: DialogId, now: Now) -> Option<Vec<u8>> {
         let it = self.subscriptions.all.get_mut(&id).filter(|_| self.settings.durable)?;
         if it.is_ending() || it.dialog.flow.transport != Transport::Udp {
-            return None;
+            return std::mem::take(&mut it.kept).then(|| record::subscription_gone(id));
         }
         it.reserved = it.dialog.cseq.saturating_add(RESERVED);
         it.kept = true;
