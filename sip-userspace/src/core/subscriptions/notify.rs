@@ -83,11 +83,12 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let Some(it) = self.subscriptions.all.get_mut(&id) else { return };
+        if !kept && it.sent_at.is_none() {
+            // It was refused, so it never was.
+            self.subscriptions.remove(id);
+            return;
+        }
         if it.phase == Phase::Held {
-            if !kept {
-                self.subscriptions.remove(id);
-                return;
-            }
             it.phase = Phase::Active;
         }
         (it.wants, it.full) = (true, true);
