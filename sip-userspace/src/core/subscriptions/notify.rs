@@ -15,7 +15,7 @@ use super::{
     package::{Package, View},
     presence, record,
     reg::{self, Change},
-    subscription::{Ending, InFlight, Phase},
+    subscription::{Ending, InFlight, Phase, Subscription},
 };
 use crate::{
     core::{
@@ -100,6 +100,9 @@ impl Core {
 
     /// Sends the next notice of a subscription.
     fn notify(&mut self, id: DialogId, now: Now, out: &mut Vec<Output>) {
+        if self.reserves(id, now, out) {
+            return;
+        }
         let document = self.document(id, now);
         let subscriptions = &mut self.subscriptions;
         let Some(it) = subscriptions.all.get_mut(&id) else { return };
@@ -128,6 +131,22 @@ impl Core {
         if kept && low >= subscriptions.all.get(&id).map_or(u32::MAX, |it| it.reserved) {
             self.keep_subscription(id, now, out);
         }
+    }
+
+    /// Whether a subscription has no number left for its next notice, as after a restart: the next
+    /// numbers are written, and the notice waits as long as another one would.
+    fn reserves(&mut self, id: DialogId, now: Now, out: &mut Vec<Output>) -> bool {
+        let none_left = |it: &&mut Subscription| it.kept && it.dialog.cseq >= it.reserved;
+        let Some(it) = self.subscriptions.all.get_mut(&id).filter(none_left) else { return false };
+        if !self.settings.durable || it.is_ending() {
+            return false;
+        }
+        it.sent_at = Some(now.mono);
+        self.subscriptions.unschedule(id);
+        self.subscriptions.pace.take(now.mono);
+        self.keep_subscription(id, now, out);
+        self.subscriptions.schedule(id, now.mono);
+        true
     }
 
     /// Writes a subscription's record, with numbers of notices ahead.

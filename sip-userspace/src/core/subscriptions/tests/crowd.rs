@@ -8,7 +8,7 @@ use crate::core::subscriptions::Rules;
 #[test]
 fn ten_thousand_watchers_get_one_notice_a_second_at_most_whatever_changes() {
     const WATCHERS: u32 = 10_000;
-    const RATE: u32 = 5_000;
+    const RATE: u32 = 2_000;
     let rules = Rules { notices_per_second: RATE, user_max: WATCHERS as usize, ..Rules::default() };
     let mut host = Host::new(|settings| {
         settings.subscriptions = rules;
