@@ -7,7 +7,7 @@
 use crate::siphash::Key;
 
 /// Version of all layouts in this module.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of the maps as they stand in the object file.
 pub mod map {
@@ -35,6 +35,8 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     /// Per-CPU array: redirects by server index.
     pub const REDIRECTS: &str = "REDIRECTS";
+    /// Per-CPU array: redirects by slot, but for clients with a home of their own.
+    pub const SLOT_REDIRECTS: &str = "SLOT_REDIRECTS";
     /// Per-CPU array: the program's own time, see [`crate::guard::time_bucket`].
     pub const TIMES: &str = "TIMES";
 }
@@ -64,6 +66,8 @@ pub const SERVERS_MAX: u32 = 1024;
 pub const CONTACTS_MAX: u32 = 2 * SERVERS_MAX;
 /// Slots that the kernel map holds, at most; a table has fewer by a power of two.
 pub const SLOTS_MAX: u32 = 65_536;
+/// Stands for the slot of a client that has a home of its own.
+pub const NO_SLOT: u32 = u32::MAX;
 /// Default number of overrides that the kernel map holds.
 pub const OVERRIDES_DEFAULT: u32 = 1_048_576;
 /// Elements of `RECENT`, a power of two.

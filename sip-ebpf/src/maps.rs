@@ -52,6 +52,8 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX +
 #[map]
 static REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SERVERS_MAX, 0);
 #[map]
+static SLOT_REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS_MAX, 0);
+#[map]
 static TIMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(TIMES_MAX, 0);
 #[map]
 static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
@@ -69,8 +71,8 @@ pub struct Work {
     pub again: u32,
     /// Frames since the last measurement.
     pub ticks: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The slot that says so; beyond all slots if the client has a home of its own.
+    pub slot: u32,
     /// The monotonic clock.
     pub now_ns: u64,
     /// Sources over their rate.
@@ -129,6 +131,7 @@ pub fn count(counter: u32) {
 pub fn count_redirect(work: &Work) {
     add(&COUNTERS, COUNTER_REDIRECT);
     add(&REDIRECTS, work.server);
+    add(&SLOT_REDIRECTS, work.slot);
     if work.again != 0 {
         add(&COUNTERS, COUNTER_RETRANSMISSION);
     }

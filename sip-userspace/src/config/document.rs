@@ -135,7 +135,7 @@ impl<'a> Document<'a> {
         let known: Vec<_> = KEYS.iter().filter(near).copied().collect();
         let cure = if known.is_empty() {
             let sections = "node, sip, xdp, sources, receive, tcp, tls, proxy, probe, load, \
-                             subscriptions, dns, \
+                             balance, subscriptions, dns, \
                             peers, control, store, auth, api, log";
             format!("the tables are {sections}")
         } else {

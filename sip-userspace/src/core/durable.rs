@@ -1,10 +1,11 @@
-//! Bindings that survive a crash: an answer waits until what it says is kept.
+//! What survives a crash, bindings, subscriptions and publications: an answer waits until what it
+//! says is kept.
 //!
 //! A registration that changes something puts out [`Output::Store`] with the client's whole state
-//! and a ticket; its 200 is held until the caller says that this ticket is written. Tickets are
-//! written in order, so one number says all. A query of bindings whose change is still on its way
-//! waits with it. Invariant: what is held is bounded; a request beyond that is shed, and comes again.
-//! Deliberately absent: how records are written.
+//! and a ticket, a SUBSCRIBE or a PUBLISH one with what it made; its 200 is held until the caller
+//! says that this ticket is written. Tickets are written in order, so one number says all. A query of
+//! bindings whose change is still on its way waits with it. Invariant: what is held is bounded; a
+//! request beyond that is shed, and comes again. Deliberately absent: how records are written.
 
 use std::collections::VecDeque;
 

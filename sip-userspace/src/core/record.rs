@@ -4,7 +4,8 @@
 //! be read twice. Each binding carries its end on both clocks: the monotonic one is right as long as
 //! the machine was not started again, whatever became of the calendar; after that the calendar is
 //! all there is, and no binding lives longer than one that is granted now. A field more is a
-//! version more. Deliberately absent: files.
+//! version more; other versions are records of subscriptions and publications, of which each has
+//! one of its own. Deliberately absent: files.
 
 use super::{
     Now, Transport,

@@ -13,6 +13,7 @@ use crate::{
         load::{Measured, combine::imbalance},
         table::Kind,
     },
+    datapath::path::Redirects,
     net::{clock, peers::Question},
 };
 
@@ -29,7 +30,11 @@ impl Host {
         if !self.core.load_is_due(now) {
             return;
         }
-        let measured = Measured { host: self.load.host.look(now.mono), ..Measured::default() };
+        let table = self.core.table();
+        let redirects = self.kernel.as_mut().map(|kernel| kernel.redirects_since(table));
+        let Redirects { slots, servers } = redirects.unwrap_or_default();
+        let host = self.load.host.look(now.mono);
+        let measured = Measured { slot_redirects: slots, server_redirects: servers, host };
         self.core.close_load(&measured, now);
         let (table, mut others) = (self.core.table(), Vec::new());
         for (index, server) in table.servers() {

@@ -70,4 +70,9 @@ fn one_word_moves_a_slot_a_client_or_a_server() {
     assert_eq!(loaded.redirects(HOME_B), 3);
     assert_eq!(loaded.redirects(HOME_C), 1);
     assert_eq!(loaded.redirects(HOME_DOWN), 0);
+    // Two of them followed from the slot, the others from the client's own assignment.
+    let by_slot = loaded.slot_redirects();
+    let slot = world.key("alice@example.com").slot(world.config.slot_mask);
+    assert_eq!((by_slot[slot as usize], by_slot.iter().sum::<u64>()), (2, 2));
+    assert_eq!(by_slot.len(), sip_common::abi::SLOTS_MAX as usize);
 }

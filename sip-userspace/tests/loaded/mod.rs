@@ -112,6 +112,11 @@ impl Loaded {
         self.kernel.redirects(server).unwrap()
     }
 
+    /// Redirects by slot.
+    pub fn slot_redirects(&self) -> Vec<u64> {
+        self.kernel.slot_redirects(sip_common::abi::SLOTS_MAX).unwrap()
+    }
+
     /// Ends the daemon's lease, or extends it.
     pub fn set_lease(&mut self, until: Duration) {
         self.kernel.set_lease(until);

@@ -63,12 +63,12 @@ impl Core {
         for key in &applied.overrides {
             self.consider(*key);
         }
-        self.look_at_moves(now);
         self.carry_on(now, out);
     }
 
     /// Looks at clients whose home may have changed, and sends what has to go.
     pub(super) fn carry_on(&mut self, now: Now, out: &mut Vec<Output>) {
+        self.look_at_moves(now);
         let (mut left, mut slots) = (LOOK_MAX, BTreeSet::new());
         while left > 0
             && let Some(slot) = self.queues.look_at.pop_first()
@@ -90,10 +90,10 @@ impl Core {
         self.advance_moves(now, out);
     }
 
-    /// Whether clients wait to be looked at.
+    /// Whether clients or moves wait to be looked at.
     pub(super) fn has_to_look(&self) -> bool {
         let nobody = self.bindings.is_empty() && self.subscriptions.keys().next().is_none();
-        !self.queues.look_at.is_empty() && !nobody
+        self.moving.is_behind(&self.table) || !self.queues.look_at.is_empty() && !nobody
     }
 
     /// The server that a client's state has to go to.

@@ -426,3 +426,20 @@ fn nothing_is_given_to_who_cannot_be_asked_and_nothing_taken_for_others() {
     }
     assert_eq!(took, [Took::Now(Taken::Elsewhere), Took::Now(Taken::Failed)]);
 }
+
+#[test]
+fn a_host_that_starts_takes_up_the_moves_that_it_finds() {
+    let mut it = Cluster::new(false);
+    let (_, slot) = it.user_of(1);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    let table = it.hosts[1].table().clone();
+    let settings = Settings { asks_homes: true, ..settings(HOME) };
+    it.hosts[1] = Core::new(settings, table, None);
+    assert_eq!(it.hosts[1].poll_timeout(), Some(std::time::Duration::ZERO));
+    it.timeout(1, 2_000);
+    assert_eq!(it.hosts[1].moving().next(), Some((&Moved::Slot(slot), 2, Stage::Barrier)));
+    it.everywhere(1, 2_001);
+    assert_eq!(it.settle(2_002), Proposed::Made);
+    assert_eq!(it.store.home_of(&Moved::Slot(slot)), Some(2));
+}

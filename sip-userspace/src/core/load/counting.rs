@@ -43,6 +43,7 @@ impl Core {
 
     /// Ends a window with what the driver has measured.
     pub fn close_load(&mut self, measured: &Measured, now: Now) {
+        self.load.watched(&self.table, self.subscriptions.iter());
         self.load.close(&self.table, &self.bindings, measured, now);
     }
 

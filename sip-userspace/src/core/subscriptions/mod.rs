@@ -17,6 +17,7 @@ mod package;
 mod presence;
 mod publish;
 mod record;
+mod refused;
 mod reg;
 mod release;
 mod restore;

@@ -15,7 +15,7 @@ use super::{
     package::{Package, View},
     presence, record,
     reg::{self, Change},
-    subscription::{Ending, InFlight, Phase},
+    subscription::{Ending, InFlight, Phase, Subscription},
 };
 use crate::{
     core::{
@@ -83,11 +83,12 @@ impl Core {
         out: &mut Vec<Output>,
     ) {
         let Some(it) = self.subscriptions.all.get_mut(&id) else { return };
+        if !kept && it.sent_at.is_none() {
+            // It was refused, so it never was.
+            self.subscriptions.remove(id);
+            return;
+        }
         if it.phase == Phase::Held {
-            if !kept {
-                self.subscriptions.remove(id);
-                return;
-            }
             it.phase = Phase::Active;
         }
         (it.wants, it.full) = (true, true);
@@ -99,6 +100,9 @@ impl Core {
 
     /// Sends the next notice of a subscription.
     fn notify(&mut self, id: DialogId, now: Now, out: &mut Vec<Output>) {
+        if self.reserves(id, now, out) {
+            return;
+        }
         let document = self.document(id, now);
         let subscriptions = &mut self.subscriptions;
         let Some(it) = subscriptions.all.get_mut(&id) else { return };
@@ -129,6 +133,22 @@ impl Core {
         }
     }
 
+    /// Whether a subscription has no number left for its next notice, as after a restart: the next
+    /// numbers are written, and the notice waits as long as another one would.
+    fn reserves(&mut self, id: DialogId, now: Now, out: &mut Vec<Output>) -> bool {
+        let none_left = |it: &&mut Subscription| it.kept && it.dialog.cseq >= it.reserved;
+        let Some(it) = self.subscriptions.all.get_mut(&id).filter(none_left) else { return false };
+        if !self.settings.durable || it.is_ending() {
+            return false;
+        }
+        it.sent_at = Some(now.mono);
+        self.subscriptions.unschedule(id);
+        self.subscriptions.pace.take(now.mono);
+        self.keep_subscription(id, now, out);
+        self.subscriptions.schedule(id, now.mono);
+        true
+    }
+
     /// Writes a subscription's record, with numbers of notices ahead.
     pub(super) fn keep_subscription(&mut self, id: DialogId, now: Now, out: &mut Vec<Output>) {
         if let Some(record) = self.subscription_record(id, now) {
@@ -136,12 +156,12 @@ impl Core {
         }
     }
 
-    /// The record of a subscription, with numbers of notices ahead. There is none for what ends with
-    /// this process: a connection, and what is being ended.
+    /// The record of a subscription, with numbers of notices ahead, or that it is over. There is none
+    /// for one over a connection, which ends with this process.
     pub(super) fn subscription_record(&mut self, id: DialogId, now: Now) -> Option<Vec<u8>> {
         let it = self.subscriptions.all.get_mut(&id).filter(|_| self.settings.durable)?;
         if it.is_ending() || it.dialog.flow.transport != Transport::Udp {
-            return None;
+            return std::mem::take(&mut it.kept).then(|| record::subscription_gone(id));
         }
         it.reserved = it.dialog.cseq.saturating_add(RESERVED);
         it.kept = true;

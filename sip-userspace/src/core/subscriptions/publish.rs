@@ -8,10 +8,7 @@ use rsip::headers;
 use sip_common::abi::ClientKey;
 
 use super::{
-    package::Package,
-    presence, record,
-    store::Publication,
-    subscribe::{Refused, event},
+    package::Package, presence, record, refused::Refused, store::Publication, subscribe::event,
 };
 use crate::{
     core::{Core, Counters, Now, Output, durable::Answered, requests::Place},

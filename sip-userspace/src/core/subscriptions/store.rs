@@ -241,6 +241,14 @@ impl Subscriptions {
         self.notices.extend(next.map(|at| (at, id)));
     }
 
+    /// Takes a subscription's place among the notices away.
+    pub(super) fn unschedule(&mut self, id: DialogId) {
+        let at = self.all.get_mut(&id).and_then(|it| it.notice_at.take());
+        if let Some(at) = at {
+            self.notices.remove(&(at, id));
+        }
+    }
+
     /// Has the presence of a client passed on to its watchers at a time.
     pub(super) fn pass_later(&mut self, key: ClientKey, at: Duration) {
         if let Some(client) = self.clients.get_mut(&key).filter(|client| !client.later) {

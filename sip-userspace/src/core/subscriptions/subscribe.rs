@@ -3,12 +3,12 @@
 //! It was authenticated, and its client is at home here. Everything is read and every bound is looked
 //! at before anything is held; each 2xx is followed by a notice with all of the state.
 
-use rsip::headers;
 use sip_common::{abi::ClientKey, siphash::hash_128};
 
 use super::{
     dialog::{Dialog, DialogId},
     package::Package,
+    refused::Refused,
     subscription::{Ending, Phase, Subscription},
 };
 use crate::{
@@ -24,48 +24,12 @@ use crate::{
         lex::{self, Cursor},
         params::Params,
         request::Request,
+        uri::Uri,
     },
 };
 
 /// Longest value of Event, in bytes.
 const EVENT_MAX: usize = 128;
-
-/// Why a SUBSCRIBE or a PUBLISH is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
-    #[error("{0}")]
-    Fault(#[from] Fault),
-    #[error("Bad Event")]
-    Event,
-    #[error("Not Acceptable")]
-    Accept,
-    #[error("Interval Too Brief")]
-    TooBrief,
-    #[error("Dialog Too Long")]
-    TooLong,
-    #[error("CSeq Out Of Order")]
-    OutOfOrder,
-    #[error("Subscription Does Not Exist")]
-    NoDialog,
-    #[error("May Not Watch")]
-    Forbidden,
-    #[error("Too Many Watchers")]
-    Watchers,
-    #[error("Too Many Subscriptions")]
-    Subscriptions,
-    #[error("Subscriptions Full")]
-    Full,
-    #[error("Unsupported Media Type")]
-    MediaType,
-    #[error("No Publication With This Tag")]
-    Tag,
-    #[error("Body Too Long")]
-    BodyTooLong,
-    #[error("{0}")]
-    Body(#[from] super::presence::Unread),
-    #[error("Body Missing")]
-    NoBody,
-}
 
 /// What the header fields of a SUBSCRIBE say.
 struct Asked {
@@ -230,63 +194,10 @@ impl Core {
             ClientKey(hash_128(secret, address.to_string().as_bytes()))
         })
     }
-
-    /// Refuses a SUBSCRIBE or a PUBLISH. Credentials are good once, so what had some is known again
-    /// by its transaction.
-    pub(super) fn refuse_event(
-        &mut self,
-        at: &Place,
-        request: &Request<'_>,
-        refused: Refused,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        let counter = match refused {
-            Refused::Watchers | Refused::Subscriptions | Refused::Full => {
-                &mut self.counters.subscriptions_capped
-            }
-            _ => &mut self.counters.refused,
-        };
-        Counters::add(counter);
-        let phrase = |status| Answer::new(status).phrase(refused);
-        let answer = match refused {
-            Refused::Fault(fault) => phrase(fault.status()),
-            Refused::Event => {
-                let names = Package::ALL.map(Package::name).join(", ");
-                let mut answer = phrase(489);
-                answer.push_line(&[b"Allow-Events: ", names.as_bytes()]);
-                answer
-            }
-            Refused::Accept => phrase(406),
-            Refused::TooBrief => {
-                let min_s = self.settings.subscriptions.expires_min_s;
-                phrase(423).with(headers::MinExpires::from(min_s))
-            }
-            Refused::OutOfOrder => phrase(500),
-            Refused::NoDialog => phrase(481),
-            Refused::TooLong | Refused::Forbidden | Refused::Watchers | Refused::Subscriptions => {
-                phrase(403)
-            }
-            Refused::Full => phrase(503).with(headers::RetryAfter::from("60".to_owned())),
-            Refused::MediaType => {
-                phrase(415).with(headers::Accept::from(Package::Presence.content_type()))
-            }
-            Refused::Tag => phrase(412),
-            Refused::BodyTooLong => phrase(413),
-            Refused::Body(_) | Refused::NoBody => phrase(400),
-        };
-        if self.asks_users(at) && self.transactions.begin(at.transaction, at.flow, false) {
-            let status = answer.status();
-            let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
-            return self.respond(at.transaction, status, payload, now, out);
-        }
-        self.answer(at, request.message, answer, out);
-    }
 }
 
 /// The AoR of who sent a request, as it says.
 pub(in crate::core) fn sender(request: &Request<'_>) -> Option<Aor> {
-    use crate::sip::uri::Uri;
     Uri::parse(request.from.uri).ok().and_then(Uri::sip).and_then(|uri| Aor::of(&uri))
 }
 

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use aya::maps::{MapData, MapError, PerCpuArray, lpm_trie};
+use std::os::fd::AsFd as _;
+
+use aya::{
+    maps::{IterableMap, MapData, MapError, PerCpuArray, lpm_trie},
+    util::nr_cpus,
+};
 use sip_common::{
     abi::{
         ClientKey, Config, Contact, Domain, Override, SOURCES_MAX, ServerWord, SlotWord, SourceKey,
@@ -15,7 +20,11 @@ use sip_common::{
 use super::{Kernel, map_error};
 use crate::{
     core::table::domains::Domains,
-    datapath::{DatapathError, memory::Plain, times::Times},
+    datapath::{
+        DatapathError,
+        memory::{Plain, lookup_sums},
+        times::Times,
+    },
 };
 
 impl Kernel {
@@ -207,6 +216,17 @@ impl Kernel {
         let values = self.redirects.get(&u32::from(server), 0);
         let values = values.map_err(|error| map_error(map::REDIRECTS, &error))?;
         Ok(values.iter().sum())
+    }
+
+    /// Redirects by slot, of clients without a home of their own, of the first `slots`.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn slot_redirects(&self, slots: u32) -> Result<Vec<u64>, DatapathError> {
+        let failed = |source| DatapathError::Call { call: "BPF_MAP_LOOKUP_BATCH", source };
+        let cpus = nr_cpus().map_err(|(_, error)| failed(error))?;
+        let map = IterableMap::map(&self.slot_redirects).fd().as_fd();
+        lookup_sums(map, slots as usize, cpus).map_err(failed)
     }
 
     /// The program's own time, sampled.

@@ -2,6 +2,7 @@
 //!
 //! With XDP off there is none of this, and a source's rate is limited by the daemon.
 
+mod counts;
 mod open;
 mod sources;
 mod status;
@@ -14,8 +15,9 @@ use std::{
 
 use sip_common::abi::{self, ClientKey, note};
 
-use self::sources::Sources;
+use self::{counts::Counted, sources::Sources};
 pub use self::{
+    counts::Redirects,
     open::Head,
     verify::{Compared, Difference, Verified},
 };
@@ -56,6 +58,7 @@ pub struct KernelPath {
     object: u64,
     /// The maps held the store's revision when they were taken over.
     trusted: bool,
+    counted: Counted,
 }
 
 /// Where program and maps come from.

@@ -8,7 +8,7 @@ use crate::core::subscriptions::Rules;
 #[test]
 fn ten_thousand_watchers_get_one_notice_a_second_at_most_whatever_changes() {
     const WATCHERS: u32 = 10_000;
-    const RATE: u32 = 5_000;
+    const RATE: u32 = 2_000;
     let rules = Rules { notices_per_second: RATE, user_max: WATCHERS as usize, ..Rules::default() };
     let mut host = Host::new(|settings| {
         settings.subscriptions = rules;
@@ -67,4 +67,21 @@ fn a_flood_from_one_source_holds_what_one_source_may_and_no_more() {
     assert!(host.core.subscriptions().is_empty());
     assert_eq!(host.core.subscriptions().iter().count(), 0);
     assert_eq!(host.core.poll_timeout(), None);
+}
+
+#[test]
+fn a_watcher_that_asks_all_the_time_is_told_once_a_second() {
+    let mut host = Host::new(|settings| settings.durable = false);
+    host.subscribe("bob", BOB, "presence", 600);
+    let mut sent = host.run(0);
+    let ok = sent.iter().find(|it| it.status() == "200").unwrap().clone();
+    for _ in 0..1_000 {
+        host.refresh(&ok, BOB, "presence", 600);
+        sent.extend(host.run(5));
+    }
+    sent.extend(host.run(2_000));
+    assert_eq!(sent.iter().filter(|it| it.status() == "200").count(), 1_001);
+    let times: Vec<u64> = notices(&sent).iter().map(|it| it.ms).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{times:?}");
+    assert!((5..=7).contains(&times.len()), "{times:?}");
 }

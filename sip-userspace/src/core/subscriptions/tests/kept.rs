@@ -85,6 +85,8 @@ fn watchers_and_publications_survive_a_restart() {
         assert_eq!(next.core.subscriptions().len(), 2);
         let publications = host.core.subscriptions().publications();
         assert_eq!(next.core.subscriptions().publications(), publications);
+        next.run(10);
+        assert_eq!(next.log.len(), 2, "numbers are written ahead");
         let sent = notices(&next.run(2_000));
         assert_eq!(sent.len(), 2, "each is told how it stands");
         let own = sent.iter().find(|it| it.to == ALICE).unwrap();
