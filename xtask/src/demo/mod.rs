@@ -6,7 +6,9 @@
 //! a user could not do too; it has no way into the daemon but its command line.
 
 mod acts;
+mod balance;
 mod counts;
+mod load;
 mod play;
 mod sharing;
 mod table;
@@ -70,6 +72,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let mut play = Play::new(stage, tell)?;
     acts::all(&mut play)?;
     let tell = play.end()?;
+    let tell = balance::play(tell, &built.daemon, &tools.etcd.binary)?;
     Ok(if tell.conclude() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -56,7 +56,7 @@ pub(super) fn play(tell: Teller, binary: &Path, etcd: &Path) -> Result<ExitCode>
     Ok(if tell.conclude() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn hosts() -> String {
+pub(super) fn hosts() -> String {
     let homeward: Vec<_> = HOSTS.iter().map(|host| format!("{host} {}", host.v4())).collect();
     format!("client; Homeward on {}; etcd on s1 {}", homeward.join(", "), HostName::S1.v4())
 }

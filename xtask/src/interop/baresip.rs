@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::client::Plan;
-use crate::lab::{HostName, Lab, Service};
+use crate::{
+    lab::{HostName, Lab, Service},
+    scene::aor,
+};
 
 /// The first port of an instance, which takes ten.
 const PORTS: u16 = 6000;
@@ -21,16 +24,18 @@ const CONTROL: u16 = 4400;
 /// How long it may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Starts it.
-pub(super) fn start(plan: &Plan, lab: &Lab) -> Result<Service> {
+/// Starts it; it watches a user's presence if one is named.
+pub(super) fn start(plan: &Plan, lab: &Lab, watched: Option<&str>) -> Result<Service> {
     let folder = plan.folder(lab)?;
     let write = |name: &str, text: &str| {
         let file = folder.join(name);
         std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
     };
-    write("config", &configuration(plan, lab))?;
+    let modules = watched.map_or("", |_| "module_app contact.so\nmodule_app presence.so\n");
+    write("config", &(configuration(plan, lab) + modules))?;
     write("accounts", &account(plan, lab))?;
-    write("contacts", "")?;
+    let contact = |user: &str| format!("\"watched\" <sip:{}>;presence=p2p\n", aor(user));
+    write("contacts", &watched.map(contact).unwrap_or_default())?;
     let client = lab.host(HostName::Client);
     let mut command = client.command("baresip");
     command.args(["-4", "-s", "-v", "-f"]).arg(&folder);

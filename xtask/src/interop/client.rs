@@ -135,10 +135,18 @@ impl Plan {
     /// Starts it; it registers by itself.
     pub(crate) fn start(self, lab: &Lab) -> Result<Client> {
         let service = match self.make {
-            Make::Baresip => baresip::start(&self, lab)?,
+            Make::Baresip => baresip::start(&self, lab, None)?,
             Make::Linphone => linphone::start(&self, lab)?,
             Make::Sipp => anyhow::bail!("SIPp plays a scenario and ends"),
         };
+        Ok(Client { plan: self, service })
+    }
+}
+
+impl Plan {
+    /// Starts a baresip that watches a user's presence, too.
+    pub(crate) fn start_watching(self, lab: &Lab, watched: &str) -> Result<Client> {
+        let service = baresip::start(&self, lab, Some(watched))?;
         Ok(Client { plan: self, service })
     }
 }

@@ -126,6 +126,16 @@ impl Lab {
         network::join(&self.name, host, true)
     }
 
+    /// Cuts a host off from these others alone: everybody else reaches it, and it everybody else.
+    pub fn part(&self, host: HostName, from: &[HostName]) -> Result<()> {
+        network::part(&self.name, host, from, true)
+    }
+
+    /// Joins a host with these others again.
+    pub fn reunite(&self, host: HostName, with: &[HostName]) -> Result<()> {
+        network::part(&self.name, host, with, false)
+    }
+
     /// Logs, configurations, sockets: `/run/homeward-lab-<name>`.
     pub fn run_dir(&self) -> PathBuf {
         run_dir(&self.name)

@@ -70,6 +70,14 @@ pub(super) fn join(lab: &str, host: HostName, joined: bool) -> Result<()> {
     batch(Some(&namespace_name(lab, SWITCH)), &script)
 }
 
+/// Has a host send nothing to these others, or lets it again.
+pub(super) fn part(lab: &str, host: HostName, others: &[HostName], parted: bool) -> Result<()> {
+    let verb = if parted { "add" } else { "del" };
+    let line = |it: &HostName| format!("route {verb} blackhole {}/32\n", it.v4());
+    let script: String = others.iter().map(line).collect();
+    batch(Some(&namespace_name(lab, host.as_str())), &script)
+}
+
 fn host_script(host: HostName) -> String {
     format!(
         "link set lo up\n\

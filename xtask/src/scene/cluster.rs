@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
-use super::{Homeward, Model, Phone, Settings, stage::configuration};
+use super::{Homeward, Model, Phone, Settings, aor, stage::configuration};
 use crate::{
     lab::{Daemon, Etcd, Host, HostName, Lab},
     process,
@@ -173,6 +173,38 @@ impl Cluster {
         let Some(mut daemon) = self.daemons.remove(host.as_str()) else { return Ok(()) };
         daemon.service().signal(Signal::SIGKILL)?;
         daemon.service().wait(std::time::Duration::from_secs(5)).map(drop)
+    }
+
+    /// Users without an assignment whose home is `host`, in the name of what they are for.
+    pub fn users_at(&self, host: HostName, what: &str, count: usize) -> Result<Vec<String>> {
+        let mut users = Vec::new();
+        for number in 0..1_000 {
+            if users.len() == count {
+                break;
+            }
+            let user = format!("{what}-{number}");
+            if self.home(&user)? == host.as_str() {
+                users.push(user);
+            }
+        }
+        Ok(users)
+    }
+
+    /// The name of a user's home, as host a knows it.
+    pub fn home(&self, user: &str) -> Result<String> {
+        let shown = self.homeward(HostName::A).client(&aor(user))?;
+        shown.home.with_context(|| format!("{user} has no home"))
+    }
+
+    /// The hosts on which a user has a binding.
+    pub fn bound_at(&self, user: &str) -> Result<Vec<HostName>> {
+        let mut at = Vec::new();
+        for host in HOSTS.into_iter().filter(|host| self.daemons.contains_key(host.as_str())) {
+            if !self.homeward(host).client(&aor(user))?.bindings.is_empty() {
+                at.push(host);
+            }
+        }
+        Ok(at)
     }
 
     /// A phone of a make on the client's host.

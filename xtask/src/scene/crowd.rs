@@ -97,6 +97,14 @@ impl Crowd {
         self.members.iter_mut().for_each(|member| member.every = every);
     }
 
+    /// Has one client register so often from now on.
+    pub fn set_pace_of(&mut self, user: &str, every: Duration) {
+        let found = self.by_user.get(user).and_then(|number| self.members.get_mut(*number));
+        if let Some(member) = found {
+            member.every = every;
+        }
+    }
+
     /// The clients.
     pub fn members(&self) -> &[Registrant] {
         &self.members
@@ -111,6 +119,28 @@ impl Crowd {
     /// Users whom this server has registered last.
     pub fn at(&self, server: SocketAddr) -> usize {
         self.members.iter().filter(|member| member.home == Some(server)).count()
+    }
+
+    /// Has a client publish a note about itself (RFC 3903), at the server that has registered it.
+    pub fn publish(&mut self, user: &str, note: &str) -> Result<()> {
+        let aor = aor(user);
+        let server = self.member(user)?.server;
+        let (name, uri, call) = (format!("<sip:{aor}>"), format!("sip:{aor}"), self.agent.call());
+        let body = format!(
+            "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{uri}\"><tuple id=\"t\">\
+             <status><basic>open</basic></status><note>{note}</note></tuple></presence>"
+        );
+        let text = self.agent.request(&Words {
+            method: "PUBLISH",
+            uri: &uri,
+            from: &name,
+            to: &name,
+            call: &call,
+            cseq: 1,
+            lines: "Event: presence\r\nExpires: 300\r\nContent-Type: application/pidf+xml\r\n",
+            body: &body,
+        });
+        self.agent.send(&text, server)
     }
 
     /// Takes in what has come, and sends what is due.

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::{Client, Status};
+use super::{Client, Load, Status};
 use crate::process;
 
 #[derive(Deserialize)]
@@ -68,6 +68,12 @@ impl Homeward {
         let found = list.servers.into_iter().find(|found| found.name == server);
         let found = found.with_context(|| format!("there is no server {server}"))?;
         Ok(found.health.into_iter().map(|(transport, it)| (transport, it.state)).collect())
+    }
+
+    /// `homeward load`.
+    pub fn load(&self) -> Result<Load> {
+        let json = self.run(&["--json", "load"])?;
+        serde_json::from_str(&json).with_context(|| format!("`homeward load` said {json}"))
     }
 
     /// `homeward status`.

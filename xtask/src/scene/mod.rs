@@ -30,7 +30,7 @@ pub use self::{
     phone::{Exchange, Phone},
     sipp::{Sipp, SippCalls},
     stage::{Settings, Stage, Version},
-    status::{Client, Interface, Kernel, ProgramTime, Status},
+    status::{Client, Interface, Kernel, Load, ProgramTime, ServerLoad, Status},
     street::Street,
     watcher::{Notice, Watcher},
 };

@@ -86,6 +86,9 @@ pub struct Client {
     pub no_redirect: bool,
     /// Its bindings on the host that was asked.
     pub bindings: Vec<Binding>,
+    /// Subscriptions to it at the host that was asked.
+    #[serde(default)]
+    pub watchers: u32,
 }
 
 /// A binding of a client.
@@ -95,6 +98,37 @@ pub struct Binding {
     pub contact: String,
     /// Seconds that are left of it.
     pub expires_s: u64,
+}
+
+/// `homeward load --json`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Load {
+    /// The hottest server's load over the average; none without load.
+    pub imbalance: Option<f64>,
+    /// By index.
+    pub servers: Vec<ServerLoad>,
+}
+
+/// What a server carries.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct ServerLoad {
+    /// Its name.
+    pub name: String,
+    /// `up` and others.
+    pub state: String,
+    /// Units a second; one is what a REGISTER at home costs.
+    pub rate: f64,
+    /// Registered clients.
+    pub clients: u64,
+    /// Subscriptions to them.
+    pub watchers: u64,
+}
+
+impl Load {
+    /// A server's share.
+    pub fn of(&self, name: &str) -> ServerLoad {
+        self.servers.iter().find(|server| server.name == name).cloned().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 // A test may stop at the first surprise; clippy.toml knows only functions marked as tests.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod balance;
 mod direct;
 mod edge;
 mod foreign;
