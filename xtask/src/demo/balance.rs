@@ -30,14 +30,16 @@ use crate::{
 /// Clients of the hot home.
 const CLIENTS: usize = 40;
 /// How often each of them registers; the watched one more often.
-const PACE: Duration = Duration::from_millis(500);
+const PACE: Duration = Duration::from_secs(1);
 const PACE_WATCHED: Duration = Duration::from_millis(30);
 /// SIPp's watchers of one client.
-const WATCHERS: u32 = 5;
+const WATCHERS: u32 = 3;
 /// How long each part of the act may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A short run shall show what takes minutes where operators run it.
-const QUICK: [(&str, &str); 6] = [
+const QUICK: [(&str, &str); 7] = [
+    // All hosts of a lab have the same processors.
+    ("balance.cpu", "100"),
     ("balance.mode", "automatic"),
     ("balance.window", "1"),
     ("balance.windows", "2"),

@@ -68,6 +68,8 @@ fn a_client_of_a_hot_home_is_moved_by_the_balancer_and_its_watchers_follow() {
             ("balance.window", "1"),
             ("balance.windows", "2"),
             ("balance.share", "100"),
+            // All hosts of a lab have the same processors.
+            ("balance.cpu", "100"),
             ("load.window", "1"),
             ("load.half_life", "2"),
         ],
@@ -76,11 +78,12 @@ fn a_client_of_a_hot_home_is_moved_by_the_balancer_and_its_watchers_follow() {
     cluster.homeward(A).run(&["server", "set", "c", "--state", "standby"]).unwrap();
     cluster.homeward(A).run(&["edge", "wait"]).unwrap();
     let [a, b, c] = HOSTS.map(|host| cluster.lab().host(host).sip());
-    let users = cluster.users_at(A, "hot", 24).unwrap();
+    let users = cluster.users_at(A, "hot", 32).unwrap();
     let (alice, others) = users.split_first().unwrap();
 
     let mut street = Street::new(cluster.lab(), &[A]).unwrap();
-    street.crowd.add(alice, Duration::from_millis(40));
+    // Busy enough to go first, though the watchers that it takes along count thrice.
+    street.crowd.add(alice, Duration::from_millis(30));
     let at_home = |street: &mut Street| Ok(street.crowd.at(a) == 1);
     assert!(street.play(SETTLED, at_home).unwrap(), "{:?}", street.crowd.seen);
     street.crowd.publish(alice, "in the garden").unwrap();
@@ -90,7 +93,7 @@ fn a_client_of_a_hot_home_is_moved_by_the_balancer_and_its_watchers_follow() {
     street.caller.write(alice, c);
     // From here on it is hot.
     for user in others {
-        street.crowd.add(user, PACE);
+        street.crowd.add(user, 2 * PACE);
     }
     let moved = |street: &mut Street| {
         let anew = street.watchers[0].accepted.len() == 2;
@@ -224,7 +227,10 @@ fn a_host_that_was_cut_off_during_a_move_does_no_harm() {
 #[test]
 #[ignore = "needs root"]
 fn a_server_is_drained_until_it_is_empty() {
-    let cluster = cluster("b-drain", &[("balance.window", "1"), ("load.window", "1")]);
+    let cluster = cluster(
+        "b-drain",
+        &[("balance.cpu", "100"), ("balance.window", "1"), ("load.window", "1")],
+    );
     let b = cluster.lab().host(B).sip();
     let users = cluster.users_at(B, "drained", 12).unwrap();
     cluster.homeward(A).assign(&aor(&users[0]), "b").unwrap();
