@@ -31,7 +31,7 @@ use crate::{
 const CLIENTS: usize = 40;
 /// How often each of them registers; the watched one more often.
 const PACE: Duration = Duration::from_secs(1);
-const PACE_WATCHED: Duration = Duration::from_millis(30);
+const PACE_WATCHED: Duration = Duration::from_millis(50);
 /// SIPp's watchers of one client.
 const WATCHERS: u32 = 3;
 /// How long each part of the act may take.

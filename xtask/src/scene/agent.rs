@@ -13,6 +13,11 @@ use anyhow::{Context as _, Result};
 use super::{Answer, aor};
 use crate::lab::Host;
 
+/// What phones say, too. A redirect is never longer than its request, so a request that says less
+/// than they do would be proxied.
+const MORE: &str = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, NOTIFY, SUBSCRIBE, PUBLISH\r\n\
+                    Supported: replaces, norefersub, gruu\r\n";
+
 /// A user agent by UDP.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -75,7 +80,7 @@ impl Agent {
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {says};rport;branch=z9hG4bK{user}-{branch}\r\n\
              Max-Forwards: 70\r\nFrom: {from};tag={user}\r\nTo: {to}\r\nCall-ID: {call}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{says}>\r\nUser-Agent: lab\r\n{lines}\
+             CSeq: {cseq} {method}\r\nContact: <sip:{user}@{says}>\r\nUser-Agent: lab\r\n{MORE}{lines}\
              Content-Length: {length}\r\n\r\n{body}",
             length = body.len()
         )

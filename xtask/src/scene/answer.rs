@@ -55,8 +55,9 @@ impl Answer {
     /// Where a client that follows the redirect sends its next request.
     pub fn target(&self) -> Option<SocketAddr> {
         let uri = self.contact()?;
-        let host = uri.strip_prefix("sip:")?.split(';').next()?;
-        host.parse().ok()
+        let place = uri.strip_prefix("sip:")?.split(';').next()?;
+        // Behind the user, if there is one.
+        place.rsplit('@').next()?.parse().ok()
     }
 
     /// Its start line and whence, for messages to people.
@@ -81,6 +82,8 @@ mod tests {
             "SIP/2.0 302 Moved Temporarily\r\nv: SIP/2.0/UDP h;branch=1\r\nVia: SIP/2.0/UDP i\r\n\
              Contact: <sip:198.18.0.2:5060;transport=udp>;expires=120\r\nContent-Length: 0\r\n\r\n",
         );
+        let user = answer("SIP/2.0 302 x\r\nContact: <sip:u@198.18.0.2:5060>\r\n\r\n");
+        assert_eq!(user.target(), Some("198.18.0.2:5060".parse().unwrap()));
         assert_eq!(moved.status(), 302);
         assert_eq!(moved.target(), Some("198.18.0.2:5060".parse().unwrap()));
         assert_eq!(moved.headers("Via", "v").len(), 2);

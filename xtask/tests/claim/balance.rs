@@ -78,12 +78,12 @@ fn a_client_of_a_hot_home_is_moved_by_the_balancer_and_its_watchers_follow() {
     cluster.homeward(A).run(&["server", "set", "c", "--state", "standby"]).unwrap();
     cluster.homeward(A).run(&["edge", "wait"]).unwrap();
     let [a, b, c] = HOSTS.map(|host| cluster.lab().host(host).sip());
-    let users = cluster.users_at(A, "hot", 32).unwrap();
+    let users = cluster.users_at(A, "hot", 40).unwrap();
     let (alice, others) = users.split_first().unwrap();
 
     let mut street = Street::new(cluster.lab(), &[A]).unwrap();
     // Busy enough to go first, though the watchers that it takes along count thrice.
-    street.crowd.add(alice, Duration::from_millis(30));
+    street.crowd.add(alice, Duration::from_millis(50));
     let at_home = |street: &mut Street| Ok(street.crowd.at(a) == 1);
     assert!(street.play(SETTLED, at_home).unwrap(), "{:?}", street.crowd.seen);
     street.crowd.publish(alice, "in the garden").unwrap();
