@@ -16,7 +16,7 @@ use super::{
     redirect::{self, NoRedirect},
     registrar::check_contacts,
     settings::Settings,
-    table::{Home, Lookup, Table},
+    table::{Home, Kind, Lookup, Server, Table},
     token::Tokens,
 };
 use crate::sip::{
@@ -207,10 +207,24 @@ fn fault(fault: Fault) -> Decision {
     refuse(Answer::new(fault.status()).phrase(fault), fault.label())
 }
 
+/// Whether a Request-URI with this host is for us. A client that was redirected to another home names
+/// that one, which has proxied it here if its table is another one than the redirect's.
+fn is_ours(settings: &Settings, table: &Table, request: &Request<'_>, host: &[u8]) -> bool {
+    let names = |server: &Server| {
+        server.kind == Kind::Homeward && server.contact.host.as_bytes().eq_ignore_ascii_case(host)
+    };
+    settings.is_target(host)
+        || request.vias.len() > 1 && table.servers().any(|(_, server)| names(server))
+}
+
 /// Section 8.2.2.1: a scheme that is served, and a host that is ours.
-fn target<'m>(settings: &Settings, request: &Request<'m>) -> Result<SipUri<'m>, Decision> {
+fn target<'m>(
+    settings: &Settings,
+    table: &Table,
+    request: &Request<'m>,
+) -> Result<SipUri<'m>, Decision> {
     let uri = request.uri.sip().filter(|uri| !uri.secure).ok_or_else(|| fault(Fault::Scheme))?;
-    if settings.is_target(uri.host) {
+    if is_ours(settings, table, request, uri.host) {
         Ok(uri)
     } else {
         Err(refuse(Answer::new(404).phrase("Domain Not Served"), "uri_domain"))
@@ -252,7 +266,7 @@ fn register(
     came: &Flow,
     returned: impl FnOnce(&ClientKey, &Lookup) -> bool,
 ) -> Decision {
-    let uri = match target(settings, request) {
+    let uri = match target(settings, table, request) {
         Ok(uri) => uri,
         Err(refusal) => return refusal,
     };

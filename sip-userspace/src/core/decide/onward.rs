@@ -9,7 +9,8 @@
 use sip_common::abi::ClientKey;
 
 use super::{
-    Cause, Decision, fault, is_contact_of, local, nobody, obstacle, options, proxy_checks, refuse,
+    Cause, Decision, fault, is_contact_of, is_ours, local, nobody, obstacle, options, proxy_checks,
+    refuse,
 };
 use crate::{
     core::{
@@ -47,7 +48,7 @@ pub(super) fn decide(
     let Some(uri) = routes.uri.sip().filter(|uri| !uri.secure) else {
         return fault(Fault::Scheme);
     };
-    if !settings.is_target(uri.host) {
+    if !is_ours(settings, table, request, uri.host) {
         return if routes.authorised {
             checked(Decision::Follow)
         } else {

@@ -109,6 +109,11 @@ fn requests_are_decided_in_the_order_of_the_sections() {
         ("SUBSCRIBE", "sip:alice@example.com", "<sip:alice@example.com>;tag=1", "", ("method", 0)),
         ("SUBSCRIBE", "sip:alice@example.com", alice, two, ("via_many", 0)),
         ("SUBSCRIBE", "sip:alice@home.example.com", alice, "", ("home_is_target", 0)),
+        // Redirected to another home, which has sent it on by a table of its own.
+        ("REGISTER", "sip:standby.example.com", alice, "", ("uri_domain", 404)),
+        ("REGISTER", "sip:standby.example.com", alice, two, ("via_many", 0)),
+        ("SUBSCRIBE", "sip:alice@standby.example.com", alice, two, ("via_many", 0)),
+        ("REGISTER", "sip:example.org", alice, two, ("uri_domain", 404)),
         // Route sets: ours is taken off, a server's is followed, anybody's is not.
         (
             "INVITE",
