@@ -43,6 +43,14 @@ fn assert_reached(street: &mut Street, user: &str) {
     street.caller.rest();
     street.play(SETTLED, |street| Ok(street.caller.waits() == 0)).unwrap();
     let written = street.caller.written;
+    if street.caller.waits() > 0 {
+        println!(
+            "{:?} {:?}\n{}",
+            street.caller.lost,
+            street.crowd.member(user),
+            street.crowd.log.join("\n")
+        );
+    }
     assert_eq!(street.caller.answers, [(200, written)].into(), "of {written}");
     assert_eq!(street.crowd.member(user).unwrap().reached["MESSAGE"], written);
 }
@@ -204,9 +212,11 @@ fn a_host_that_was_cut_off_during_a_move_does_no_harm() {
     assert!(late.play(SETTLED, settled).unwrap(), "{:?}", late.crowd.seen);
     assert!(late.crowd.seen.redirected >= all as u64, "{:?}", late.crowd.seen);
     assert_unharmed(&late);
-    for user in &users {
-        assert_eq!(cluster.bound_at(user).unwrap(), [B], "{user}");
-    }
+    let at_b = |_: &mut Street| {
+        let at = users.iter().map(|user| cluster.bound_at(user));
+        Ok(at.collect::<anyhow::Result<Vec<_>>>()?.iter().all(|at| *at == [B]))
+    };
+    assert!(late.play(SETTLED, at_b).unwrap(), "the old home has dropped what it has handed over");
 
     cluster.lab().reunite(C, &others).unwrap();
     let agrees = |_: &mut Street| {
@@ -229,7 +239,14 @@ fn a_host_that_was_cut_off_during_a_move_does_no_harm() {
 fn a_server_is_drained_until_it_is_empty() {
     let cluster = cluster(
         "b-drain",
-        &[("balance.cpu", "100"), ("balance.window", "1"), ("load.window", "1")],
+        &[
+            ("balance.cpu", "100"),
+            ("balance.share", "100"),
+            ("balance.moves", "10000"),
+            ("balance.rate", "10000"),
+            ("balance.window", "1"),
+            ("load.window", "1"),
+        ],
     );
     let b = cluster.lab().host(B).sip();
     let users = cluster.users_at(B, "drained", 12).unwrap();
@@ -255,6 +272,7 @@ fn a_server_is_drained_until_it_is_empty() {
     }
     wait_for_notice(&mut street, "open");
     assert_unharmed(&street);
+    for h in HOSTS { println!("{h} {:?}", cluster.homeward(h).status().unwrap().daemon().iter().filter(|it| *it.1 > 0).collect::<Vec<_>>()); }
     assert_reached(&mut street, &users[1]);
     take_down(cluster);
 }
@@ -289,11 +307,13 @@ fn the_clients_of_a_home_that_dies_come_back_elsewhere_and_it_comes_back_itself(
     assert_eq!(others.len(), users.len(), "each is at one home: {others:?}");
 
     cluster.start(B).unwrap();
-    let there = |street: &mut Street| Ok(street.crowd.at(b) == users.len());
+    // Redirected there or proxied: who was sent to a home that did not answer may have learned not to
+    // follow.
+    let at_b = |user: &String| Ok(cluster.home(user)? == "b" && cluster.bound_at(user)? == [B]);
+    let there = |_: &mut Street| {
+        users.iter().map(at_b).collect::<anyhow::Result<Vec<_>>>().map(|all| !all.contains(&false))
+    };
     assert!(street.play(Duration::from_secs(20), there).unwrap(), "{:?}", street.crowd.seen);
-    for user in &users {
-        assert_eq!(cluster.bound_at(user).unwrap(), [B], "{user}");
-    }
     assert_eq!(street.crowd.seen.unlisted, 0);
     take_down(cluster);
 }
