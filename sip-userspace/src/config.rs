@@ -11,6 +11,7 @@ mod balance;
 mod bounds;
 mod dns;
 mod document;
+mod load;
 mod peers;
 mod prefix;
 mod probe;
@@ -18,6 +19,7 @@ mod proxy;
 mod sources;
 mod store;
 mod streams;
+mod subscriptions;
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
@@ -34,7 +36,7 @@ pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
 
-use crate::core::{balance::Rules, health};
+use crate::core::{balance::Rules, health, load as measuring};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -119,7 +121,16 @@ pub const KEYS: &[&str] = &[
     "balance.quiet",
     "balance.moves",
     "balance.rate",
-    "balance.notices",
+    "load.window",
+    "load.half_life",
+    "subscriptions.expires_min",
+    "subscriptions.expires_default",
+    "subscriptions.expires_max",
+    "subscriptions.watchers",
+    "subscriptions.per_user",
+    "subscriptions.max",
+    "subscriptions.publications",
+    "subscriptions.notices_per_second",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -177,6 +188,10 @@ pub struct Config {
     pub probe: Option<health::Rules>,
     /// When clients are moved between servers.
     pub balance: Rules,
+    /// How load is measured.
+    pub load: measuring::Rules,
+    /// What watchers and publishers may do.
+    pub subscriptions: crate::core::subscriptions::Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -362,6 +377,7 @@ impl Config {
     pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(inputs)?;
         let store = store::store(&document)?;
+        let subscriptions = subscriptions::subscriptions(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
             sip: bounds::sip(&document)?,
@@ -373,8 +389,10 @@ impl Config {
             control: bounds::control(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
-            balance: balance::balance(&document)?,
+            balance: balance::balance(&document, subscriptions.notices_per_second)?,
             probe: probe::probe(&document, store.is_shared())?,
+            load: load::load(&document)?,
+            subscriptions,
             dns: dns::dns(&document)?,
             store,
             auth: auth::auth(&document)?,

@@ -11,7 +11,9 @@ mod balance;
 mod changes;
 mod durable;
 mod gate;
+mod host;
 mod lessons;
+mod load;
 mod moves;
 mod names;
 mod open;
@@ -110,6 +112,7 @@ impl Host {
                     self.share_lessons();
                     self.balance();
                     self.judge_servers();
+                    self.measure_load();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
@@ -207,6 +210,7 @@ impl Host {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
         let Some(call) = self.of_balance(call) else { return };
+        let Some(call) = self.of_load(call) else { return };
         let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
@@ -248,6 +252,7 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                view.watchers = self.core.subscriptions().watchers(&key);
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
                 if let Some(done) = self.core.handled().get(&key) {
@@ -282,6 +287,7 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("health".to_owned(), self.health_status());
+                view.more.insert("load".to_owned(), self.load_status());
                 let names = self.core.names();
                 view.more.insert(
                     "names".to_owned(),
@@ -293,6 +299,11 @@ impl Host {
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
                 view.more.insert("auth".to_owned(), self.auth_status());
+                let subscriptions = self.core.subscriptions();
+                view.more.insert(
+                    "subscriptions".to_owned(),
+                    json!({"all": subscriptions.len(), "publications": subscriptions.publications(), "notices_waiting": subscriptions.waiting()}),
+                );
                 if let Some(api) = &self.api {
                     view.more.insert("api".to_owned(), api.status());
                 }

@@ -17,7 +17,7 @@ use super::{clients, plans, servers, status, table};
         A change may carry `If-Match: \"REVISION\"`, and is then made only at that revision of \
         the table (409 otherwise)."),
     paths(
-        status::status, status::edges, status::forget, status::document,
+        status::status, status::load, status::edges, status::forget, status::document,
         servers::list, servers::store, servers::change, servers::remove,
         servers::drain, servers::undrain, servers::disable, servers::enable,
         clients::list, clients::show, clients::assign, clients::unassign,

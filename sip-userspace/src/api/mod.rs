@@ -15,6 +15,7 @@ mod gate;
 #[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod plans;
 mod servers;
+#[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod status;
 #[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod table;

@@ -13,6 +13,7 @@ mod documents;
 mod drain;
 mod edge;
 mod explain;
+mod load;
 mod output;
 mod plan;
 mod run;
@@ -76,6 +77,8 @@ pub enum Subcommands {
     Store(store::Args),
     /// Look at the assignment table as a whole
     Table(table::Args),
+    /// Show the load of the servers, and the clients that stand out
+    Load(load::Args),
     /// Show the daemon's state
     Status(status::Args),
     /// Write man pages and shell completions below a folder
@@ -175,6 +178,7 @@ impl Cli {
             Subcommands::Client(args) => return args.run(self, out),
             Subcommands::Store(args) => return args.run(self, out),
             Subcommands::Table(args) => return args.run(self, out),
+            Subcommands::Load(args) => args.command(),
             Subcommands::Status(args) => args.command(),
         };
         self.answer(&command, out)
@@ -200,6 +204,7 @@ impl Cli {
             Answer::Plans { revision, plans } => plan::list(*revision, plans, out)?,
             Answer::Balance(view) => balance::print(view, out)?,
             Answer::Client(view) => client::print(view, out)?,
+            Answer::Load(view) => load::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
             // Those have pages, and commands of their own that print them.
             _ => return Err(Failure::odd_answer()),

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     core::{
-        Now,
+        Now, Settings,
         admin::{Asker, Command, Fault, Planned, plan},
         balance::{Balancer, Rules, Sight},
         bindings::Bindings,
-        load::view::View,
+        load::{Load, LoadView, view::View},
         table::Table,
     },
     store::{AssignmentStore, MemoryStore},
@@ -108,6 +108,12 @@ pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
         }
         if let Some(answer) = of_balance(&mut balancer, &table, &call) {
             let _ = call.reply.send(answer);
+            continue;
+        }
+        if let Command::Load { history } = call.command {
+            let load = Load::new(&Settings::default(), &table);
+            let view = LoadView::new(&load, &table, history, Now::default());
+            let _ = call.reply.send(Ok(Answer::Load(Box::new(view))));
             continue;
         }
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {

@@ -57,6 +57,9 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
         Command::UserPut { .. } | Command::UserDel { .. } | Command::UserList { .. } => {
             Err(Refused::daemon("users are known to a running daemon alone", "ask that one"))
         }
+        Command::Load { .. } => {
+            Err(Refused::daemon("the load is known to a running daemon alone", "ask that one"))
+        }
         // What other hosts do is not in the table; a daemon answers these by itself.
         Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {
             Err(Refused::daemon("the hosts are known to a running daemon alone", "ask that one"))

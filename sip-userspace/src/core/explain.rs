@@ -23,7 +23,7 @@ use crate::sip::{
 pub struct Explanation {
     /// What the datagram says.
     pub found: Inspection,
-    /// `register`, `redirect`, `proxy`, `answer` or `drop`.
+    /// `register`, `subscribe`, `publish`, `redirect`, `proxy`, `answer` or `drop`.
     pub decision: &'static str,
     /// The status of an answer.
     pub status: Option<u16>,
@@ -67,6 +67,8 @@ fn judge(
     let reason = decision.reason();
     match decision {
         Decision::Register { .. } => ("register", None, None, reason),
+        Decision::Subscribe { .. } => ("subscribe", None, None, reason),
+        Decision::Publish { .. } => ("publish", None, None, reason),
         Decision::Redirect { server, .. } => ("redirect", Some(302), Some(server), reason),
         Decision::Proxy { server, .. } => ("proxy", None, Some(server), reason),
         Decision::Deliver { .. } | Decision::Follow | Decision::Flow { .. } => {

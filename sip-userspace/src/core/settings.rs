@@ -11,6 +11,8 @@ use sip_common::siphash::Key;
 use super::auth::Rules;
 use super::health;
 use super::io::{Flow, Transport};
+use super::load;
+use super::subscriptions;
 use crate::sip::{
     header::Name,
     request::Request,
@@ -162,8 +164,12 @@ pub struct Settings {
     pub auth: Option<Rules>,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// What watchers and publishers may do.
+    pub subscriptions: subscriptions::Rules,
     /// Names of next hops are looked up in the DNS.
     pub dns: bool,
+    /// How load is measured.
+    pub load: load::Rules,
 }
 
 impl Default for Settings {
@@ -198,7 +204,9 @@ impl Default for Settings {
             durable: false,
             auth: None,
             probe: None,
+            subscriptions: subscriptions::Rules::default(),
             dns: false,
+            load: load::Rules::default(),
         }
     }
 }

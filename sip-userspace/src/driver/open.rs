@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 
 use super::{
     EVENTS_MAX, Settled, Store, asks::Asks, balance::Balance, changes::Changes, durable::Durable,
-    gate::Gate, lessons::Lessons, moves::Moves, names::Resolver, shared::Shared, users,
+    gate::Gate, lessons::Lessons, load::LoadMeter, moves::Moves, names::Resolver, shared::Shared,
+    users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -116,6 +117,7 @@ pub struct Host {
     pub(super) api: Option<Api>,
     pub(super) changes: Changes,
     pub(super) balance: Balance,
+    pub(super) load: LoadMeter,
 }
 
 impl Host {
@@ -210,6 +212,7 @@ impl Host {
             asks: Asks::default(),
             api,
             changes: Changes::default(),
+            load: LoadMeter::default(),
         })
     }
 }
@@ -264,6 +267,8 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         timer_c: config.proxy.timer_c,
         limits: config.proxy.limits,
         probe: config.probe,
+        load: config.load,
+        subscriptions: config.subscriptions,
         dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,

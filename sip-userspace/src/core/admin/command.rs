@@ -17,6 +17,7 @@ use super::{
 };
 use crate::core::{
     balance::Mode,
+    load::LoadView,
     table::{Commit, Proposal, Revision},
 };
 
@@ -170,6 +171,12 @@ pub enum Command {
         /// Make the copies what the store says.
         repair: bool,
     },
+    /// Shows the load of the cluster.
+    Load {
+        /// Also that of the last hour, window by window.
+        #[serde(default)]
+        history: bool,
+    },
     /// Shows the state of the daemon.
     Status,
 }
@@ -300,6 +307,8 @@ pub enum Answer {
     Balance(Box<BalanceView>),
     /// What a comparison found.
     Verified(Box<VerifyView>),
+    /// The load of the cluster.
+    Load(Box<LoadView>),
     /// The state of the daemon.
     Status(Box<StatusView>),
 }

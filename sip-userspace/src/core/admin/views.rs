@@ -96,6 +96,9 @@ pub struct ClientView {
     /// Its bindings on this host; the driver fills them in.
     #[serde(default)]
     pub bindings: Vec<BindingView>,
+    /// Subscriptions to it at this host; the driver fills them in.
+    #[serde(default)]
+    pub watchers: usize,
     /// Seconds since this host last saw it register; none if it has no bindings here.
     #[serde(default)]
     pub seen_s: Option<u64>,

@@ -78,6 +78,11 @@ pub(super) struct Moving {
 }
 
 impl Moving {
+    /// What every host in contact has applied.
+    pub(super) const fn everywhere(&self) -> Revision {
+        self.everywhere
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.due
     }

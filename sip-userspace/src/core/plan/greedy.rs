@@ -371,10 +371,13 @@ impl<'a> Work<'a> {
             Want::Rate(_) => self.ceiling.min(self.level(self.servers.get(source)?)),
             Want::Clients | Want::All => self.ceiling,
         };
+        // Where nobody is heard of at all, an order to empty a server is carried out all the same.
+        let is_heard = |server: &Server<'_>| server.load.state == State::Up && server.load.is_fresh;
+        let blind = want == Want::All && !self.servers.iter().any(is_heard);
         let candidates = self.servers.iter().enumerate().filter(|(place, server)| {
             *place != source
                 && server.load.state == State::Up
-                && server.load.is_fresh
+                && (server.load.is_fresh || blind)
                 && !self.is_busy(server)
                 && server.has_room(carried.clients)
         });
