@@ -58,8 +58,8 @@ pub fn run(options: &Options) -> Result<Report> {
             let mut own = Vec::new();
             for seed in 0..options.rounds().into() {
                 interrupt::check()?;
-                let [few, many] = SLOTS;
-                let slots = if servers == 64 { many } else { few };
+                let [usual, most] = SLOTS;
+                let slots = if servers == 64 { most } else { usual };
                 let view = cluster(servers, slots, skew, seed);
                 let run = balance(view.clone(), seed)?;
                 own.push(run.cost / run.least);
