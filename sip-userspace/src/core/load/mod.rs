@@ -71,8 +71,8 @@ impl Default for Rules {
 pub struct Measured {
     /// Redirects of the kernel by slot, of clients without an assignment of their own.
     pub slot_redirects: Vec<u32>,
-    /// All redirects of the kernel by the server that they named.
-    pub server_redirects: BTreeMap<u16, u32>,
+    /// Redirects of the kernel by server, of clients that are assigned to it by name.
+    pub server_redirects: Vec<u32>,
     /// The host.
     pub host: HostFigures,
 }
@@ -276,20 +276,15 @@ impl Load {
     fn count_redirects(&mut self, table: &Table, measured: &Measured) {
         let is_foreign =
             |home: u16| table.server(home).is_some_and(|server| server.kind == Kind::Foreign);
-        let mut by_slot: BTreeMap<u16, u32> = BTreeMap::new();
         let slots = self.slots.iter_mut().zip(table.slots()).zip(&measured.slot_redirects);
-        for ((tally, home), count) in slots.filter(|(_, count)| **count > 0) {
-            let sum = by_slot.entry(*home).or_default();
-            *sum = sum.saturating_add(*count);
-            if is_foreign(*home) {
+        for ((tally, home), count) in slots {
+            if *count > 0 && is_foreign(*home) {
                 tally.add(Class::Register, *count);
             }
         }
-        for (server, count) in &measured.server_redirects {
-            let of_slots = by_slot.get(server).copied().unwrap_or(0);
-            if is_foreign(*server) && *count > of_slots {
-                let tally = self.assigned.entry(*server).or_default();
-                tally.add(Class::Register, count.saturating_sub(of_slots));
+        for (server, count) in (0u16..).zip(&measured.server_redirects) {
+            if *count > 0 && is_foreign(server) {
+                self.assigned.entry(server).or_default().add(Class::Register, *count);
             }
         }
     }

@@ -163,7 +163,7 @@ fn what_edges_send_to_foreign_homes_is_those_homes_load() {
     let mut measured = Measured { slot_redirects: vec![0; slots.len()], ..Measured::default() };
     measured.slot_redirects[of(1)] = 60;
     measured.slot_redirects[of(2)] = 90;
-    measured.server_redirects = [(1, 100), (2, 90)].into();
+    measured.server_redirects = vec![0, 40, 90];
     let mut fresh = Host::new("edge", EDGE);
     let foreign = edge.core.table().server(1).unwrap().clone();
     fresh.change(Change::Server { index: 1, server: foreign });
