@@ -197,6 +197,8 @@ fn a_slot_that_has_just_moved_keeps_its_load_and_then_grows_into_its_new_one() {
         near(view.slots[slot as usize].rate.into(), 0.2);
         near(view.servers[1].rate, 0.2);
         assert_eq!(view.servers[0].rate, 0.0);
+        // The old home has its binding still.
+        assert_eq!((view.servers[0].clients, view.slots[slot as usize].clients), (1, 1));
     }
     // By then the new home has counted most of it by itself.
     let own = home.core.load().figures().unwrap();
