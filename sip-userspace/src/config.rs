@@ -7,6 +7,7 @@
 //! Deliberately absent: reloading, and any look at the machine (does the interface exist?).
 
 mod auth;
+mod balance;
 mod bounds;
 mod dns;
 mod document;
@@ -18,6 +19,7 @@ mod proxy;
 mod sources;
 mod store;
 mod streams;
+mod subscriptions;
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
@@ -34,7 +36,7 @@ pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
 
-use crate::core::{health, load as measuring};
+use crate::core::{balance::Rules, health, load as measuring};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -109,6 +111,27 @@ pub const KEYS: &[&str] = &[
     "probe.pause",
     "load.window",
     "load.half_life",
+    "subscriptions.expires_min",
+    "subscriptions.expires_default",
+    "subscriptions.expires_max",
+    "subscriptions.watchers",
+    "subscriptions.per_user",
+    "subscriptions.max",
+    "subscriptions.publications",
+    "subscriptions.notices_per_second",
+    "balance.mode",
+    "balance.window",
+    "balance.windows",
+    "balance.trigger",
+    "balance.stop",
+    "balance.floor",
+    "balance.share",
+    "balance.cooldown",
+    "balance.cpu",
+    "balance.quiet",
+    "balance.moves",
+    "balance.rate",
+    "balance.notices",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -166,6 +189,10 @@ pub struct Config {
     pub probe: Option<health::Rules>,
     /// How load is measured.
     pub load: measuring::Rules,
+    /// What watchers and publishers may do.
+    pub subscriptions: crate::core::subscriptions::Rules,
+    /// When clients are moved between servers.
+    pub balance: Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -362,8 +389,10 @@ impl Config {
             control: bounds::control(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
+            balance: balance::balance(&document)?,
             probe: probe::probe(&document, store.is_shared())?,
             load: load::load(&document)?,
+            subscriptions: subscriptions::subscriptions(&document)?,
             dns: dns::dns(&document)?,
             store,
             auth: auth::auth(&document)?,

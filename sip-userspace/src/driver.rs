@@ -7,6 +7,7 @@
 //! Deliberately absent: decisions.
 
 mod asks;
+mod balance;
 mod changes;
 mod durable;
 mod gate;
@@ -43,7 +44,7 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, BindingView, Command, Planned, Refused},
     },
     datapath::KernelPath,
     net::{batch::Batch, clock},
@@ -75,7 +76,8 @@ impl Host {
         if let Some(api) = &mut self.api {
             api.start(calls_in)?;
         }
-        self.store.lead(self.config.probe.is_some_and(|rules| rules.failover));
+        // Every host would lead: the one that does decides for all.
+        self.store.lead(true);
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,6 +102,7 @@ impl Host {
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 Some(result) = self.lessons.settled.recv() => self.lessons_settled(result),
+                Some(result) = self.balance.settled.recv() => self.balance_settled(result),
                 Some(result) = self.moves.settled.recv() => self.moves_settled(result),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
@@ -107,6 +110,7 @@ impl Host {
                 _ = tick.tick() => {
                     self.durable.look();
                     self.share_lessons();
+                    self.balance();
                     self.judge_servers();
                     self.measure_load();
                     if let Some(kernel) = &mut self.kernel {
@@ -206,6 +210,7 @@ impl Host {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
         let Some(call) = self.of_load(call) else { return };
+        let Some(call) = self.of_balance(call) else { return };
         let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
@@ -247,6 +252,7 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                view.watchers = self.core.subscriptions().watchers(&key);
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
                 if let Some(done) = self.core.handled().get(&key) {
@@ -293,6 +299,11 @@ impl Host {
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
                 view.more.insert("auth".to_owned(), self.auth_status());
+                let subscriptions = self.core.subscriptions();
+                view.more.insert(
+                    "subscriptions".to_owned(),
+                    json!({"all": subscriptions.len(), "publications": subscriptions.publications(), "notices_waiting": subscriptions.waiting()}),
+                );
                 if let Some(api) = &self.api {
                     view.more.insert("api".to_owned(), api.status());
                 }

@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{clients, servers, status, table};
+use super::{clients, plans, servers, status, table};
 
 /// The document.
 #[derive(OpenApi)]
@@ -22,6 +22,8 @@ use super::{clients, servers, status, table};
         servers::drain, servers::undrain, servers::disable, servers::enable,
         clients::list, clients::show, clients::assign, clients::unassign,
         table::export, table::import, table::history,
+        plans::balance, plans::set_balance, plans::list, plans::create, plans::show,
+        plans::apply, plans::roll_back, plans::pause, plans::resume, plans::cancel,
     ),
     modifiers(&Bearer),
     security(("token" = []))

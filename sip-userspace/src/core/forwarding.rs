@@ -216,7 +216,9 @@ impl Core {
             out.push(Output::Send { flow, payload });
             return Ok(());
         }
-        if self.probe_answered(message, status, now, out) {
+        if self.probe_answered(message, status, now, out)
+            || self.notice_answered(message, status, now, out)
+        {
             return Ok(());
         }
         let mut events = Vec::new();

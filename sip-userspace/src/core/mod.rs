@@ -18,6 +18,7 @@ pub mod agents;
 pub mod auth;
 mod authenticate;
 mod avalanche;
+pub mod balance;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
@@ -33,6 +34,7 @@ pub mod load;
 pub mod moves;
 pub mod names;
 pub mod pack;
+pub mod plan;
 mod probing;
 pub mod proxy;
 pub mod record;
@@ -44,6 +46,7 @@ pub mod returning;
 pub mod route;
 pub mod settings;
 mod sharing;
+pub mod subscriptions;
 pub mod table;
 mod targets;
 pub mod token;
@@ -70,7 +73,7 @@ use self::{
     bindings::{Binding, Bindings},
     durable::Held,
     handled::Handled,
-    handover::Queues,
+    handover::{Leavers, Queues},
     health::Health,
     load::Load,
     moves::Moving,
@@ -80,6 +83,7 @@ use self::{
     requests::After,
     returning::{Known, Returning},
     route::{Judged, Strict},
+    subscriptions::{RegEvent, Subscriptions},
     table::Table,
     token::Tokens,
     transactions::Transactions,
@@ -106,6 +110,7 @@ pub struct Core {
     avalanche: Avalanche,
     returning: Returning,
     queues: Queues,
+    leavers: Leavers,
     moving: Moving,
     agents: Agents,
     /// When this core began, in seconds of the monotonic clock.
@@ -113,6 +118,7 @@ pub struct Core {
     health: Health,
     names: Names,
     load: Load,
+    subscriptions: Subscriptions,
 }
 
 impl Core {
@@ -139,12 +145,14 @@ impl Core {
             avalanche: Avalanche::default(),
             returning: Returning::default(),
             queues: Queues::default(),
+            leavers: Leavers::default(),
             moving: Moving::default(),
             agents: Agents::default(),
             since_s: None,
             health: Health::new(&settings),
             names: Names::default(),
             load: Load::new(&settings, &table),
+            subscriptions: Subscriptions::new(settings.subscriptions.notices_per_second),
             auth,
             settings,
             table,
@@ -222,8 +230,10 @@ impl Core {
             self.health.deadline(&self.table),
             self.names.deadline(),
             self.queues.deadline(),
+            self.leavers.deadline(),
             self.moving.deadline(),
             self.has_to_look().then_some(Duration::ZERO),
+            self.subscriptions.deadline(),
         ];
         requests.into_iter().chain([bindings]).flatten().min()
     }
@@ -231,8 +241,7 @@ impl Core {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
         self.since_s.get_or_insert(now.mono_s());
-        let expired = self.bindings.expire(now.mono_s()) as u64;
-        self.counters.bindings_expired = self.counters.bindings_expired.wrapping_add(expired);
+        self.expire_bindings(now);
         let forgotten = self.table.learned_mut().expire(now.mono.as_secs());
         out.extend(forgotten.into_iter().map(|key| Output::Learn { key }));
         self.give_up_homes(now, out);
@@ -246,8 +255,24 @@ impl Core {
         self.carry_out(events, now, out);
         self.probe(now, out);
         self.end_waits(now, out);
+        self.notify_due(now, out);
         self.give_up_answers(now, out);
         self.carry_on(now, out);
+    }
+
+    /// Ends the bindings that have run out, and has those told who watch their clients.
+    fn expire_bindings(&mut self, now: Now) {
+        let (subscriptions, mut ended) = (&self.subscriptions, Vec::new());
+        let expired = self.bindings.expire(now.mono_s(), |key, old| {
+            if subscriptions.is_watched(&key) {
+                ended.push((key, old.to_vec()));
+            }
+        });
+        self.counters.bindings_expired =
+            self.counters.bindings_expired.wrapping_add(expired as u64);
+        for (key, old) in ended {
+            self.bindings_changed(key, &old, RegEvent::Expired, now);
+        }
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or
@@ -259,6 +284,7 @@ impl Core {
         self.proxy.on_failure(&flow, now.mono, &mut events);
         self.carry_out(events, now, out);
         self.probe_failed(&flow, now, out);
+        self.watchers_failed(&flow, out);
     }
 
     /// Takes a message: a datagram, or a whole one of a stream.

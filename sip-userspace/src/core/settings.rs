@@ -12,6 +12,7 @@ use super::auth::Rules;
 use super::health;
 use super::io::{Flow, Transport};
 use super::load;
+use super::subscriptions;
 use crate::sip::{
     header::Name,
     request::Request,
@@ -163,6 +164,8 @@ pub struct Settings {
     pub auth: Option<Rules>,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// What watchers and publishers may do.
+    pub subscriptions: subscriptions::Rules,
     /// Names of next hops are looked up in the DNS.
     pub dns: bool,
     /// How load is measured.
@@ -201,6 +204,7 @@ impl Default for Settings {
             durable: false,
             auth: None,
             probe: None,
+            subscriptions: subscriptions::Rules::default(),
             dns: false,
             load: load::Rules::default(),
         }

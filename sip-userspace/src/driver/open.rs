@@ -14,8 +14,9 @@ use sip_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
-    lessons::Lessons, load::LoadMeter, moves::Moves, names::Resolver, shared::Shared, users,
+    EVENTS_MAX, Settled, Store, asks::Asks, balance::Balance, changes::Changes, durable::Durable,
+    gate::Gate, lessons::Lessons, load::LoadMeter, moves::Moves, names::Resolver, shared::Shared,
+    users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -116,6 +117,7 @@ pub struct Host {
     pub(super) api: Option<Api>,
     pub(super) changes: Changes,
     pub(super) load: LoadMeter,
+    pub(super) balance: Balance,
 }
 
 impl Host {
@@ -182,7 +184,9 @@ impl Host {
         let durable = Durable::open(&config, &mut core)?;
         let (settled_in, settled) = mpsc::unbounded_channel();
         let (users_in, users) = mpsc::unbounded_channel();
+        let balance = Balance::new(config.balance.clone(), &config.node.name);
         Ok(Self {
+            balance,
             gate: Gate::new(told, SourceFlags::new(&config.sources)),
             config,
             core,
@@ -264,6 +268,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         limits: config.proxy.limits,
         probe: config.probe,
         load: config.load,
+        subscriptions: config.subscriptions,
         dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,

@@ -80,6 +80,7 @@ pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Pla
         ));
     }
     let placed = table.placed().filter(|(_, server)| *server == index).count();
+    let here = table.slots().iter().filter(|home| **home == index).count();
     let assigned = table.overrides().on_server(index);
     let standby: Vec<_> = table
         .servers()
@@ -88,9 +89,12 @@ pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Pla
         .collect();
     let mut in_the_way = Vec::new();
     let mut cures = Vec::new();
-    if placed > 0 {
+    if here > 0 {
+        in_the_way.push(format!("it has {here} slots"));
+        cures.push(format!("wait for the end of `homeward server drain {name} --wait`"));
+    } else if placed > 0 {
         in_the_way.push(format!("{placed} slots are placed on it"));
-        cures.push("let the balancer move its slots while it drains".to_owned());
+        cures.push(format!("let the balancer move them: `homeward server drain {name} --wait`"));
     }
     if assigned > 0 {
         in_the_way.push(format!("{assigned} clients are assigned to it"));

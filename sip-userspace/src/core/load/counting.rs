@@ -43,6 +43,7 @@ impl Core {
 
     /// Ends a window with what the driver has measured.
     pub fn close_load(&mut self, measured: &Measured, now: Now) {
+        self.load.watched(&self.table, self.subscriptions.iter());
         self.load.close(&self.table, &self.bindings, measured, now);
     }
 
@@ -54,7 +55,10 @@ impl Core {
     /// Counts a request by what becomes of it.
     pub(in crate::core) fn measure(&mut self, decision: &Decision, request: &Request<'_>) {
         let served = match decision {
-            Decision::Register { key } | Decision::Deliver { key } => Some((*key, None)),
+            Decision::Register { key }
+            | Decision::Deliver { key }
+            | Decision::Publish { key, .. } => Some((*key, None)),
+            Decision::Subscribe { client } => client.as_ref().map(|(key, _)| (*key, None)),
             Decision::Redirect { key, server } => Some((*key, Some(*server))),
             Decision::Proxy { key, server, .. } => {
                 self.measure_forward();

@@ -181,9 +181,14 @@ impl Load {
         self.refused
     }
 
-    /// How many subscriptions this host has to the clients of each slot, of all slots.
-    pub fn watched(&mut self, by_slot: impl Iterator<Item = u32>) {
-        self.watchers.iter_mut().zip(by_slot).for_each(|(watchers, count)| *watchers = count);
+    /// How many subscriptions this host has to each of these clients, which are all.
+    pub fn watched(&mut self, table: &Table, clients: impl Iterator<Item = (ClientKey, usize)>) {
+        self.watchers.fill(0);
+        for (key, count) in clients {
+            if let Some(watchers) = self.watchers.get_mut(table.slot(key) as usize) {
+                *watchers = watchers.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            }
+        }
     }
 
     /// Counts a request of a client.

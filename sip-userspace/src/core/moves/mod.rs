@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Core, Counters, Now, Output,
-    table::{Change, Moved, Proposal, Revision},
+    table::{Change, Moved, Proposal, Revision, Table},
 };
 
 /// A barrier is waited for so long, at most.
@@ -75,9 +75,21 @@ pub(super) struct Moving {
     /// Moves of the next commit; fewer when the store has refused as many.
     most: usize,
     due: Option<Duration>,
+    /// The table that `units` was made after.
+    looked: Option<Revision>,
 }
 
 impl Moving {
+    /// Whether the table is another one than when it was looked at last.
+    pub(super) fn is_behind(&self, table: &Table) -> bool {
+        self.looked != Some(table.revision()) && !table.moves().is_empty()
+    }
+
+    /// What every host in contact has applied.
+    pub(super) const fn everywhere(&self) -> Revision {
+        self.everywhere
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.due
     }
@@ -113,9 +125,10 @@ impl Core {
 
     /// Takes up the moves that the table says this host has to carry out, and lets the others go.
     pub(super) fn look_at_moves(&mut self, now: Now) {
-        if self.moving.units.is_empty() && self.table.moves().is_empty() {
+        if self.moving.looked == Some(self.table.revision()) {
             return;
         }
+        self.moving.looked = Some(self.table.revision());
         let own = |what: &Moved| {
             let this = self.table.this();
             self.table
@@ -170,8 +183,16 @@ impl Core {
             {
                 (unit.stage, unit.since) = (Stage::Copying, now.mono);
             }
-            if unit.stage == Stage::Copying && self.is_copied(what) {
-                (unit.stage, unit.since) = (Stage::Committing, now.mono);
+            let copied = self.is_copied(what);
+            match unit.stage {
+                Stage::Copying if copied => {
+                    (unit.stage, unit.since) = (Stage::Committing, now.mono);
+                }
+                // A client has changed in the meantime.
+                Stage::Committing if !copied => {
+                    (unit.stage, unit.since) = (Stage::Copying, now.mono);
+                }
+                _ => {}
             }
             let lost =
                 !self.table.serves(unit.to) || unit.stage == Stage::Copying && waited >= PATIENCE;
@@ -179,7 +200,7 @@ impl Core {
                 if lost {
                     changes.extend(self.table.cancel_move(what));
                     back = back.saturating_add(1);
-                } else if unit.stage == Stage::Committing && self.is_copied(what) {
+                } else if unit.stage == Stage::Committing {
                     changes.extend(self.table.end_move(what, unit.to));
                     made = made.saturating_add(1);
                 }

@@ -21,7 +21,7 @@ pub const WEIGHT_MAX: u32 = 100_000;
 pub enum State {
     /// Takes its share of the slots and all that is assigned to it.
     Up,
-    /// Serves what is assigned to or placed on it by name, takes no other slot.
+    /// Serves what it has until that is moved off, and takes nothing new.
     Draining,
     /// Takes nothing: it does not answer.
     Down,
