@@ -35,7 +35,11 @@ impl Host {
     fn send(&mut self, method: &str, user: &str) {
         self.serial += 1;
         let serial = self.serial;
-        let contact = if method == "REGISTER" { "Contact: <sip:x@203.0.113.7>\r\n" } else { "" };
+        let contact = match method {
+            "REGISTER" => "Contact: <sip:x@203.0.113.7>\r\n",
+            "SUBSCRIBE" => "Contact: <sip:x@203.0.113.7>\r\nEvent: presence\r\n",
+            _ => "",
+        };
         let uri = if method == "REGISTER" { String::new() } else { format!("{user}@") };
         let text = format!(
             "{method} sip:{uri}example.com SIP/2.0\r\n\
@@ -113,6 +117,21 @@ fn a_home_shows_what_it_serves_by_class_slot_and_client() {
     near(requests.other.into(), 0.1);
     assert_eq!(shown.history.len(), 3);
     near(shown.history[0].servers["home"].rate.into(), 0.3);
+}
+
+#[test]
+fn watchers_count_for_the_slot_and_the_client_that_they_watch() {
+    let mut home = Host::new("home", HOME);
+    let user = home.user_of(1);
+    home.windows(1, &[("SUBSCRIBE", "alice"), ("SUBSCRIBE", &user), ("SUBSCRIBE", &user)]);
+    let view = home.view();
+    near(view.servers[1].rate, 0.6);
+    assert_eq!(view.servers[1].watchers, 3);
+    let slot = home.core.table().slot(home.core.table().key(&format!("{user}@example.com")));
+    assert_eq!(view.slots[slot as usize].watchers, 2);
+    assert_eq!(view.slots.iter().map(|slot| slot.watchers).sum::<u32>(), 2);
+    let watched: Vec<_> = view.clients.iter().map(|client| client.watchers).collect();
+    assert_eq!(watched, [2, 1]);
 }
 
 #[test]
