@@ -36,6 +36,7 @@ pub use self::{shown::LoadView, view::View};
 use super::{
     Now, Settings,
     bindings::Bindings,
+    subscriptions::Subscriptions,
     table::{Kind, NO_SERVER, Revision, Table},
 };
 
@@ -71,10 +72,37 @@ impl Default for Rules {
 pub struct Measured {
     /// Redirects of the kernel by slot, of clients without an assignment of their own.
     pub slot_redirects: Vec<u32>,
-    /// All redirects of the kernel by the server that they named.
-    pub server_redirects: BTreeMap<u16, u32>,
+    /// Redirects of the kernel by server, of clients that are assigned to it by name.
+    pub server_redirects: Vec<u32>,
     /// The host.
     pub host: HostFigures,
+}
+
+/// The state of clients that this host holds.
+pub struct Held<'a> {
+    /// Of those that are registered.
+    pub bindings: &'a Bindings,
+    /// Of those that are watched.
+    pub subscriptions: &'a Subscriptions,
+}
+
+impl Held<'_> {
+    /// Subscriptions by slot, but to clients with an assignment of their own.
+    fn watchers(&self, table: &Table) -> Vec<u32> {
+        let mut slots = vec![0u32; table.slots().len()];
+        for (key, watchers) in self.subscriptions.iter() {
+            if table.assigned(&key).is_none()
+                && let Some(slot) = slots.get_mut(table.slot(key) as usize)
+            {
+                *slot = slot.saturating_add(few(watchers));
+            }
+        }
+        slots
+    }
+}
+
+fn few(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// What another host has told.
@@ -106,8 +134,6 @@ pub struct Load {
     forwarded_rate: f32,
     hot: Hot,
     answers: answers::ByServer,
-    /// Subscriptions here, by slot.
-    watchers: Vec<u32>,
     /// The homes of all slots as they were, at this revision of the slots, and the times until
     /// which those that have moved are left alone.
     homes: Vec<u16>,
@@ -140,7 +166,6 @@ impl Load {
             forwarded_rate: 0.0,
             hot: Hot::default(),
             answers: answers::ByServer::default(),
-            watchers: vec![0; slots],
             homes: table.slots().to_vec(),
             homes_at: None,
             quiet: BTreeMap::new(),
@@ -181,16 +206,6 @@ impl Load {
         self.refused
     }
 
-    /// How many subscriptions this host has to each of these clients, which are all.
-    pub fn watched(&mut self, table: &Table, clients: impl Iterator<Item = (ClientKey, usize)>) {
-        self.watchers.fill(0);
-        for (key, count) in clients {
-            if let Some(watchers) = self.watchers.get_mut(table.slot(key) as usize) {
-                *watchers = watchers.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-            }
-        }
-    }
-
     /// Counts a request of a client.
     fn count(
         &mut self,
@@ -222,7 +237,7 @@ impl Load {
     }
 
     /// Ends a window: averages, figures, history. The first call only begins one.
-    pub fn close(&mut self, table: &Table, bindings: &Bindings, measured: &Measured, now: Now) {
+    pub fn close(&mut self, table: &Table, held: &Held<'_>, measured: &Measured, now: Now) {
         self.follow(table, now.mono);
         let Some(began) = self.began.replace(now.mono) else {
             self.skip();
@@ -246,8 +261,8 @@ impl Load {
         let forwarded = std::mem::take(&mut self.forwarded);
         self.forwarded_rate = self.forwarded_rate * fade.keep + forwarded * fade.gain;
         self.answers.close();
-        self.look_apart(table, bindings);
-        self.own = Some(self.sum_up(table, bindings, &fade, measured.host));
+        self.look_apart(table, held.bindings);
+        self.own = Some(self.sum_up(table, held, &fade, measured.host));
         self.hot.fade(fade.keep);
         self.history.push(self.combine(table, now.mono), now.unix_s);
     }
@@ -281,20 +296,15 @@ impl Load {
     fn count_redirects(&mut self, table: &Table, measured: &Measured) {
         let is_foreign =
             |home: u16| table.server(home).is_some_and(|server| server.kind == Kind::Foreign);
-        let mut by_slot: BTreeMap<u16, u32> = BTreeMap::new();
         let slots = self.slots.iter_mut().zip(table.slots()).zip(&measured.slot_redirects);
-        for ((tally, home), count) in slots.filter(|(_, count)| **count > 0) {
-            let sum = by_slot.entry(*home).or_default();
-            *sum = sum.saturating_add(*count);
-            if is_foreign(*home) {
+        for ((tally, home), count) in slots {
+            if *count > 0 && is_foreign(*home) {
                 tally.add(Class::Register, *count);
             }
         }
-        for (server, count) in &measured.server_redirects {
-            let of_slots = by_slot.get(server).copied().unwrap_or(0);
-            if is_foreign(*server) && *count > of_slots {
-                let tally = self.assigned.entry(*server).or_default();
-                tally.add(Class::Register, count.saturating_sub(of_slots));
+        for (server, count) in (0u16..).zip(&measured.server_redirects) {
+            if *count > 0 && is_foreign(server) {
+                self.assigned.entry(server).or_default().add(Class::Register, *count);
             }
         }
     }
@@ -321,13 +331,7 @@ impl Load {
     }
 
     /// What there is to tell at the end of a window.
-    fn sum_up(
-        &self,
-        table: &Table,
-        bindings: &Bindings,
-        fade: &Fade,
-        host: HostFigures,
-    ) -> Figures {
+    fn sum_up(&self, table: &Table, held: &Held<'_>, fade: &Fade, host: HostFigures) -> Figures {
         // While the host is young its averages are too small: they begin at nothing.
         let scale = self.weight.max(f32::MIN_POSITIVE).recip();
         let rates = |tally: &Tally| tally.rates().map(|rate| rate * scale);
@@ -338,8 +342,8 @@ impl Load {
                 (index, ServerFigures { index, answers, ..ServerFigures::default() })
             })
             .collect();
-        let registered = (0u32..).map(|slot| bindings.in_slot(slot).len() as u32);
-        let here = registered.zip(&self.apart).zip(&self.watchers);
+        let registered = (0u32..).map(|slot| few(held.bindings.in_slot(slot).len()));
+        let here = registered.zip(&self.apart).zip(held.watchers(table));
         let mut slots = Vec::with_capacity(self.slots.len());
         for ((tally, home), ((registered, apart), watchers)) in
             self.slots.iter().zip(table.slots()).zip(here)
@@ -354,7 +358,7 @@ impl Load {
                 }
             }
             let rate = self.costs.of(requests);
-            slots.push(SlotFigure { rate, clients, watchers: *watchers });
+            slots.push(SlotFigure { rate, clients, watchers });
         }
         for (server, tally) in &self.assigned {
             if let Some(server) = servers.get_mut(server) {
@@ -371,13 +375,14 @@ impl Load {
             key: found.key.0,
             aor: found.aor.to_owned(),
             rate: found.weight * fade.gain * scale,
+            watchers: few(held.subscriptions.watchers(&found.key)),
         });
         Figures {
             slots: SlotFigures::new(&slots),
             servers: servers.into_values().filter(|server| !is_silent(server)).collect(),
             hot: hot.collect(),
-            clients: bindings.clients() as u64,
-            watchers: self.watchers.iter().map(|count| u64::from(*count)).sum(),
+            clients: held.bindings.clients() as u64,
+            watchers: held.subscriptions.len() as u64,
             forwarded: self.forwarded_rate * scale,
             host,
         }
