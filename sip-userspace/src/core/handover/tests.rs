@@ -410,10 +410,16 @@ fn nothing_is_given_to_who_cannot_be_asked_and_nothing_taken_for_others() {
     let mut it = Cluster::new(false);
     let (user, slot) = it.user_of(1);
     it.register(1, 0, &user, 1, 300);
+    assert_eq!(it.event(1, 1, "SUBSCRIBE", &user, "Event: presence\r\n\r\n"), 200);
+    it.timeout(1, 10);
     let foreign = Server { kind: Kind::Foreign, ..it.store.server(2).unwrap().clone() };
     it.commit(500, vec![Change::Server { index: 2, server: foreign }], &[0, 1, 2]);
     let away = it.store.end_move(&Moved::Slot(slot), 2);
     it.commit(1_000, away, &[0, 1, 2]);
+    it.everywhere(1, 1_001);
+    it.timeout(1, 1_002);
+    it.timeout(1, 1_003);
+    assert!(it.told().iter().any(|told| told.2 == "terminated;reason=deactivated"));
     assert!(it.batches.is_empty());
     assert_eq!(it.bindings(&user)[1], [1], "until it ends");
 
