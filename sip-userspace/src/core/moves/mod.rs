@@ -75,11 +75,13 @@ pub(super) struct Moving {
     /// Moves of the next commit; fewer when the store has refused as many.
     most: usize,
     due: Option<Duration>,
+    /// The table that this host began with was looked at.
+    began: bool,
 }
 
 impl Moving {
     pub(super) fn deadline(&self) -> Option<Duration> {
-        self.due
+        if self.began { self.due } else { Some(Duration::ZERO) }
     }
 }
 
@@ -113,6 +115,7 @@ impl Core {
 
     /// Takes up the moves that the table says this host has to carry out, and lets the others go.
     pub(super) fn look_at_moves(&mut self, now: Now) {
+        self.moving.began = true;
         if self.moving.units.is_empty() && self.table.moves().is_empty() {
             return;
         }
@@ -155,6 +158,9 @@ impl Core {
 
     /// Goes on with every move as far as it can go, and commits those that are ready.
     pub(super) fn advance_moves(&mut self, now: Now, out: &mut Vec<Output>) {
+        if !self.moving.began {
+            self.look_at_moves(now);
+        }
         self.moving.due = None;
         if self.moving.units.is_empty() {
             return;
