@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use benches::{
-    bench::{program, proxy, redirect, register, scan, table, tune},
+    bench::{plan, program, proxy, redirect, register, scan, table, tune},
     interrupt,
     options::Options,
     report::Target,
@@ -37,6 +37,8 @@ enum Bench {
     Table(table::Arguments),
     /// Method, Vias and AoR on the host, beside rsip (P11)
     Scan,
+    /// What plans of moves cost against the least, and how long they take to make (P13)
+    Plan,
     /// The daemon's settings: which make a difference here, as a fragment of a configuration
     Tune,
     /// Under load, the daemon ends and starts again at random moments, and nothing may be lost
@@ -76,6 +78,7 @@ fn run(cli: &Cli) -> Result<(String, bool)> {
         Bench::Program(arguments) => program::run(&cli.options, arguments)?,
         Bench::Table(arguments) => table::run(&cli.options, arguments)?,
         Bench::Scan => scan::run(&cli.options)?,
+        Bench::Plan => plan::run(&cli.options)?,
         Bench::Tune => tune::run(&cli.options)?,
         Bench::SoakRestart(arguments) => restart::run(&cli.options, arguments)?,
         Bench::Sim(arguments) => return Ok((sim::run::run(arguments)?, true)),

@@ -111,6 +111,43 @@ pub fn bars(path: &Path, title: &str, unit: &str, bars: &[(String, f64)]) -> Res
     })
 }
 
+/// Two bars beside each other for every place: before and after, with a line at 1.
+///
+/// # Errors
+/// When the file can't be written, or there is nothing to draw.
+pub fn pairs(path: &Path, title: &str, unit: &str, [before, after]: &[Vec<f64>; 2]) -> Result<()> {
+    let (_, top) = span(before.iter().chain(after).copied())?;
+    let count = before.len() as f64;
+    draw(path, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, ("sans-serif", 20))
+            .margin(16)
+            .x_label_area_size(44)
+            .y_label_area_size(72)
+            .build_cartesian_2d(0.0..count, 0.0..top * 1.2)?;
+        chart.configure_mesh().disable_x_mesh().x_desc("server").y_desc(unit).draw()?;
+        for (index, (name, values)) in [("before", before), ("after", after)].iter().enumerate() {
+            let colour = Palette99::pick(index).to_rgba();
+            let bar = |(place, value): (usize, &f64)| {
+                let left = place as f64 + 0.1 + 0.4 * index as f64;
+                Rectangle::new([(left, 0.0), (left + 0.4, *value)], colour.filled())
+            };
+            chart
+                .draw_series(values.iter().enumerate().map(bar))?
+                .label(*name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+        }
+        chart.draw_series(LineSeries::new([(0.0, 1.0), (count, 1.0)], BLACK))?;
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE)
+            .border_style(BLACK)
+            .draw()?;
+        Ok(())
+    })
+}
+
 type Area<'a> = plotters::drawing::DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type DrawError = Box<dyn std::error::Error>;
 

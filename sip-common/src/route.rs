@@ -8,8 +8,8 @@
 use crate::{
     abi::{
         CONFIG_DIRECT_ONLY, CONFIG_OVERLOAD, ClientKey, Config, Contact, DOMAIN_CLIENTS,
-        DOMAIN_PROBES, DOMAIN_URI, DOMAINS_MAX, Domain, Override, SOURCE_DIRECT, SOURCE_EDGE,
-        ServerWord, SlotWord,
+        DOMAIN_PROBES, DOMAIN_URI, DOMAINS_MAX, Domain, Override, SERVERS_MAX, SOURCE_DIRECT,
+        SOURCE_EDGE, ServerWord, SlotWord,
     },
     aor,
     arena::{Arena, Span},
@@ -50,6 +50,8 @@ pub struct Redirect<C> {
     pub key: ClientKey,
     /// The home that is named.
     pub server: u32,
+    /// The element of `REDIRECTS` that counts it.
+    pub counter: u32,
     /// Its Contact text.
     pub contact: C,
     /// Whether the request is a retransmission.
@@ -99,7 +101,8 @@ pub fn decide_coded<S: Steps, T: Table>(
     s.admitted = 1;
     done(table.admit(folded, &request.source))?;
     let last = table.recent(index);
-    let (server, word, entry) = home(table, &key, config.slot_mask).map_err(Refusal::code)?;
+    let Found { server, word, entry, counter } =
+        home(table, &key, config.slot_mask).map_err(Refusal::code)?;
     if word.has(ServerWord::HERE) {
         return Err(Refusal::HomeHere.code());
     }
@@ -116,7 +119,7 @@ pub fn decide_coded<S: Steps, T: Table>(
         return Err(Refusal::Recent.code());
     }
     table.remember(index, recent);
-    Ok(Redirect { key, server, contact, again: memory == Memory::Retransmission })
+    Ok(Redirect { key, server, counter, contact, again: memory == Memory::Retransmission })
 }
 
 /// A step's code as a result.
@@ -141,16 +144,24 @@ pub fn names<T: Table>(s: &mut Scratch, table: &T) -> u32 {
     0
 }
 
-/// The home of a client: its index, its word, and the client's override (zero if it has none).
+/// The home of a client.
+pub struct Found {
+    /// Its index.
+    pub server: u32,
+    /// Its word.
+    pub word: ServerWord,
+    /// The client's override; zero if it has none.
+    pub entry: Override,
+    /// The element of `REDIRECTS` that counts a redirect there.
+    pub counter: u32,
+}
+
+/// Finds the home of a client.
 ///
 /// # Errors
 /// The reason for which the table can't say it.
 #[inline(always)]
-pub fn home<T: Table>(
-    table: &T,
-    key: &ClientKey,
-    slot_mask: u32,
-) -> Result<(u32, ServerWord, Override), Refusal> {
+pub fn home<T: Table>(table: &T, key: &ClientKey, slot_mask: u32) -> Result<Found, Refusal> {
     let entry = table.over(key).unwrap_or_default();
     if entry.0 != 0 {
         if entry.tag() != key.tag() {
@@ -165,19 +176,21 @@ pub fn home<T: Table>(
         if !entry.has(Override::BY_SLOT) {
             let word = table.server(entry.server()).unwrap_or_default();
             if word.has(ServerWord::UP) {
-                return Ok((entry.server(), word, entry));
+                let server = entry.server();
+                return Ok(Found { server, word, entry, counter: server });
             }
         }
     }
-    let slot = table.slot(key.slot(slot_mask)).unwrap_or_default();
-    if !slot.complete() {
+    let slot = key.slot(slot_mask);
+    let home = table.slot(slot).unwrap_or_default();
+    if !home.complete() {
         return Err(Refusal::SlotIncomplete);
     }
-    let word = table.server(slot.server()).unwrap_or_default();
+    let word = table.server(home.server()).unwrap_or_default();
     if !word.has(ServerWord::UP) {
         return Err(Refusal::HomeUnknown);
     }
-    Ok((slot.server(), word, entry))
+    Ok(Found { server: home.server(), word, entry, counter: SERVERS_MAX + slot })
 }
 
 /// The flags of a served name; 0 if it is none.

@@ -7,9 +7,11 @@
 //! Deliberately absent: reloading, and any look at the machine (does the interface exist?).
 
 mod auth;
+mod balance;
 mod bounds;
 mod dns;
 mod document;
+mod load;
 mod peers;
 mod prefix;
 mod probe;
@@ -17,6 +19,7 @@ mod proxy;
 mod sources;
 mod store;
 mod streams;
+mod subscriptions;
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf};
 
@@ -33,7 +36,7 @@ pub use sources::SourceFlags;
 pub use store::{Api, Store};
 pub use streams::{Tcp, Tls};
 
-use crate::core::health;
+use crate::core::{balance::Rules, health, load as measuring};
 
 /// Every setting.
 pub const KEYS: &[&str] = &[
@@ -46,6 +49,7 @@ pub const KEYS: &[&str] = &[
     "sip.expires_min",
     "sip.expires_default",
     "sip.expires_max",
+    "sip.register_rate",
     "sip.redirect_expires",
     "sip.redirect_memory",
     "sip.redirect_never",
@@ -98,12 +102,35 @@ pub const KEYS: &[&str] = &[
     "peers.key",
     "peers.ca",
     "probe.mode",
+    "probe.failover",
     "probe.interval",
     "probe.timeout",
     "probe.up",
     "probe.down",
     "probe.damping",
     "probe.pause",
+    "balance.mode",
+    "balance.window",
+    "balance.windows",
+    "balance.trigger",
+    "balance.stop",
+    "balance.floor",
+    "balance.share",
+    "balance.cooldown",
+    "balance.cpu",
+    "balance.quiet",
+    "balance.moves",
+    "balance.rate",
+    "load.window",
+    "load.half_life",
+    "subscriptions.expires_min",
+    "subscriptions.expires_default",
+    "subscriptions.expires_max",
+    "subscriptions.watchers",
+    "subscriptions.per_user",
+    "subscriptions.max",
+    "subscriptions.publications",
+    "subscriptions.notices_per_second",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -159,6 +186,12 @@ pub struct Config {
     pub peers: Peers,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// When clients are moved between servers.
+    pub balance: Rules,
+    /// How load is measured.
+    pub load: measuring::Rules,
+    /// What watchers and publishers may do.
+    pub subscriptions: crate::core::subscriptions::Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -201,6 +234,8 @@ pub struct Sip {
     pub expires_default_s: u32,
     /// Longest binding, seconds.
     pub expires_max_s: u32,
+    /// REGISTERs of clients at home here that are taken in a second; 0 for no limit.
+    pub register_rate: u32,
     /// How long a client may keep to a redirect, seconds.
     pub redirect_expires_s: u32,
     /// How long a redirect is remembered for a client not known to follow, seconds.
@@ -341,6 +376,8 @@ impl Config {
     /// The first thing that is wrong.
     pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(inputs)?;
+        let store = store::store(&document)?;
+        let subscriptions = subscriptions::subscriptions(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
             sip: bounds::sip(&document)?,
@@ -350,11 +387,14 @@ impl Config {
             tcp: streams::tcp(&document)?,
             tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
-            store: store::store(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
-            probe: probe::probe(&document)?,
+            balance: balance::balance(&document, subscriptions.notices_per_second)?,
+            probe: probe::probe(&document, store.is_shared())?,
+            load: load::load(&document)?,
+            subscriptions,
             dns: dns::dns(&document)?,
+            store,
             auth: auth::auth(&document)?,
             api: store::api(&document)?,
             log: bounds::log(&document)?,

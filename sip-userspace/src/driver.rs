@@ -7,10 +7,13 @@
 //! Deliberately absent: decisions.
 
 mod asks;
+mod balance;
 mod changes;
 mod durable;
 mod gate;
+mod host;
 mod lessons;
+mod load;
 mod moves;
 mod names;
 mod open;
@@ -41,7 +44,7 @@ use crate::{
     control::{Call, ControlError},
     core::{
         Packet,
-        admin::{self, Answer, Asker, Command, Planned, Refused, command::BindingView},
+        admin::{self, Answer, Asker, BindingView, Command, Planned, Refused},
     },
     datapath::KernelPath,
     net::{batch::Batch, clock},
@@ -73,6 +76,8 @@ impl Host {
         if let Some(api) = &mut self.api {
             api.start(calls_in)?;
         }
+        // Every host would lead: the one that does decides for all.
+        self.store.lead(true);
         let ready = self.udp.ready();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,6 +102,7 @@ impl Host {
                 Some(settled) = self.users.recv() => self.users_settled(settled),
                 Some(event) = self.events.recv() => self.news(event),
                 Some(result) = self.lessons.settled.recv() => self.lessons_settled(result),
+                Some(result) = self.balance.settled.recv() => self.balance_settled(result),
                 Some(result) = self.moves.settled.recv() => self.moves_settled(result),
                 () = sleep(timer) => self.timers(),
                 () = tokio::task::yield_now(), if self.asks.wait() => self.ask_piece(),
@@ -104,6 +110,9 @@ impl Host {
                 _ = tick.tick() => {
                     self.durable.look();
                     self.share_lessons();
+                    self.balance();
+                    self.judge_servers();
+                    self.measure_load();
                     if let Some(kernel) = &mut self.kernel {
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
@@ -200,6 +209,8 @@ impl Host {
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
+        let Some(call) = self.of_balance(call) else { return };
+        let Some(call) = self.of_load(call) else { return };
         let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
@@ -241,6 +252,7 @@ impl Host {
                         cseq: binding.cseq,
                     })
                     .collect();
+                view.watchers = self.core.subscriptions().watchers(&key);
                 let seen_s = self.core.bindings().seen_s(&key);
                 view.seen_s = seen_s.map(|seen_s| now_s.saturating_sub(seen_s).into());
                 if let Some(done) = self.core.handled().get(&key) {
@@ -275,6 +287,7 @@ impl Host {
                     json!({"received": received, "shed": shed, "unsent": unsent, "over_rate": self.gate.dropped()}),
                 );
                 view.more.insert("health".to_owned(), self.health_status());
+                view.more.insert("load".to_owned(), self.load_status());
                 let names = self.core.names();
                 view.more.insert(
                     "names".to_owned(),
@@ -286,6 +299,11 @@ impl Host {
                 view.more.insert("store".to_owned(), self.shared.status());
                 view.more.insert("bindings_log".to_owned(), self.durable.status(self.core.held()));
                 view.more.insert("auth".to_owned(), self.auth_status());
+                let subscriptions = self.core.subscriptions();
+                view.more.insert(
+                    "subscriptions".to_owned(),
+                    json!({"all": subscriptions.len(), "publications": subscriptions.publications(), "notices_waiting": subscriptions.waiting()}),
+                );
                 if let Some(api) = &self.api {
                     view.more.insert("api".to_owned(), api.status());
                 }

@@ -1,96 +1,16 @@
 //! The daemon itself, with sockets: users over the control socket, digest over UDP, and what is
-//! left of bindings after `kill -9`.
+//! left of bindings and of subscriptions after `kill -9`.
 #![cfg(test)]
 
-use std::{
-    io::Write as _,
-    net::UdpSocket,
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
-};
+#[path = "crash/daemon.rs"]
+mod daemon;
+#[path = "crash/watchers.rs"]
+mod watchers;
 
+use std::{net::UdpSocket, time::Duration};
+
+use daemon::Daemon;
 use digest_auth::{AuthContext, HttpMethod, WwwAuthenticateHeader};
-
-/// A daemon on the loopback interface, in a directory of its own.
-struct Daemon {
-    directory: tempfile::TempDir,
-    port: u16,
-    child: Option<Child>,
-}
-
-impl Daemon {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        let place = directory.path().display();
-        let text = format!(
-            "[node]\nname = \"home1\"\nstate_dir = \"{place}/state\"\n[sip]\nlisten = [\"127.0.0.1:{port}\"]\n\
-             domains = [\"example.com\"]\n[xdp]\nmode = \"off\"\n[sources]\nrate = 0\n\
-             [control]\nsocket = \"{place}/control\"\n[auth]\nmode = \"digest\"\n"
-        );
-        std::fs::write(directory.path().join("homeward.toml"), text).unwrap();
-        Self { directory, port, child: None }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn start(&mut self) {
-        let log = std::fs::File::create(self.path("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_homeward"))
-            .args(["run", "--config"])
-            .arg(self.path("homeward.toml"))
-            .stderr(log)
-            .spawn();
-        self.child = Some(child.unwrap());
-        let began = Instant::now();
-        while !self.call(&["status"], "").status.success() {
-            let log = || std::fs::read_to_string(self.path("log")).unwrap();
-            assert!(began.elapsed() < Duration::from_secs(30), "{}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// As power is taken from it, but for the machine.
-    fn kill(&mut self) {
-        let mut child = self.child.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    fn call(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_homeward"))
-            .args(arguments)
-            .arg("--socket")
-            .arg(self.path("control"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
-    }
-
-    /// What a command that succeeds prints.
-    fn done(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.call(arguments, input);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {error}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if self.child.is_some() {
-            self.kill();
-        }
-    }
-}
 
 /// A phone with one user.
 struct Phone {
@@ -147,7 +67,7 @@ impl Phone {
 
 #[test]
 fn users_register_and_their_bindings_survive_kill_9() {
-    let mut daemon = Daemon::new();
+    let mut daemon = Daemon::new("digest");
     daemon.start();
     let address = format!("127.0.0.1:{}", daemon.port);
     daemon.done(&["server", "add", "home1", "--address", &address], "");

@@ -9,6 +9,8 @@ mod certificates;
 mod daemon;
 #[path = "streams/limits.rs"]
 mod limits;
+#[path = "streams/load.rs"]
+mod load;
 #[path = "streams/opening.rs"]
 mod opening;
 #[path = "streams/peer.rs"]

@@ -131,8 +131,8 @@ impl Kernel {
     /// The home that the program names to a client; none if it passes what that sends.
     pub fn names(&self, key: &ClientKey) -> Option<u16> {
         let view = View { maps: &self.maps, domains: &self.domains, recent: &self.recent };
-        let (server, word, _) = home(&view, key, self.told.slot_mask).ok()?;
-        u16::try_from(server).ok().filter(|_| !word.has(ServerWord::HERE))
+        let found = home(&view, key, self.told.slot_mask).ok()?;
+        u16::try_from(found.server).ok().filter(|_| !found.word.has(ServerWord::HERE))
     }
 }
 

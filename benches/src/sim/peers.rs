@@ -51,6 +51,8 @@ impl Sim {
             _ => return self.answer(to, by, None),
         };
         match question {
+            // Nobody asks for loads here: the operator moves what he likes.
+            Question::Load { .. } => self.answer(to, by, None),
             Question::Seen { key } => {
                 let seen = self.with(to, |core, now, _| core.seen(&ClientKey(key), now));
                 self.answer(to, by, seen.map(Answer::Seen));
@@ -103,6 +105,7 @@ impl Sim {
         let asked = self.hosts[host].daemon.as_mut().and_then(|it| it.asked.remove(&serial));
         let Some(question) = asked else { return };
         match (question, answer) {
+            (Question::Load { .. }, _) => {}
             (Question::Seen { key }, answer) => {
                 let seen = match answer {
                     Some(Answer::Seen(seen)) => seen,

@@ -299,7 +299,8 @@ impl Memory {
 
     /// The home of a client by its key.
     pub fn home(&self, key: &ClientKey) -> Result<(u32, ServerWord, Override), Refusal> {
-        route::home(&View(self), key, self.world.config.slot_mask)
+        let found = route::home(&View(self), key, self.world.config.slot_mask)?;
+        Ok((found.server, found.word, found.entry))
     }
 }
 

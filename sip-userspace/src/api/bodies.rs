@@ -16,8 +16,8 @@ use crate::{
     control::{Call, ask},
     core::{
         admin::{
-            Answer, Command, ServerView,
-            command::EdgeView,
+            Answer, Command, EdgeView, ServerView,
+            plans::PlanView,
             rows::{ClientRow, RecordView, TableRow},
         },
         table::Revision,
@@ -80,6 +80,15 @@ pub(super) struct History {
     pub(super) records: Vec<RecordView>,
     /// Names of the servers that are in the table now, by index.
     pub(super) servers: BTreeMap<String, String>,
+}
+
+/// Plans of moves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Plans {
+    /// The table's revision.
+    pub(super) revision: Revision,
+    /// Oldest first.
+    pub(super) plans: Vec<PlanView>,
 }
 
 /// What a client is assigned to.

@@ -8,7 +8,7 @@ use utoipa::{
     },
 };
 
-use super::{clients, servers, status, table};
+use super::{clients, plans, servers, status, table};
 
 /// The document.
 #[derive(OpenApi)]
@@ -17,11 +17,13 @@ use super::{clients, servers, status, table};
         A change may carry `If-Match: \"REVISION\"`, and is then made only at that revision of \
         the table (409 otherwise)."),
     paths(
-        status::status, status::edges, status::forget, status::document,
+        status::status, status::load, status::edges, status::forget, status::document,
         servers::list, servers::store, servers::change, servers::remove,
         servers::drain, servers::undrain, servers::disable, servers::enable,
         clients::list, clients::show, clients::assign, clients::unassign,
         table::export, table::import, table::history,
+        plans::balance, plans::set_balance, plans::list, plans::create, plans::show,
+        plans::apply, plans::roll_back, plans::pause, plans::resume, plans::cancel,
     ),
     modifiers(&Bearer),
     security(("token" = []))

@@ -12,7 +12,10 @@ mod clients;
 mod document;
 mod fault;
 mod gate;
+#[allow(unused_qualifications, reason = "utoipa::path writes them")]
+mod plans;
 mod servers;
+#[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod status;
 #[allow(unused_qualifications, reason = "utoipa::path writes them")]
 mod table;
@@ -145,6 +148,7 @@ fn app(calls: mpsc::Sender<Call>, gate: Arc<Gate>) -> Router {
         .merge(servers::routes())
         .merge(clients::routes())
         .merge(table::routes())
+        .merge(plans::routes())
         .fallback(fault::no_such_path)
         .method_not_allowed_fallback(fault::no_such_method)
         .layer(DefaultBodyLimit::max(REQUEST_MAX))

@@ -3,8 +3,8 @@
 use axum::{
     Json, Router,
     extract::{
-        Path,
-        rejection::{JsonRejection, PathRejection},
+        Path, Query,
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     routing::{get, post, put},
 };
@@ -24,7 +24,20 @@ use crate::{
 
 type Name = Result<Path<String>, PathRejection>;
 type Fields = Result<Json<ServerFields>, JsonRejection>;
+type Paced = Result<Query<Pace>, QueryRejection>;
 type Changed = Result<Json<Done>, Fault>;
+
+/// How fast a server is emptied; at the balancer's own pace if nothing is said.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pace {
+    /// Moves that begin in a second, of slots and of clients.
+    #[serde(default)]
+    rate: Option<u32>,
+    /// Seconds after which it should be empty.
+    #[serde(default)]
+    within_s: Option<u32>,
+}
 
 pub(super) fn routes() -> Router<mpsc::Sender<Call>> {
     Router::new()
@@ -83,12 +96,13 @@ pub(super) async fn remove(caller: Caller, name: Name) -> Changed {
     caller.change(Command::ServerRemove { name }).await
 }
 
-/// Gives a server nothing new.
+/// Empties a server: it keeps what it has until the balancer has moved it to the others.
 #[utoipa::path(post, path = "/v1/servers/{name}/drain", tag = "servers",
-    params(("name" = String, Path, example = "home1")),
+    params(("name" = String, Path, example = "home1"), Pace),
     responses((status = 200, body = Done), (status = 400, body = Fault)))]
-pub(super) async fn drain(caller: Caller, name: Name) -> Changed {
-    state(caller, name, State::Draining).await
+pub(super) async fn drain(caller: Caller, name: Name, pace: Paced) -> Changed {
+    let (Path(name), Query(Pace { rate, within_s })) = (name?, pace?);
+    caller.change(Command::ServerDrain { name, rate, within_s }).await
 }
 
 /// Takes a server into use again.

@@ -2,11 +2,15 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, rejection::PathRejection},
+    extract::{
+        Path, Query,
+        rejection::{PathRejection, QueryRejection},
+    },
     routing::{delete, get},
 };
+use serde::Deserialize;
 use tokio::sync::mpsc;
-use utoipa::OpenApi as _;
+use utoipa::{IntoParams, OpenApi as _};
 
 use super::{
     bodies::{Caller, Done, Edges},
@@ -15,12 +19,16 @@ use super::{
 };
 use crate::{
     control::Call,
-    core::admin::{Answer, Command, StatusView},
+    core::{
+        admin::{Answer, Command, StatusView},
+        load::LoadView,
+    },
 };
 
 pub(super) fn routes() -> Router<mpsc::Sender<Call>> {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/load", get(load))
         .route("/v1/edges", get(edges))
         .route("/v1/edges/{host}", delete(forget))
         .route("/v1/openapi.json", get(document))
@@ -32,6 +40,30 @@ pub(super) fn routes() -> Router<mpsc::Sender<Call>> {
 pub(super) async fn status(caller: Caller) -> Result<Json<StatusView>, Fault> {
     match caller.ask(Command::Status).await? {
         Answer::Status(view) => Ok(Json(*view)),
+        _ => Err(Fault::odd_answer()),
+    }
+}
+
+/// What of the load is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Past {
+    /// Also the windows of the last hour.
+    #[serde(default)]
+    history: bool,
+}
+
+/// Shows the load of the servers, and the clients that stand out.
+#[utoipa::path(get, path = "/v1/load", tag = "status", params(Past),
+    responses((status = 200, body = LoadView)))]
+pub(super) async fn load(
+    caller: Caller,
+    past: Result<Query<Past>, QueryRejection>,
+) -> Result<Json<LoadView>, Fault> {
+    let Query(Past { history }) = past?;
+    match caller.ask(Command::Load { history }).await? {
+        Answer::Load(view) => Ok(Json(*view)),
         _ => Err(Fault::odd_answer()),
     }
 }

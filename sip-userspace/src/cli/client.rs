@@ -79,6 +79,9 @@ pub(super) fn print(view: &ClientView, out: &mut dyn Write) -> io::Result<()> {
     if let Some(seen_s) = view.seen_s {
         pairs.push(("last seen", format!("{seen_s} s ago")));
     }
+    if view.watchers > 0 {
+        pairs.push(("watchers", view.watchers.to_string()));
+    }
     let daemon = match view.handled_s {
         Some(ago_s) => format!(
             "{} redirects, {} forwarded, the last one {ago_s} s ago",

@@ -6,12 +6,16 @@
 //! line on the error stream.
 
 mod assign;
+mod balance;
 mod client;
 mod detach;
 mod documents;
+mod drain;
 mod edge;
 mod explain;
+mod load;
 mod output;
+mod plan;
 mod run;
 mod server;
 mod status;
@@ -55,6 +59,10 @@ pub enum Subcommands {
     Explain(explain::Args),
     /// Add, change and list servers
     Server(server::Args),
+    /// Look at plans of moves between servers, and carry them out
+    Plan(plan::Args),
+    /// Say what the balancer does by itself
+    Balance(balance::Args),
     /// Assign a client to a server
     Assign(assign::Args),
     /// Give a client back to its slot
@@ -69,6 +77,8 @@ pub enum Subcommands {
     Store(store::Args),
     /// Look at the assignment table as a whole
     Table(table::Args),
+    /// Show the load of the servers, and the clients that stand out
+    Load(load::Args),
     /// Show the daemon's state
     Status(status::Args),
     /// Write man pages and shell completions below a folder
@@ -155,7 +165,12 @@ impl Cli {
             }
             Subcommands::Documents(args) => return args.run(),
             Subcommands::Detach(args) => return args.run(self, out),
-            Subcommands::Server(args) => args.command(),
+            Subcommands::Server(args) => match args.drain() {
+                Some(drain) => return drain.run(self, out),
+                None => args.command(),
+            },
+            Subcommands::Plan(args) => args.command(),
+            Subcommands::Balance(args) => args.command(),
             Subcommands::Assign(args) => args.command(),
             Subcommands::Unassign(args) => args.command(),
             Subcommands::Edge(args) => args.command(),
@@ -163,6 +178,7 @@ impl Cli {
             Subcommands::Client(args) => return args.run(self, out),
             Subcommands::Store(args) => return args.run(self, out),
             Subcommands::Table(args) => return args.run(self, out),
+            Subcommands::Load(args) => args.command(),
             Subcommands::Status(args) => args.command(),
         };
         self.answer(&command, out)
@@ -184,7 +200,11 @@ impl Cli {
             Answer::Done { revision, what } => writeln!(out, "{what} (revision {revision})")?,
             Answer::Servers { revision, servers } => server::print(*revision, servers, out)?,
             Answer::Edges { revision, edges } => edge::print(*revision, edges, out)?,
+            Answer::Plan(plan) => plan::print(plan, out)?,
+            Answer::Plans { revision, plans } => plan::list(*revision, plans, out)?,
+            Answer::Balance(view) => balance::print(view, out)?,
             Answer::Client(view) => client::print(view, out)?,
+            Answer::Load(view) => load::print(view, out)?,
             Answer::Status(view) => status::print(view, out)?,
             // Those have pages, and commands of their own that print them.
             _ => return Err(Failure::odd_answer()),

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Subcommand;
 
-use super::output;
+use super::{drain, output};
 use crate::core::{
     admin::{Command, Refused, ServerFields, ServerView, names},
     table::{ContactHost, Kind, Revision, State},
@@ -43,8 +43,8 @@ enum Action {
     },
     /// Remove a server that is drained, disabled or down, and that nothing leads to any more
     Remove(Name),
-    /// Give a server nothing new: it keeps what is assigned to it, its slots go to the others
-    Drain(Name),
+    /// Empty a server: it keeps what it has until that has been moved to the others
+    Drain(drain::Args),
     /// Take a server into use again
     Undrain(Name),
     /// Take a server out of use at once: all its clients go to the others
@@ -124,6 +124,14 @@ impl Fields {
 }
 
 impl Args {
+    /// `drain`, which may wait.
+    pub(super) fn drain(&self) -> Option<&drain::Args> {
+        match &self.action {
+            Action::Drain(args) => Some(args),
+            _ => None,
+        }
+    }
+
     pub(super) fn command(&self) -> Command {
         let state = |name: &Name, state| Command::ServerSet {
             name: name.name.clone(),
@@ -138,7 +146,7 @@ impl Args {
                 fields: changes.fields.with(changes.address),
             },
             Action::Remove(name) => Command::ServerRemove { name: name.name.clone() },
-            Action::Drain(name) => state(name, State::Draining),
+            Action::Drain(args) => args.command(),
             Action::Disable(name) => state(name, State::Disabled),
             Action::Undrain(name) | Action::Enable(name) => state(name, State::Up),
             Action::List => Command::ServerList,

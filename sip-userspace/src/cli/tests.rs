@@ -47,8 +47,11 @@ fn arguments_become_commands() {
     assert_eq!((fields.standby.as_deref(), fields.weight), (Some("home2"), Some(7)));
     let set = |fields| Command::ServerSet { name: "home1".into(), fields };
     let state = |state| set(ServerFields { state: Some(state), ..ServerFields::default() });
+    let drain = |rate, within_s| Command::ServerDrain { name: "home1".into(), rate, within_s };
     for (line, expected) in [
-        ("server drain home1", state(State::Draining)),
+        ("server drain home1", drain(None, None)),
+        ("server drain home1 --rate 5 --wait", drain(Some(5), None)),
+        ("server drain home1 --by 2m", drain(None, Some(120))),
         ("server undrain home1", state(State::Up)),
         ("server enable home1", state(State::Up)),
         ("server disable home1", state(State::Disabled)),

@@ -83,6 +83,7 @@ pub(super) fn sip(document: &Document<'_>) -> Result<Sip, ConfigError> {
         expires_min_s: min.value as u32,
         expires_default_s: default.value as u32,
         expires_max_s: max.value as u32,
+        register_rate: seconds("sip.register_rate", 0..=10_000_000, 0)?.value as u32,
         redirect_expires_s: seconds("sip.redirect_expires", 60..=300, 120)?.value as u32,
         redirect_memory_s: seconds("sip.redirect_memory", 32..=3_600, 600)?.value as u32,
         redirect_never: agents(document)?,

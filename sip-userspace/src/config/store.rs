@@ -39,6 +39,13 @@ pub struct Api {
     pub token_file: PathBuf,
 }
 
+impl Store {
+    /// Whether other hosts have the table too.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.url, StoreUrl::Etcd { .. })
+    }
+}
+
 pub(super) fn store(document: &Document<'_>) -> Result<Store, ConfigError> {
     let state_dir = path(document, "node.state_dir", "/var/lib/homeward", 4096)?;
     let url = match document.text("store.url")? {

@@ -13,8 +13,12 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     core::{
+        Now, Settings,
         admin::{Asker, Command, Fault, Planned, plan},
+        balance::{Balancer, Rules, Sight},
         bindings::Bindings,
+        load::{Load, LoadView, view::View},
+        table::Table,
     },
     store::{AssignmentStore, MemoryStore},
 };
@@ -69,10 +73,29 @@ impl Drop for Daemon {
     }
 }
 
+/// What is asked of the balancer, which sees a cluster without load.
+fn of_balance(
+    balancer: &mut Balancer,
+    table: &Table,
+    call: &Call,
+) -> Option<Result<Answer, Refused>> {
+    let view = View::default();
+    let sight = Sight { view: &view, table, leads: true, now: Now::default() };
+    match &call.command {
+        Command::Plan(order) => Some(balancer.order(order, &call.by, &sight)),
+        Command::Balance { mode } => {
+            balancer.set_mode(*mode);
+            Some(Ok(Answer::Balance(Box::new(balancer.status(&sight, None)))))
+        }
+        _ => None,
+    }
+}
+
 pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
     let store = MemoryStore::create(64).unwrap();
     let mut table = store.load("home0").unwrap();
     let domains = ["example.com".to_owned()];
+    let mut balancer = Balancer::new(Rules::default(), "home0");
     while let Some(call) = calls.blocking_recv() {
         if let Some(refused) = call.outdated(table.revision()) {
             let _ = call.reply.send(Err(refused));
@@ -81,6 +104,16 @@ pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
         if call.command == Command::EdgeList {
             let answer = Answer::Edges { revision: table.revision(), edges: Vec::new() };
             let _ = call.reply.send(Ok(answer));
+            continue;
+        }
+        if let Some(answer) = of_balance(&mut balancer, &table, &call) {
+            let _ = call.reply.send(answer);
+            continue;
+        }
+        if let Command::Load { history } = call.command {
+            let load = Load::new(&Settings::default(), &table);
+            let view = LoadView::new(&load, &table, history, Now::default());
+            let _ = call.reply.send(Ok(Answer::Load(Box::new(view))));
             continue;
         }
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {

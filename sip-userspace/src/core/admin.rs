@@ -10,19 +10,22 @@ mod fields;
 mod import;
 mod list;
 pub mod names;
+pub mod plans;
+mod refused;
 pub mod rows;
 mod servers;
 mod show;
 pub mod users;
+mod views;
 
-pub use command::{
-    Answer, ClientView, Command, EdgeView, Fault, Planned, Refused, ServerView, StatusView,
-};
+pub use command::{Answer, Command, Planned};
 pub use fields::ServerFields;
 pub use list::Scan;
+pub use refused::{Fault, Refused};
 pub use users::{Secret, UserHow, UserRow, UserSecret, UserView};
+pub use views::{BindingView, ClientView, EdgeView, ServerView, StatusView};
 
-use super::table::{Assignment, Change, Proposal, Table};
+use super::table::{Assignment, Change, Proposal, State, Table};
 
 /// Who asks, and what is served here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,9 +57,19 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
         Command::UserPut { .. } | Command::UserDel { .. } | Command::UserList { .. } => {
             Err(Refused::daemon("users are known to a running daemon alone", "ask that one"))
         }
+        Command::Load { .. } => {
+            Err(Refused::daemon("the load is known to a running daemon alone", "ask that one"))
+        }
         // What other hosts do is not in the table; a daemon answers these by itself.
         Command::EdgeList | Command::EdgeWait { .. } | Command::EdgeForget { .. } => {
             Err(Refused::daemon("the hosts are known to a running daemon alone", "ask that one"))
+        }
+        Command::Plan(_) | Command::Balance { .. } => {
+            Err(Refused::daemon("plans are known to a running daemon alone", "ask that one"))
+        }
+        Command::ServerDrain { name, .. } => {
+            let fields = ServerFields { state: Some(State::Draining), ..ServerFields::default() };
+            servers::set(table, name, &fields, asker)
         }
         Command::ClientList { prefix, home, after, limit } => {
             let home = home.as_ref().map(|home| server_index(table, home)).transpose()?;

@@ -1,6 +1,6 @@
 //! Which requests are authenticated, and what the core does when one is not.
 //!
-//! A REGISTER at its home, always; one that is to be redirected, if `before_redirect` says so; one
+//! A REGISTER, a SUBSCRIBE or a PUBLISH at its home, always; one that is to be redirected, if `before_redirect` says so; one
 //! that is proxied is authenticated by its home. In the order of RFC 3261 section 10.3 this is
 //! step 3 and 4; the AoR of step 5 is looked at before, since it decides where the home is, and
 //! tells nobody more than which domains are served. A challenge takes no state: it is made anew for
@@ -13,6 +13,7 @@ use super::{
     auth::{Asked, Auth, Cause, Role, Verdict},
     decide::Decision,
     requests::Place,
+    subscriptions::sender,
 };
 use crate::sip::{answer::Answer, aor::Aor, request::Request, via::Via};
 
@@ -36,19 +37,45 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) -> bool {
-        let asks = match (decision, &self.settings.auth) {
-            (Decision::Register { .. }, Some(_)) => true,
-            (Decision::Redirect { .. }, Some(rules)) => rules.before_redirect,
-            _ => false,
+        let to = || request.to_uri.sip().and_then(|to| Aor::of(&to));
+        let aor = match (decision, &self.settings.auth) {
+            (Decision::Register { .. }, Some(_)) => to(),
+            (Decision::Redirect { .. }, Some(rules)) if rules.before_redirect => to(),
+            // A publisher is the client itself; a watcher is any of the users.
+            (Decision::Publish { aor, .. }, Some(_)) => Some(aor.clone()),
+            (Decision::Subscribe { .. }, Some(_)) => sender(request),
+            (Decision::Subscribe { .. } | Decision::Publish { .. }, None) => {
+                return self.may_watch(at, request, out);
+            }
+            _ => return true,
         };
-        !asks || self.authenticate(at, request, Role::Server, now, out)
+        let Some(aor) = aor.filter(|aor| self.settings.serves(aor.host())) else {
+            self.forbid(at, request, out);
+            return false;
+        };
+        self.authenticate(at, request, &aor, Role::Server, now, out)
     }
 
-    /// Authenticates the sender of a request for the AoR of its To; answers it if that fails.
+    /// Without authentication: what comes directly from a client, or from a server or proxy of ours.
+    fn may_watch(&mut self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) -> bool {
+        let may = (self.settings.sources)(at.source()).direct || self.is_trusted_hop(at.source());
+        if !may {
+            self.forbid(at, request, out);
+        }
+        may
+    }
+
+    fn forbid(&mut self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
+        Counters::add(&mut self.counters.auth_forbidden);
+        self.answer(at, request.message, Answer::new(403), out);
+    }
+
+    /// Authenticates the sender of a request for an AoR; answers it if that fails.
     pub(super) fn authenticate(
         &mut self,
         at: &Place,
         request: &Request<'_>,
+        aor: &Aor,
         role: Role,
         now: Now,
         out: &mut Vec<Output>,
@@ -56,8 +83,7 @@ impl Core {
         let source = at.source();
         let client = self.client_address(request, source);
         let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return true };
-        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return false };
-        let asked = Asked { request, aor: &aor, source, client, role, salt: at.tag as u32 };
+        let asked = Asked { request, aor, source, client, role, salt: at.tag as u32 };
         let counters = &mut self.counters;
         let (answer, counter) = match auth.check(rules, &asked, now) {
             Verdict::Good => {

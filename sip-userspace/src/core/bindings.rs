@@ -348,14 +348,16 @@ impl Bindings {
         self.ends.first_key_value().map(|(second, _)| *second)
     }
 
-    /// Removes what has ended; the number of bindings removed.
-    pub fn expire(&mut self, now_s: u32) -> usize {
+    /// Removes what has ended; the number of bindings removed. `ending` is shown the clients that
+    /// lose some, with all that they had.
+    pub fn expire(&mut self, now_s: u32, mut ending: impl FnMut(ClientKey, &[Binding])) -> usize {
         let before = self.len;
         while let Some(entry) = self.ends.first_entry().filter(|entry| *entry.key() <= now_s) {
             for key in entry.remove() {
                 let Some(client) = self.clients.get_mut(&key) else { continue };
                 let all = client.bindings.len();
                 if client.bindings.iter().any(|binding| binding.expires_s <= now_s) {
+                    ending(key, &client.bindings);
                     let kept = std::mem::take(&mut client.bindings).into_vec();
                     client.bindings =
                         kept.into_iter().filter(|binding| binding.expires_s > now_s).collect();

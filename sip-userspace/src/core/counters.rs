@@ -23,6 +23,7 @@ counters! {
     registers: "requests handed to the registrar",
     registered: "requests that the registrar accepted",
     registers_shed: "requests shed because too many answers wait for their records",
+    registers_paced: "requests sent away for a while because too many came at once",
     bindings_expired: "bindings that ran out",
     options: "OPTIONS answered with 200",
     refused: "requests refused with a final answer",
@@ -76,6 +77,15 @@ counters! {
     moves_begun: "moves of slots and clients that this host began to carry out",
     moves_made: "of these, such as ended at the new home",
     moves_taken_back: "of these, such as stayed at the old home",
+    subscribed: "SUBSCRIBEs accepted",
+    subscriptions_capped: "SUBSCRIBEs and PUBLISHes refused because a limit is reached",
+    subscriptions_shed: "SUBSCRIBEs and PUBLISHes shed because too much waits",
+    subscriptions_expired: "subscriptions that ran out",
+    subscriptions_failed: "subscriptions that ended because a NOTIFY was not taken",
+    notices: "NOTIFYs sent",
+    notices_again: "NOTIFYs sent again",
+    published: "PUBLISHes accepted",
+    publications_expired: "publications that ran out",
     lessons_proven: "requests by which such a client proved who it is",
 }
 

@@ -56,6 +56,18 @@ pub enum Decision {
         /// Why it is not redirected.
         cause: Cause,
     },
+    /// A SUBSCRIBE that this host answers as a notifier (RFC 6665).
+    Subscribe {
+        /// The client to be watched, at home here; none for a request in a dialog with this host.
+        client: Option<(ClientKey, Aor)>,
+    },
+    /// A PUBLISH for a client at home here (RFC 3903).
+    Publish {
+        /// The client.
+        key: ClientKey,
+        /// Its AoR.
+        aor: Aor,
+    },
     /// The client of the Request-URI is at home here: to its bindings.
     Deliver {
         /// The client.
@@ -135,7 +147,8 @@ impl Decision {
             Self::Register { .. } => "home_here",
             Self::Redirect { .. } => "home_elsewhere",
             Self::Proxy { cause, .. } => cause.label(),
-            Self::Deliver { .. } => "client_here",
+            Self::Subscribe { client: None } => "subscription",
+            Self::Deliver { .. } | Self::Subscribe { .. } | Self::Publish { .. } => "client_here",
             Self::Follow => "route",
             Self::Flow { .. } => "flow",
             Self::Answer { reason, .. } => reason,

@@ -1,10 +1,11 @@
-//! Bindings that survive a crash: an answer waits until what it says is kept.
+//! What survives a crash, bindings, subscriptions and publications: an answer waits until what it
+//! says is kept.
 //!
 //! A registration that changes something puts out [`Output::Store`] with the client's whole state
-//! and a ticket; its 200 is held until the caller says that this ticket is written. Tickets are
-//! written in order, so one number says all. A query of bindings whose change is still on its way
-//! waits with it. Invariant: what is held is bounded; a request beyond that is shed, and comes again.
-//! Deliberately absent: how records are written.
+//! and a ticket, a SUBSCRIBE or a PUBLISH one with what it made; its 200 is held until the caller
+//! says that this ticket is written. Tickets are written in order, so one number says all. A query of
+//! bindings whose change is still on its way waits with it. Invariant: what is held is bounded; a
+//! request beyond that is shed, and comes again. Deliberately absent: how records are written.
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,7 @@ use sip_common::{abi::ClientKey, siphash::hash_128};
 use super::{
     Core, Now, Output,
     record::{self, Record},
+    subscriptions::{DialogId, PublicationPlace},
     transaction::key::TransactionKey,
 };
 use crate::sip::{header::Name, message::Message};
@@ -30,12 +32,14 @@ pub(super) struct Held {
     answers: VecDeque<(u64, Answered)>,
 }
 
-/// An answer of the registrar.
+/// An answer of the registrar or the notifier.
 #[derive(Clone, Debug)]
 pub(super) struct Answered {
     pub(super) transaction: TransactionKey,
     pub(super) status: u16,
     pub(super) payload: Vec<u8>,
+    /// The subscription whose watcher is told the state right after.
+    pub(super) watcher: Option<DialogId>,
 }
 
 impl Held {
@@ -45,9 +49,23 @@ impl Held {
     }
 }
 
-/// A place in the walk over all clients that [`Core::rewrite`] makes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Walk(u32);
+/// A place in the walk over all that is kept, which [`Core::rewrite`] makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk(Next);
+
+/// What comes next in a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Bindings(u32),
+    Subscriptions(Option<DialogId>),
+    Publications(PublicationPlace),
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self(Next::Bindings(0))
+    }
+}
 
 impl Core {
     /// Answers that wait for their records.
@@ -60,30 +78,37 @@ impl Core {
         self.held.answers.back().map(|(ticket, _)| *ticket)
     }
 
-    /// Sends an answer of the registrar when what it says is kept.
+    /// Sends an answer when what it says is kept: written here, and acknowledged by its new home if
+    /// it changed the state of a client (`of`) which is being moved.
     pub(super) fn hold(
         &mut self,
-        (key, aor): (ClientKey, &[u8]),
-        changed: bool,
+        of: Option<ClientKey>,
+        record: Option<Vec<u8>>,
         answered: Answered,
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        if changed {
-            let record = record::encode(aor, self.bindings.get(&key), now);
-            self.put_record(record, out);
-            let ticket = self.held.given;
-            match self.wait_for_new_home(key, ticket, answered, now) {
-                Some(answered) => self.answer_when_written(ticket, answered, now, out),
-                None => self.carry_on(now, out),
-            }
-        } else {
-            self.answer_when_written(self.held.given, answered, now, out);
+        if let Some(record) = record {
+            self.keep(record, out);
+        }
+        let ticket = self.held.given;
+        let answered = match of {
+            Some(key) => self.wait_for_new_home(key, ticket, answered, now),
+            None => Some(answered),
+        };
+        match answered {
+            Some(answered) => self.answer_when_written(ticket, answered, now, out),
+            None => self.carry_on(now, out),
         }
     }
 
-    /// Keeps a record, if any are kept; its ticket.
-    pub(super) fn put_record(&mut self, record: Vec<u8>, out: &mut Vec<Output>) -> Option<u64> {
+    /// Whether another answer may wait.
+    pub(super) fn held_has_room(&self) -> bool {
+        self.held.has_room()
+    }
+
+    /// Puts a record out, if any are kept; its ticket.
+    pub(super) fn keep(&mut self, record: Vec<u8>, out: &mut Vec<Output>) -> Option<u64> {
         if !self.settings.durable {
             return None;
         }
@@ -105,8 +130,22 @@ impl Core {
             let last = self.last_ticket().map_or(ticket, |last| last.max(ticket));
             self.held.answers.push_back((last, answered));
         } else {
-            let Answered { transaction, status, payload } = answered;
-            self.respond(transaction, status, payload, now, out);
+            self.answer_held(answered, true, now, out);
+        }
+    }
+
+    pub(super) fn answer_held(
+        &mut self,
+        answered: Answered,
+        kept: bool,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let Answered { transaction, status, payload, watcher } = answered;
+        let (status, payload) = if kept { (status, payload) } else { (503, unavailable(&payload)) };
+        self.respond(transaction, status, payload, now, out);
+        if let Some(id) = watcher {
+            self.answered_watcher(id, kept, now, out);
         }
     }
 
@@ -116,16 +155,15 @@ impl Core {
         while let Some((_, answered)) =
             self.held.answers.pop_front_if(|(given, _)| *given <= ticket)
         {
-            let Answered { transaction, status, payload } = answered;
-            let (status, payload) =
-                if written { (status, payload) } else { (503, unavailable(&payload)) };
-            self.respond(transaction, status, payload, now, out);
+            self.answer_held(answered, written, now, out);
         }
     }
 
     /// Takes a record of an earlier process in; false if it can't be read.
     pub fn restore(&mut self, record: &[u8], now: Now, same_boot: bool) -> bool {
-        let Some(record) = Record::decode(record) else { return false };
+        let Some(record) = Record::decode(record) else {
+            return self.restore_subscriptions(record, now, same_boot);
+        };
         let aor = record.aor;
         let key = self.key_of(aor);
         let bindings = record.live(now, same_boot, self.settings.expires_max_s);
@@ -136,28 +174,45 @@ impl Core {
         true
     }
 
-    /// The key of a canonical AoR that was read.
+    /// A client's key by its canonical AoR.
     pub(super) fn key_of(&self, aor: &[u8]) -> ClientKey {
         ClientKey(hash_128(self.table.meta().client_secret, aor))
     }
 
     /// The records of some clients, and where to go on; `None` at the end. Whoever is not met
     /// because it was bound anew in the meantime has left a record of its own since.
-    pub fn rewrite(&self, walk: Walk, now: Now, mut put: impl FnMut(Vec<u8>)) -> Option<Walk> {
-        let (second, keys) = self.bindings.ending_from(walk.0)?;
+    pub fn rewrite(&self, walk: Walk, now: Now, put: impl FnMut(Vec<u8>)) -> Option<Walk> {
+        let next = match walk.0 {
+            Next::Bindings(from_s) => self
+                .rewrite_bindings(from_s, now, put)
+                .map_or(Next::Subscriptions(None), Next::Bindings),
+            Next::Subscriptions(after) => self
+                .rewrite_subscriptions(after, now, put)
+                .map_or(Next::Publications(PublicationPlace::default()), |last| {
+                    Next::Subscriptions(Some(last))
+                }),
+            Next::Publications(after) => {
+                Next::Publications(self.rewrite_publications(after, now, put)?)
+            }
+        };
+        Some(Walk(next))
+    }
+
+    fn rewrite_bindings(&self, from_s: u32, now: Now, mut put: impl FnMut(Vec<u8>)) -> Option<u32> {
+        let (second, keys) = self.bindings.ending_from(from_s)?;
         for key in keys {
             let aor = self.bindings.aor(key);
             if !aor.is_empty() {
                 put(record::encode(aor, self.bindings.get(key), now));
             }
         }
-        second.checked_add(1).map(Walk)
+        second.checked_add(1)
     }
 }
 
 /// The answer to a request whose 200 must not be sent: it may come again soon.
-pub(super) fn unavailable(ok: &[u8]) -> Vec<u8> {
-    let mut out = b"SIP/2.0 503 Binding Not Stored\r\n".to_vec();
+fn unavailable(ok: &[u8]) -> Vec<u8> {
+    let mut out = b"SIP/2.0 503 Not Stored\r\n".to_vec();
     if let Ok(message) = Message::parse(ok) {
         for header in &message.headers {
             if matches!(header.name, Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq)

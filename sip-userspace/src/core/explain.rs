@@ -23,7 +23,7 @@ use crate::sip::{
 pub struct Explanation {
     /// What the datagram says.
     pub found: Inspection,
-    /// `register`, `redirect`, `proxy`, `answer` or `drop`.
+    /// `register`, `subscribe`, `publish`, `redirect`, `proxy`, `answer` or `drop`.
     pub decision: &'static str,
     /// The status of an answer.
     pub status: Option<u16>,
@@ -67,6 +67,8 @@ fn judge(
     let reason = decision.reason();
     match decision {
         Decision::Register { .. } => ("register", None, None, reason),
+        Decision::Subscribe { .. } => ("subscribe", None, None, reason),
+        Decision::Publish { .. } => ("publish", None, None, reason),
         Decision::Redirect { server, .. } => ("redirect", Some(302), Some(server), reason),
         Decision::Proxy { server, .. } => ("proxy", None, Some(server), reason),
         Decision::Deliver { .. } | Decision::Follow | Decision::Flow { .. } => {
@@ -91,6 +93,10 @@ mod tests {
         let local = "192.0.2.1:5060".parse().unwrap();
         let good = typed::register("alice@example.com", client, 1, 300);
         let good = String::from_utf8(good).unwrap();
+        let watch = |method: &str| {
+            let text = good.replace("REGISTER", method);
+            text.replacen("sip:example.com", "sip:alice@example.com", 1)
+        };
         for (text, home, expected) in [
             (good.clone(), 1, ("redirect", Some(302), Some(1), "home_elsewhere")),
             (good.clone(), 0, ("register", None, None, "home_here")),
@@ -110,6 +116,22 @@ mod tests {
                 ("answer", Some(405), None, "method_not_allowed"),
             ),
             (good.replace("REGISTER", "ACK"), 1, ("drop", None, None, "ack")),
+            (watch("SUBSCRIBE"), 0, ("subscribe", None, None, "client_here")),
+            (watch("PUBLISH"), 0, ("publish", None, None, "client_here")),
+            (watch("MESSAGE"), 0, ("proxy", None, None, "client_here")),
+            (watch("SUBSCRIBE"), 1, ("redirect", Some(302), Some(1), "home_elsewhere")),
+            (
+                good.replace("REGISTER", "SUBSCRIBE"),
+                0,
+                ("answer", Some(404), None, "not_this_host"),
+            ),
+            (
+                watch("SUBSCRIBE")
+                    .replace("sip:alice@example.com SIP", "sip:192.0.2.1 SIP")
+                    .replace("To: <sip:alice@example.com>", "To: <sip:192.0.2.1>;tag=1"),
+                0,
+                ("subscribe", None, None, "subscription"),
+            ),
             (good.replace("REGISTER", "ACK").replace("To:", "X:"), 1, ("drop", None, None, "ack")),
             ("SIP/2.0 200 OK\r\n\r\n".into(), 1, ("drop", None, None, "response")),
             ("\r\n\r\n".into(), 1, ("drop", None, None, "keep_alive")),

@@ -216,7 +216,9 @@ impl Core {
             out.push(Output::Send { flow, payload });
             return Ok(());
         }
-        if self.probe_answered(message, status, now, out) {
+        if self.probe_answered(message, status, now, out)
+            || self.notice_answered(message, status, now, out)
+        {
             return Ok(());
         }
         let mut events = Vec::new();
@@ -309,7 +311,10 @@ impl Core {
                 }
                 Event::Stray => Counters::add(&mut self.counters.responses_stray),
                 Event::Absorbed => Counters::add(&mut self.counters.responses_absorbed),
-                Event::Told { flow, told } => self.told(&flow, told, now, out),
+                Event::Told { flow, told, took } => {
+                    self.measure_answer(&flow, told, took);
+                    self.told(&flow, told, now, out);
+                }
             }
         }
     }

@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_client_that_was_noted_first_makes_room() {
         let mut handled = Handled::default();
-        let key = |n: usize| ClientKey([n as u64, 7]);
+        let key = |n: usize| ClientKey([n as u64, (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)]);
         for n in 0..CLIENTS_MAX {
             handled.redirected(key(n), 1);
         }

@@ -17,11 +17,14 @@ mod again;
 pub mod agents;
 pub mod auth;
 mod authenticate;
+mod avalanche;
+pub mod balance;
 pub mod bindings;
 pub mod counters;
 pub mod decide;
 pub mod durable;
 pub mod explain;
+mod failover;
 mod forwarding;
 pub mod handled;
 pub mod handover;
@@ -31,6 +34,7 @@ pub mod load;
 pub mod moves;
 pub mod names;
 pub mod pack;
+pub mod plan;
 mod probing;
 pub mod proxy;
 pub mod record;
@@ -42,6 +46,7 @@ pub mod returning;
 pub mod route;
 pub mod settings;
 mod sharing;
+pub mod subscriptions;
 pub mod table;
 mod targets;
 pub mod token;
@@ -64,11 +69,13 @@ pub use self::{
 use self::{
     agents::Agents,
     auth::Auth,
+    avalanche::Avalanche,
     bindings::{Binding, Bindings},
     durable::Held,
     handled::Handled,
-    handover::Queues,
+    handover::{Leavers, Queues},
     health::Health,
+    load::Load,
     moves::Moving,
     names::Names,
     proxy::Proxy,
@@ -76,6 +83,7 @@ use self::{
     requests::After,
     returning::{Known, Returning},
     route::{Judged, Strict},
+    subscriptions::{RegEvent, Subscriptions},
     table::Table,
     token::Tokens,
     transactions::Transactions,
@@ -99,14 +107,18 @@ pub struct Core {
     strict: Option<Strict>,
     auth: Option<Auth>,
     held: Held,
+    avalanche: Avalanche,
     returning: Returning,
     queues: Queues,
+    leavers: Leavers,
     moving: Moving,
     agents: Agents,
     /// When this core began, in seconds of the monotonic clock.
     since_s: Option<u32>,
     health: Health,
     names: Names,
+    load: Load,
+    subscriptions: Subscriptions,
 }
 
 impl Core {
@@ -130,13 +142,17 @@ impl Core {
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
             held: Held::default(),
+            avalanche: Avalanche::default(),
             returning: Returning::default(),
             queues: Queues::default(),
+            leavers: Leavers::default(),
             moving: Moving::default(),
             agents: Agents::default(),
             since_s: None,
             health: Health::new(&settings),
             names: Names::default(),
+            load: Load::new(&settings, &table),
+            subscriptions: Subscriptions::new(settings.subscriptions.notices_per_second),
             auth,
             settings,
             table,
@@ -214,8 +230,10 @@ impl Core {
             self.health.deadline(&self.table),
             self.names.deadline(),
             self.queues.deadline(),
+            self.leavers.deadline(),
             self.moving.deadline(),
             self.has_to_look().then_some(Duration::ZERO),
+            self.subscriptions.deadline(),
         ];
         requests.into_iter().chain([bindings]).flatten().min()
     }
@@ -223,8 +241,7 @@ impl Core {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Vec<Output>) {
         self.since_s.get_or_insert(now.mono_s());
-        let expired = self.bindings.expire(now.mono_s()) as u64;
-        self.counters.bindings_expired = self.counters.bindings_expired.wrapping_add(expired);
+        self.expire_bindings(now);
         let forgotten = self.table.learned_mut().expire(now.mono.as_secs());
         out.extend(forgotten.into_iter().map(|key| Output::Learn { key }));
         self.give_up_homes(now, out);
@@ -238,8 +255,24 @@ impl Core {
         self.carry_out(events, now, out);
         self.probe(now, out);
         self.end_waits(now, out);
+        self.notify_due(now, out);
         self.give_up_answers(now, out);
         self.carry_on(now, out);
+    }
+
+    /// Ends the bindings that have run out, and has those told who watch their clients.
+    fn expire_bindings(&mut self, now: Now) {
+        let (subscriptions, mut ended) = (&self.subscriptions, Vec::new());
+        let expired = self.bindings.expire(now.mono_s(), |key, old| {
+            if subscriptions.is_watched(&key) {
+                ended.push((key, old.to_vec()));
+            }
+        });
+        self.counters.bindings_expired =
+            self.counters.bindings_expired.wrapping_add(expired as u64);
+        for (key, old) in ended {
+            self.bindings_changed(key, &old, RegEvent::Expired, now);
+        }
     }
 
     /// A message could not be sent over this flow, or the flow is gone: its connection ended or
@@ -251,6 +284,7 @@ impl Core {
         self.proxy.on_failure(&flow, now.mono, &mut events);
         self.carry_out(events, now, out);
         self.probe_failed(&flow, now, out);
+        self.watchers_failed(&flow, out);
     }
 
     /// Takes a message: a datagram, or a whole one of a stream.
@@ -282,6 +316,7 @@ impl Core {
                 Ok(Judged { key, payload, to }) => {
                     Counters::add(&mut self.counters.redirects_strict);
                     self.handled.redirected(key, now.mono_s());
+                    self.measure_redirect(key);
                     out.push(Output::Send { flow: packet.flow.towards(to), payload });
                     return Ok(());
                 }

@@ -4,7 +4,8 @@
 //! be read twice. Each binding carries its end on both clocks: the monotonic one is right as long as
 //! the machine was not started again, whatever became of the calendar; after that the calendar is
 //! all there is, and no binding lives longer than one that is granted now. A field more is a
-//! version more. Deliberately absent: files.
+//! version more; other versions are records of subscriptions and publications, of which each has
+//! one of its own. Deliberately absent: files.
 
 use super::{
     Now, Transport,
@@ -20,7 +21,7 @@ const VERSION: u8 = 1;
 pub struct Record<'a> {
     /// The client's canonical AoR.
     pub aor: &'a [u8],
-    bindings: Vec<(Binding, u64)>,
+    bindings: Vec<(Binding, End)>,
 }
 
 /// The bytes of a record. Nothing of it is ever too long for its place: bindings are bounded.
@@ -32,9 +33,7 @@ pub fn encode(aor: &[u8], bindings: &[Binding], now: Now) -> Vec<u8> {
     push(&mut out, aor);
     out.push(u8::try_from(bindings.len()).unwrap_or(u8::MAX));
     for binding in bindings.iter().take(u8::MAX.into()) {
-        let left_s = binding.expires_s.saturating_sub(now.mono_s());
-        out.extend_from_slice(&binding.expires_s.to_le_bytes());
-        out.extend_from_slice(&now.unix_s.saturating_add(left_s.into()).to_le_bytes());
+        push_end(&mut out, binding.expires_s, now);
         out.extend_from_slice(&binding.cseq.to_le_bytes());
         out.extend_from_slice(&binding.call.to_bytes());
         out.extend_from_slice(&binding.since_s.to_le_bytes());
@@ -50,7 +49,31 @@ pub fn encode(aor: &[u8], bindings: &[Binding], now: Now) -> Vec<u8> {
     out
 }
 
-fn push(out: &mut Vec<u8>, text: &[u8]) {
+/// When something ends, in seconds of both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    mono_s: u32,
+    unix_s: u64,
+}
+
+impl End {
+    /// What is left of it. `same_boot`: the monotonic clock has run since it was written.
+    pub(super) fn left_s(&self, now: Now, same_boot: bool) -> u32 {
+        match same_boot {
+            true => self.mono_s.saturating_sub(now.mono_s()),
+            false => u32::try_from(self.unix_s.saturating_sub(now.unix_s)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// Appends an end that is a second of the monotonic clock.
+pub(super) fn push_end(out: &mut Vec<u8>, end_s: u32, now: Now) {
+    let left_s = end_s.saturating_sub(now.mono_s());
+    out.extend_from_slice(&end_s.to_le_bytes());
+    out.extend_from_slice(&now.unix_s.saturating_add(left_s.into()).to_le_bytes());
+}
+
+pub(super) fn push(out: &mut Vec<u8>, text: &[u8]) {
     let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(text.get(..len.into()).unwrap_or_default());
@@ -67,17 +90,16 @@ impl<'a> Record<'a> {
         let [len] = reader.array()?;
         let mut bindings = Vec::with_capacity(len.into());
         for _ in 0..len {
-            let expires_s = u32::from_le_bytes(reader.array()?);
-            let expires_unix_s = u64::from_le_bytes(reader.array()?);
+            let end = reader.end()?;
             let cseq = u32::from_le_bytes(reader.array()?);
             let call = CallId::from_bytes(reader.array()?);
             let since_s = u32::from_le_bytes(reader.array()?);
             let (uri, params, path) = (reader.text()?, reader.text()?, reader.text()?);
             let flow = reader.text()?;
             let flow = if flow.is_empty() { None } else { Some(pack::read(flow)?) };
-            let binding = Binding::new(uri, params, call, cseq, expires_s)?;
+            let binding = Binding::new(uri, params, call, cseq, end.mono_s)?;
             let binding = binding.reached_by(path, flow.as_ref(), since_s)?;
-            bindings.push((binding, expires_unix_s));
+            bindings.push((binding, end));
         }
         reader.0.is_empty().then_some(Self { aor, bindings })
     }
@@ -88,13 +110,8 @@ impl<'a> Record<'a> {
         let now_s = now.mono_s();
         let mut since: Vec<u32> = self.bindings.iter().map(|(it, _)| it.since_s).collect();
         since.sort_unstable();
-        let left = |(mut binding, expires_unix_s): (Binding, u64)| {
-            let left_s = match same_boot {
-                true => binding.expires_s.saturating_sub(now_s),
-                false => {
-                    u32::try_from(expires_unix_s.saturating_sub(now.unix_s)).unwrap_or(u32::MAX)
-                }
-            };
+        let left = |(mut binding, end): (Binding, End)| {
+            let left_s = end.left_s(now, same_boot);
             if !same_boot {
                 // Their order is kept; whatever is registered from now on is newer.
                 let rank = since.iter().filter(|other| **other < binding.since_s).count();
@@ -107,16 +124,21 @@ impl<'a> Record<'a> {
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*head)
     }
 
-    fn text(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn end(&mut self) -> Option<End> {
+        let mono_s = u32::from_le_bytes(self.array()?);
+        Some(End { mono_s, unix_s: u64::from_le_bytes(self.array()?) })
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'a [u8]> {
         let len = u16::from_le_bytes(self.array()?);
         let (text, rest) = self.0.split_at_checked(len.into())?;
         self.0 = rest;

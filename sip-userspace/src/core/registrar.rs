@@ -318,7 +318,8 @@ pub fn check_contacts(request: &Request<'_>) -> Result<(), Fault> {
     contacts.into_iter().filter(|text| *text != b"*").try_for_each(|text| contact(text).map(|_| ()))
 }
 
-fn expiry(text: &[u8]) -> Option<u32> {
+/// The seconds of Expires; `None` for what can't be read, and the largest number for a larger one.
+pub(super) fn expiry(text: &[u8]) -> Option<u32> {
     lex::number(text).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 

@@ -9,9 +9,10 @@ use super::{
     decide::{Cause, Decision, decide, read_routes},
     durable::Answered,
     proxy::routes::Routes,
-    redirect,
+    record, redirect,
     registrar::{self, Came, Outcome},
     returning::Known,
+    subscriptions::RegEvent,
     transaction::{invite_server::Acked, key::TransactionKey},
     transactions::Found,
 };
@@ -143,6 +144,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) -> Result<(), Silence> {
+        self.measure(&decision, request);
         match decision {
             Decision::Silent(silence) => return Err(silence),
             // A malformed Route is the one refusal that is decided before the method.
@@ -177,6 +179,8 @@ impl Core {
                 self.handled.proxied(key, now.mono_s());
                 self.proxy_home(at, server, request, routes, now, out);
             }
+            Decision::Subscribe { client } => self.subscribe(at, client, request, now, out),
+            Decision::Publish { key, aor } => self.publish(at, (key, aor), request, now, out),
             Decision::Deliver { key } => self.deliver(at, key, request, routes, now, out),
             Decision::Follow => self.follow(at, request, routes, now, out),
             Decision::Flow { flow } => self.send_over(at, flow, request, routes, now, out),
@@ -264,6 +268,14 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) {
+        let registered = !self.bindings.get(&key).is_empty();
+        let drawn = (self.settings.node_secret, at.tag);
+        let rate = self.settings.register_rate;
+        if let Err(after_s) = self.avalanche.take(rate, registered, drawn, now.mono) {
+            Counters::add(&mut self.counters.registers_paced);
+            let retry = rsip::headers::RetryAfter::from(after_s.to_string());
+            return self.answer(at, request.message, Answer::new(503).with(retry), out);
+        }
         if !self.held.has_room() {
             Counters::add(&mut self.counters.registers_shed);
             return self.shed(at, request, out);
@@ -275,6 +287,8 @@ impl Core {
         Counters::add(&mut self.counters.registers);
         let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
         let came = Came { flow: at.came, trusted: self.is_trusted_hop(at.source()) };
+        let watched = self.subscriptions.is_watched(&key);
+        let before = if watched { self.bindings.get(&key).to_vec() } else { Vec::new() };
         let Outcome { answer, changed } =
             registrar::register(&mut self.bindings, &self.settings, key, request, &came, now);
         let status = answer.status();
@@ -285,7 +299,12 @@ impl Core {
         Counters::add(counter);
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
         self.bindings.saw(&key, now.mono_s(), request.vias.len() == 1, || aor.bytes().into());
-        let held = Answered { transaction: at.transaction, status, payload };
-        self.hold((key, aor.bytes()), changed, held, now, out);
+        if changed && watched {
+            self.bindings_changed(key, &before, RegEvent::Unregistered, now);
+        }
+        let record = (self.settings.durable && changed)
+            .then(|| record::encode(aor.bytes(), self.bindings.get(&key), now));
+        let held = Answered { transaction: at.transaction, status, payload, watcher: None };
+        self.hold(changed.then_some(key), record, held, now, out);
     }
 }

@@ -11,6 +11,8 @@ use sip_common::siphash::Key;
 use super::auth::Rules;
 use super::health;
 use super::io::{Flow, Transport};
+use super::load;
+use super::subscriptions;
 use crate::sip::{
     header::Name,
     request::Request,
@@ -123,6 +125,8 @@ pub struct Settings {
     pub expires_min_s: u32,
     /// A longer expiry is granted as this one, in seconds.
     pub expires_max_s: u32,
+    /// REGISTERs of clients at home here that are taken in a second; 0 for no limit.
+    pub register_rate: u32,
     /// Contacts of one client.
     pub contacts_max: usize,
     /// Bindings of all clients.
@@ -160,8 +164,12 @@ pub struct Settings {
     pub auth: Option<Rules>,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// What watchers and publishers may do.
+    pub subscriptions: subscriptions::Rules,
     /// Names of next hops are looked up in the DNS.
     pub dns: bool,
+    /// How load is measured.
+    pub load: load::Rules,
 }
 
 impl Default for Settings {
@@ -177,6 +185,7 @@ impl Default for Settings {
             expires_default_s: 600,
             expires_min_s: 60,
             expires_max_s: 600,
+            register_rate: 0,
             contacts_max: 10,
             bindings_max: 20_000_000,
             redirect_expires_s: 120,
@@ -195,7 +204,9 @@ impl Default for Settings {
             durable: false,
             auth: None,
             probe: None,
+            subscriptions: subscriptions::Rules::default(),
             dns: false,
+            load: load::Rules::default(),
         }
     }
 }

@@ -281,6 +281,17 @@ impl Table {
         (home != NO_SERVER).then_some(home)
     }
 
+    /// The server that a client is assigned to by name, if requests may be sent to it.
+    pub fn assigned(&self, key: &ClientKey) -> Option<u16> {
+        let server = self.overrides.get(key)?.assignment.server?;
+        self.serves(server).then_some(server)
+    }
+
+    /// The index of a client's home; [`NO_SERVER`] without.
+    pub fn home_index(&self, key: &ClientKey) -> u16 {
+        self.assigned(key).or_else(|| self.slot_home(*key)).unwrap_or(NO_SERVER)
+    }
+
     /// Whether a slot is being moved.
     pub fn slot_moves(&self, slot: u32) -> bool {
         !self.moves.is_empty() && self.moves.get(&Moved::Slot(slot)).is_some()

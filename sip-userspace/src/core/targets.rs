@@ -219,7 +219,10 @@ impl Core {
 
     /// Path or Record-Route, where they must be.
     fn lines(&self, at: &Place, request: &Request<'_>, to: &Side) -> Vec<u8> {
-        let from = Side { flow: at.came, by_flow: record::needs_flow(request, &at.came) };
+        // A watcher's notifier knows no other way to it than the one that it came by.
+        let watches = request.method == b"SUBSCRIBE" && request.vias.len() == 1;
+        let by_flow = watches || record::needs_flow(request, &at.came);
+        let from = Side { flow: at.came, by_flow };
         if request.method == b"REGISTER" {
             if from.by_flow {
                 return record::path(&self.tokens, &at.came, &to.flow);

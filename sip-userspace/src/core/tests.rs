@@ -15,7 +15,7 @@ use crate::sip::{header::Name, lex::Hides, request::REQUEST_MAX, typed};
 pub(crate) const EDGE: &str = "192.0.2.1:5060";
 pub(crate) const HOME: &str = "192.0.2.2:5060";
 pub(crate) const STANDBY: &str = "192.0.2.3:5060";
-const CLIENT: &str = "203.0.113.7:40000";
+pub(crate) const CLIENT: &str = "203.0.113.7:40000";
 const PROXY: &str = "198.51.100.5:5060";
 const AOR: &str = "alice@example.com";
 

@@ -65,14 +65,15 @@ pub fn wanted(object: &[u8], sizes: Sizes) -> Result<Shapes, DatapathError> {
     Ok(shapes)
 }
 
-/// What is pinned in a directory; `None` if something is missing.
+/// What is pinned in a directory; `None` without a program, which is pinned last. A map may be
+/// missing that the program of then did not have.
 pub fn pinned(pins: &Path) -> Option<Shapes> {
     if !pins.join(PROGRAM).exists() {
         return None;
     }
     let mut shapes = Shapes::new();
     for name in PINNED {
-        let info = MapInfo::from_pin(pins.join(name)).ok()?;
+        let Ok(info) = MapInfo::from_pin(pins.join(name)) else { continue };
         shapes.insert(
             name,
             Shape {
@@ -89,8 +90,10 @@ pub fn pinned(pins: &Path) -> Option<Shapes> {
 
 /// The first difference, in words.
 pub fn difference(pinned: &Shapes, wanted: &Shapes) -> Option<String> {
-    wanted.iter().find_map(|(name, wanted)| {
-        let found = pinned.get(name)?;
-        (found != wanted).then(|| format!("map {name} has {found} instead of {wanted}"))
+    wanted.iter().find_map(|(name, wanted)| match pinned.get(name) {
+        None => Some(format!("map {name} is missing")),
+        Some(found) => {
+            (found != wanted).then(|| format!("map {name} has {found} instead of {wanted}"))
+        }
     })
 }

@@ -14,8 +14,9 @@ use sip_common::{
 use tokio::sync::mpsc;
 
 use super::{
-    EVENTS_MAX, Settled, Store, asks::Asks, changes::Changes, durable::Durable, gate::Gate,
-    lessons::Lessons, moves::Moves, names::Resolver, shared::Shared, users,
+    EVENTS_MAX, Settled, Store, asks::Asks, balance::Balance, changes::Changes, durable::Durable,
+    gate::Gate, lessons::Lessons, load::LoadMeter, moves::Moves, names::Resolver, shared::Shared,
+    users,
 };
 use crate::{
     api::{Api, ApiError},
@@ -115,6 +116,8 @@ pub struct Host {
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
     pub(super) changes: Changes,
+    pub(super) balance: Balance,
+    pub(super) load: LoadMeter,
 }
 
 impl Host {
@@ -181,7 +184,9 @@ impl Host {
         let durable = Durable::open(&config, &mut core)?;
         let (settled_in, settled) = mpsc::unbounded_channel();
         let (users_in, users) = mpsc::unbounded_channel();
+        let balance = Balance::new(config.balance.clone(), &config.node.name);
         Ok(Self {
+            balance,
             gate: Gate::new(told, SourceFlags::new(&config.sources)),
             config,
             core,
@@ -207,6 +212,7 @@ impl Host {
             asks: Asks::default(),
             api,
             changes: Changes::default(),
+            load: LoadMeter::default(),
         })
     }
 }
@@ -241,6 +247,7 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         expires_default_s: config.sip.expires_default_s,
         expires_min_s: config.sip.expires_min_s,
         expires_max_s: config.sip.expires_max_s,
+        register_rate: config.sip.register_rate,
         redirect_expires_s: config.sip.redirect_expires_s,
         redirect_memory_s: config.sip.redirect_memory_s,
         node_secret,
@@ -260,6 +267,8 @@ pub fn settings(config: &Config, node_secret: Key) -> Settings {
         timer_c: config.proxy.timer_c,
         limits: config.proxy.limits,
         probe: config.probe,
+        load: config.load,
+        subscriptions: config.subscriptions,
         dns: config.dns != Dns::Off,
         service_route: config.sip.service_route.clone(),
         flow_timer_s: config.sip.flow_timer_s,

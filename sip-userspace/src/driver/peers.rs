@@ -40,6 +40,10 @@ impl Host {
                         let _ = reply.send(Answer::Seen(seen));
                     }
                     Question::Take(batch) => self.take(&batch, reply),
+                    Question::Load { .. } => {
+                        let figures = self.core.load().figures().cloned();
+                        let _ = reply.send(Answer::Load(figures.map(Box::new)));
+                    }
                 }
             }
             Event::Answered { question, answer } => self.answered(question, answer),
@@ -57,6 +61,10 @@ impl Host {
             (Question::Take(batch), Some(Answer::Taken(taken))) => {
                 core.handle_taken(batch.id, Some(taken), now, out);
             }
+            (Question::Load { server }, Some(Answer::Load(Some(figures)))) => {
+                core.hear_load(server, *figures, now);
+            }
+            (Question::Load { .. }, _) => {}
             (Question::Take(batch), _) => core.handle_taken(batch.id, None, now, out),
         });
     }

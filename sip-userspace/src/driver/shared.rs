@@ -6,7 +6,7 @@
 //! Invariant: safety does not rest on the barrier (I8); it keeps notices and removals from running
 //! ahead of the table.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Host, reply};
 use crate::{
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     edges: Vec<Edge>,
     health: Option<Health>,
     leads: bool,
+    /// The host that leads, as the store last told.
+    leader: Option<String>,
     waiting: Vec<Waiting>,
 }
 
@@ -68,6 +70,16 @@ impl Shared {
     /// Whether others have the table too.
     pub(super) fn with_others(&self) -> bool {
         self.with_others
+    }
+
+    /// Whether this host is the balancer: one that is alone always is.
+    pub(super) fn leads(&self) -> bool {
+        self.leads || !self.with_others
+    }
+
+    /// The host that is the balancer, as far as that is known here.
+    pub(super) fn leader(&self, own: &str) -> Option<String> {
+        self.leads().then(|| own.to_owned()).or_else(|| self.leader.clone())
     }
 
     /// Whether all of these hosts have applied `revision`.
@@ -118,6 +130,17 @@ impl Shared {
 }
 
 impl Host {
+    /// Has the core look whether servers died or came back, if this is the host that says so.
+    pub(super) fn judge_servers(&mut self) {
+        if self.shared.leads() {
+            let alive = self.shared.edges.iter().filter(|edge| edge.alive);
+            let alive: BTreeSet<String> = alive.map(|edge| edge.host.clone()).collect();
+            self.with_core(|core, now, out| {
+                core.judge_servers(|name| alive.contains(name), now, out)
+            });
+        }
+    }
+
     /// Takes news from the store.
     pub(super) fn news(&mut self, event: Event) {
         match event {
@@ -128,9 +151,9 @@ impl Host {
                 self.tell_everywhere();
             }
             Event::Users(news) => self.users_news(news),
-            Event::Leads(leads) => {
-                tracing::info!(leads, "leader lease");
-                self.shared.leads = leads;
+            Event::Leader { here, host } => {
+                tracing::info!(leads = here, leader = host, "leader lease");
+                (self.shared.leads, self.shared.leader) = (here, host);
             }
             Event::Health(health) => {
                 match &health {

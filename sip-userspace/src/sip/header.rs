@@ -43,6 +43,16 @@ pub enum Name {
     ProxyAuthorization,
     /// Supported, `k`.
     Supported,
+    /// Event, `o` (RFC 6665).
+    Event,
+    /// Accept.
+    Accept,
+    /// Content-Type, `c`.
+    ContentType,
+    /// Content-Encoding, `e`.
+    ContentEncoding,
+    /// SIP-If-Match (RFC 3903).
+    SipIfMatch,
     /// Any other.
     Other,
 }
@@ -74,6 +84,14 @@ const NAMES: &[(&str, Name)] = &[
     ("Proxy-Authorization", Name::ProxyAuthorization),
     ("Supported", Name::Supported),
     ("k", Name::Supported),
+    ("Event", Name::Event),
+    ("o", Name::Event),
+    ("Accept", Name::Accept),
+    ("Content-Type", Name::ContentType),
+    ("c", Name::ContentType),
+    ("Content-Encoding", Name::ContentEncoding),
+    ("e", Name::ContentEncoding),
+    ("SIP-If-Match", Name::SipIfMatch),
 ];
 
 impl Name {

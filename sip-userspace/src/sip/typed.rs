@@ -22,7 +22,14 @@ use super::{
 };
 
 /// The methods that this host answers with more than a refusal.
-pub const ALLOWED: [Method; 4] = [Method::Register, Method::Options, Method::Ack, Method::Cancel];
+pub const ALLOWED: [Method; 6] = [
+    Method::Register,
+    Method::Options,
+    Method::Subscribe,
+    Method::Publish,
+    Method::Ack,
+    Method::Cancel,
+];
 
 /// A method that SIP defines; unlike in `rsip` the case counts (RFC 3261 section 7.1).
 pub fn method(text: &[u8]) -> Option<Method> {

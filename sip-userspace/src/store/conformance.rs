@@ -6,7 +6,7 @@
 #![allow(missing_docs)] // their names say what they check
 
 use super::*;
-use crate::core::table::{Assignment, Moved, Server, State};
+use crate::core::table::{Assignment, Kind, Moved, Server, State};
 
 /// A check, given the kind of the store and a fresh one with 64 slots.
 pub type Check = fn(&str, &dyn AssignmentStore);
@@ -42,7 +42,19 @@ pub fn assign(aor: &str, server: Option<u16>) -> Change {
 pub fn what_is_loaded_equals_what_was_applied(kind: &str, store: &dyn AssignmentStore) {
     let mut table = store.load("home0").unwrap();
     assert_eq!(table.revision(), Revision::default(), "{kind}");
-    let draining = Server { state: State::Draining, standby: Some(0), ..server("renamed", 9) };
+    let address = |port: u16| Some(std::net::SocketAddr::from(([192, 0, 2, 9], port)));
+    let draining = Server {
+        state: State::Down,
+        was: Some(State::Draining),
+        standby: Some(0),
+        weight: 7,
+        capacity: 1 << 40,
+        kind: Kind::Foreign,
+        tcp: address(1),
+        tls: address(2),
+        peer: address(3),
+        ..server("renamed", 9)
+    };
     for changes in [
         vec![add(0), add(1), add(2)],
         vec![assign("alice@example.com", Some(1)), assign("zoë@example.com", None)],

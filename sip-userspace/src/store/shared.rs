@@ -19,8 +19,13 @@ pub enum Event {
     Edges(Vec<Edge>),
     /// The connection.
     Health(Health),
-    /// Whether this host is the balancer.
-    Leads(bool),
+    /// Who is the balancer.
+    Leader {
+        /// This host.
+        here: bool,
+        /// The host that is; none if there is none, or none is known.
+        host: Option<String>,
+    },
     /// Somebody, perhaps this host, has changed users; told to who has asked for all of them.
     Users(UsersNews),
 }

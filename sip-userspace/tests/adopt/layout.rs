@@ -66,6 +66,26 @@ fn maps_of_another_layout_are_filled_and_then_take_over() {
 }
 
 #[test]
+fn maps_that_lack_one_are_of_another_layout() {
+    let stage = Stage::new();
+    let (config, table, object) = (stage.config(&[]), filled::table(300), filled::object());
+    let mut first = stage.run(&object, &config, &table);
+    let program = first.kernel().tag_and_id().unwrap().1;
+    drop(first);
+    // As a daemon left them whose program did not have it.
+    fs::remove_file(stage.pins.join("maps/TIMES")).unwrap();
+    let mut path = stage.open(&object, &config, &table).unwrap();
+    assert_eq!(path.origin().0, Origin::NewMaps);
+    assert_eq!(program_on("veth0"), Some(program), "the old one until the maps are filled");
+    assert!(path.attach(&config, now()).unwrap());
+    path.start(&table, now()).unwrap();
+    finish(&mut path, &table);
+    assert_ne!(program_on("veth0"), Some(program));
+    all_right(&mut path, &table, 0..320);
+    assert_eq!(stage.names("maps").len(), 14);
+}
+
+#[test]
 fn another_size_of_the_map_is_another_layout() {
     let stage = Stage::new();
     let (table, object) = (filled::table(300), filled::object());

@@ -56,6 +56,34 @@ fn maps_of_the_same_revision_answer_before_the_table_is_read() {
 }
 
 #[test]
+fn redirects_are_counted_by_slot_and_server_from_one_look_to_the_next() {
+    let stage = Stage::new();
+    let (config, table, object) = (stage.config(&[]), filled::table(30), filled::object());
+    let mut first = stage.run(&object, &config, &table);
+    all_right(&mut first, &table, 0..40);
+    drop(first);
+    let mut path = stage.run(&object, &config, &table);
+    let none = path.redirects_since(&table);
+    assert!(none.slots.is_empty() && none.servers.is_empty(), "the maps are older than the daemon");
+    // The first thirty have homes of their own, the others those of their slots.
+    for round in 1..=2 {
+        all_right(&mut path, &table, 0..90);
+        let found = path.redirects_since(&table);
+        let mut slots = vec![0; table.slots().len()];
+        for key in (30..90).map(|n| table.key(&aor(n))) {
+            let home = table.home_index(&key);
+            if home != 0 {
+                slots[table.slot(key) as usize] += 1;
+            }
+        }
+        assert_eq!(found.slots, slots, "{round}");
+        assert_eq!(found.servers[..5], [0, 10, 10, 10, 0], "{round}");
+    }
+    let found = path.redirects_since(&table);
+    assert!(found.slots.iter().all(|count| *count == 0), "nothing was sent since");
+}
+
+#[test]
 fn maps_of_many_clients_are_taken_over_at_once() {
     let clients: u32 =
         std::env::var("HOMEWARD_CLIENTS").map_or(100_000, |clients| clients.parse().unwrap());

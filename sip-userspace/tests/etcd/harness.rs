@@ -305,7 +305,7 @@ impl Host {
                 }
                 Event::Edges(edges) => self.edges = edges,
                 Event::Health(health) => self.health = Some(health),
-                Event::Leads(leads) => self.leads = leads,
+                Event::Leader { here, .. } => self.leads = here,
                 Event::Users(news) => self.take_users(news),
             }
         }

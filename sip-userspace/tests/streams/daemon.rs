@@ -83,6 +83,10 @@ impl Daemon {
         daemon
     }
 
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
     pub fn store(&self) -> PathBuf {
         self.directory.path().join("table.db")
     }
@@ -105,7 +109,7 @@ impl Daemon {
     }
 
     pub fn call(&self, command: &Command) -> Answer {
-        let socket: PathBuf = self.directory.path().join("control.sock");
+        let socket = self.socket();
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             match Client::connect(&socket) {

@@ -11,16 +11,16 @@ use homeward::{
 use crate::{certificates::Authority, daemon::Daemon, peer::status};
 
 /// A phone at an address of its own.
-struct Phone(UdpSocket, u32);
+pub struct Phone(UdpSocket, u32);
 
 impl Phone {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let socket = UdpSocket::bind(format!("{}:0", crate::daemon::address())).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         Self(socket, 0)
     }
 
-    fn register(&mut self, user: &str, at: &Daemon) -> String {
+    pub fn register(&mut self, user: &str, at: &Daemon) -> String {
         self.1 += 1;
         let (serial, own) = (self.1, self.0.local_addr().unwrap());
         let text = format!(
@@ -38,7 +38,7 @@ impl Phone {
 }
 
 /// A host, with the table of another one if there is one.
-fn host(name: &str, ip: &str, authority: &Authority, table: Option<&Daemon>) -> Daemon {
+pub fn host(name: &str, ip: &str, authority: &Authority, table: Option<&Daemon>) -> Daemon {
     let directory = tempfile::tempdir().unwrap();
     if let Some(other) = table {
         copy::backup(&other.store(), &directory.path().join("table.db")).unwrap();
@@ -53,9 +53,11 @@ fn host(name: &str, ip: &str, authority: &Authority, table: Option<&Daemon>) -> 
         ("peers.certificate", &certificate),
         ("peers.key", &key),
         ("peers.ca", &ca),
+        ("load.window", "1"),
+        ("load.half_life", "2"),
         ("sources.edge", if table.is_some() { "127.0.0.0/8" } else { "" }),
     ];
-    let more = if table.is_some() { &more[..] } else { &more[..4] };
+    let more = if table.is_some() { &more[..] } else { &more[..6] };
     Daemon::open(directory, name, ip, more)
 }
 

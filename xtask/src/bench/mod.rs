@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Options {
-    /// redirect, register, proxy, program, scan or show, with options (`--help` lists them)
+    /// redirect, register, proxy, program, table, scan, plan, tune or show, with options (`--help` lists them)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,
 }
@@ -98,6 +98,7 @@ mod tests {
             ("show a.hlog b.hlog", false),
             ("scan", false),
             ("sim --seeds 200", false),
+            ("plan --quick", false),
             ("", false),
         ] {
             let words: Vec<_> = line.split_whitespace().map(OsString::from).collect();

@@ -4,7 +4,8 @@
 //! rows cost. An AoR says where to go on, even if it is gone by then.
 
 use super::{
-    command::{Answer, Refused},
+    Refused,
+    command::Answer,
     rows::{ROWS_MAX, TableRow},
     show::name,
 };

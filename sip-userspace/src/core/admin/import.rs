@@ -5,8 +5,8 @@
 //! that is being moved is left alone.
 
 use super::{
-    Asker, client,
-    command::{Answer, Planned, Refused},
+    Asker, Refused, client,
+    command::{Answer, Planned},
     rows::{self, BadRow, Difference, ImportView, NAMED_MAX, TableRow},
     server_index,
     show::name,

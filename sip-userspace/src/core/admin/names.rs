@@ -6,7 +6,7 @@
 
 use std::str::FromStr;
 
-use super::command::Refused;
+use super::Refused;
 use crate::core::table::{
     ContactHost,
     overrides::AOR_MAX,

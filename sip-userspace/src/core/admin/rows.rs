@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Refused;
+use super::Refused;
 use crate::core::table::{Change, Placement, Revision};
 
 /// Rows of one request or page: as many as the driver handles within a few milliseconds.

@@ -80,6 +80,7 @@ pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Pla
         ));
     }
     let placed = table.placed().filter(|(_, server)| *server == index).count();
+    let here = table.slots().iter().filter(|home| **home == index).count();
     let assigned = table.overrides().on_server(index);
     let standby: Vec<_> = table
         .servers()
@@ -88,9 +89,12 @@ pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Pla
         .collect();
     let mut in_the_way = Vec::new();
     let mut cures = Vec::new();
-    if placed > 0 {
+    if here > 0 {
+        in_the_way.push(format!("it has {here} slots"));
+        cures.push(format!("wait for the end of `homeward server drain {name} --wait`"));
+    } else if placed > 0 {
         in_the_way.push(format!("{placed} slots are placed on it"));
-        cures.push("let the balancer move its slots while it drains".to_owned());
+        cures.push(format!("let the balancer move them: `homeward server drain {name} --wait`"));
     }
     if assigned > 0 {
         in_the_way.push(format!("{assigned} clients are assigned to it"));
@@ -134,7 +138,9 @@ fn changed(table: &Table, mut server: Server, fields: &ServerFields) -> Result<S
     }
     server.contact = contact(fields.contact.as_ref())?.unwrap_or(server.contact);
     server.weight = weight(fields.weight)?.unwrap_or(server.weight);
-    server.state = fields.state.unwrap_or(server.state);
+    if let Some(state) = fields.state {
+        (server.state, server.was) = (state, None);
+    }
     server.capacity = fields.capacity.unwrap_or(server.capacity);
     server.kind = fields.kind.unwrap_or(server.kind);
     server.tcp = transport("tcp", fields.tcp.as_deref(), server.tcp)?;

@@ -70,6 +70,7 @@ pub(super) fn client(table: &Table, aor: &str) -> Answer {
         follows: lookup.follows,
         moving: matches!(lookup.home, Home::Moving { .. }),
         bindings: Vec::new(),
+        watchers: 0,
         seen_s: None,
         redirects: 0,
         proxied: 0,

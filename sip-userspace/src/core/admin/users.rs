@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asker, client, command::Refused};
+use super::{Asker, Refused, client};
 use crate::{
     sip::digest::{Algorithm, Ha1, Hash},
     store::{User, UserChange},

@@ -102,7 +102,7 @@ proptest! {
             bindings.set(key, ends.iter().copied().map(binding).collect());
             model.insert(client, ends);
             now_s += pause;
-            bindings.expire(now_s);
+            bindings.expire(now_s, |_, _| {});
             for (client, ends) in &mut model {
                 ends.retain(|end| *end > now_s);
                 let got: Vec<u32> =

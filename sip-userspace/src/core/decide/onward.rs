@@ -2,13 +2,14 @@
 //! sections 16.3 to 16.5).
 //!
 //! Whom a request is for stands in the Request-URI. Where the home is elsewhere, a watcher or a
-//! publisher that reached us directly is redirected; everything else is proxied. Relaying to
+//! publisher that reached us directly is redirected; everything else is proxied. Where it is here,
+//! this host answers those two itself. Relaying to
 //! somebody who is no client of ours needs a token of ours in the route set.
 
 use sip_common::abi::ClientKey;
 
 use super::{
-    Cause, Decision, fault, is_contact_of, nobody, obstacle, options, proxy_checks, refuse,
+    Cause, Decision, fault, is_contact_of, local, nobody, obstacle, options, proxy_checks, refuse,
 };
 use crate::{
     core::{
@@ -62,9 +63,9 @@ pub(super) fn decide(
     let key = aor.key(table.meta().client_secret);
     let lookup = table.lookup(&key);
     match lookup.home {
-        Home::Here => checked(Decision::Deliver { key }),
+        Home::Here => at_home(settings, request, key, aor),
         Home::Moving { server } if table.this() == Some(server) => {
-            checked(Decision::Deliver { key })
+            at_home(settings, request, key, aor)
         }
         Home::Unknown => nobody(),
         Home::Moving { server } => checked(Decision::Proxy { key, server, cause: Cause::Moving }),
@@ -78,10 +79,24 @@ pub(super) fn decide(
     }
 }
 
-/// Section 8.2.1: what this host itself answers to.
+/// For a client at home here: what asks for its state is answered by this host, all else is for its
+/// phones.
+fn at_home(settings: &Settings, request: &Request<'_>, key: ClientKey, aor: Aor) -> Decision {
+    match request.method {
+        b"SUBSCRIBE" => local(request, Decision::Subscribe { client: Some((key, aor)) }),
+        b"PUBLISH" => local(request, Decision::Publish { key, aor }),
+        _ => proxy_checks(settings, request).unwrap_or(Decision::Deliver { key }),
+    }
+}
+
+/// Section 8.2.1: what this host itself answers to. The Contact of its subscriptions is the host.
 fn this_host(request: &Request<'_>) -> Decision {
     match request.method {
         b"OPTIONS" => options(request),
+        b"SUBSCRIBE" if request.to.tag().is_some() => {
+            local(request, Decision::Subscribe { client: None })
+        }
+        b"SUBSCRIBE" | b"PUBLISH" => refuse(Answer::new(404), "not_this_host"),
         method if typed::method(method).is_some() => {
             refuse(Answer::new(405).with(typed::allow()), "method_not_allowed")
         }

@@ -77,7 +77,7 @@ fn what_cannot_be_kept_is_not_answered_with_200() {
     let mut home = core();
     send(&mut home, 0, &register(1));
     let [answer] = stored(&mut home, 0, 1, false).try_into().unwrap();
-    assert!(answer.starts_with("SIP/2.0 503 Binding Not Stored\r\nVia: "), "{answer}");
+    assert!(answer.starts_with("SIP/2.0 503 Not Stored\r\nVia: "), "{answer}");
     assert!(answer.ends_with("\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"), "{answer}");
     assert!(answer.contains("CSeq: 1 REGISTER\r\n") && !answer.contains("Contact"), "{answer}");
 }

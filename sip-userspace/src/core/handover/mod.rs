@@ -10,23 +10,26 @@
 //! Deliberately absent: when a home changes (`moves`), and how a batch travels.
 
 mod batch;
+mod leave;
 mod merge;
 mod queue;
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use sip_common::abi::ClientKey;
 
 pub use batch::{Batch, Taken};
+pub(super) use leave::Leavers;
 use queue::Leaving;
 pub(super) use queue::Queues;
 
 use super::{
     Core, Counters, Now, Output,
     bindings::Binding,
-    durable::{Answered, unavailable},
+    durable::Answered,
     proxy::record::path_value,
     record::{self, Record},
+    subscriptions::publication_of,
     table::{Applied, Home, Kind, Server},
     targets::leads,
 };
@@ -60,29 +63,37 @@ impl Core {
         for key in &applied.overrides {
             self.consider(*key);
         }
-        self.look_at_moves(now);
         self.carry_on(now, out);
     }
 
     /// Looks at clients whose home may have changed, and sends what has to go.
     pub(super) fn carry_on(&mut self, now: Now, out: &mut Vec<Output>) {
-        let mut left = LOOK_MAX;
+        self.look_at_moves(now);
+        let (mut left, mut slots) = (LOOK_MAX, BTreeSet::new());
         while left > 0
             && let Some(slot) = self.queues.look_at.pop_first()
         {
             let keys = self.bindings.in_slot(slot).to_vec();
             left = left.saturating_sub(keys.len().max(1));
+            slots.insert(slot);
             for key in keys {
                 self.consider(key);
             }
         }
+        if !slots.is_empty() {
+            let looked_at = |key: &ClientKey| slots.contains(&self.table.slot(*key));
+            let watched: Vec<_> = self.subscriptions.keys().filter(looked_at).collect();
+            watched.into_iter().for_each(|key| self.consider(key));
+        }
         self.send_batches(now, out);
+        self.see_off(now, out);
         self.advance_moves(now, out);
     }
 
-    /// Whether clients wait to be looked at.
+    /// Whether clients or moves wait to be looked at.
     pub(super) fn has_to_look(&self) -> bool {
-        !self.queues.look_at.is_empty() && !self.bindings.is_empty()
+        let nobody = self.bindings.is_empty() && self.subscriptions.keys().next().is_none();
+        self.moving.is_behind(&self.table) || !self.queues.look_at.is_empty() && !nobody
     }
 
     /// The server that a client's state has to go to.
@@ -105,6 +116,11 @@ impl Core {
             && self.table.server(to).is_some_and(takes)
     }
 
+    /// Whether there is something of a client to be given away.
+    fn has_state(&self, key: &ClientKey) -> bool {
+        !self.bindings.get(key).is_empty() || self.subscriptions.has_publications(key)
+    }
+
     /// Whether a client's home is another server, which serves it by now.
     fn has_left(&self, key: &ClientKey) -> bool {
         match self.table.home(key) {
@@ -123,11 +139,15 @@ impl Core {
             _ if guest && comes && self.has_left(&key) => {}
             // Also who was to come here and does not: its home may have dropped it meanwhile, upon a
             // table that this host has never seen.
-            Some(to) if !self.bindings.get(&key).is_empty() => {
+            Some(to) if self.has_state(&key) => {
                 self.queues.guests.remove(&key);
                 if self.queues.give(key, to, self.table.slot(key)) {
                     self.is_kept_at_home(key);
                 }
+            }
+            // Its watchers are all that there is, or its home takes no state.
+            _ if self.subscriptions.watchers(&key) > 0 && self.has_left(&key) => {
+                self.queues.gone.push(key);
             }
             _ => {
                 if self.table.home(&key) == Home::Here {
@@ -179,10 +199,11 @@ impl Core {
                 && bytes < BATCH_BYTES
                 && let Some(key) = self.queues.next(to)
             {
-                let record = self.state_of(&key, now);
-                bytes = bytes.saturating_add(record.len());
                 keys.push(key);
-                records.push(record);
+                for record in self.state_of(&key, now) {
+                    bytes = bytes.saturating_add(record.len());
+                    records.push(record);
+                }
             }
             if keys.is_empty() {
                 continue;
@@ -192,21 +213,25 @@ impl Core {
             Counters::add(&mut self.counters.batches_given);
             out.push(Output::Give { server: to, batch });
         }
-        self.release(now, out);
+        self.let_go(now, out);
     }
 
     /// Answers that have waited too long for another home are answered that it has not worked.
     pub(super) fn give_up_answers(&mut self, now: Now, out: &mut Vec<Output>) {
-        for Answered { transaction, payload, .. } in self.queues.late(now.mono) {
-            self.respond(transaction, 503, unavailable(&payload), now, out);
+        for answered in self.queues.late(now.mono) {
+            self.answer_held(answered, false, now, out);
         }
     }
 
     /// A client's state as it travels.
-    fn state_of(&self, key: &ClientKey, now: Now) -> Vec<u8> {
+    fn state_of(&self, key: &ClientKey, now: Now) -> Vec<Vec<u8>> {
+        let mut records = self.publications_of(key, now);
         let bindings = self.bindings.get(key).iter();
         let bindings: Vec<_> = bindings.map(|it| self.through_here(it)).collect();
-        record::encode(self.bindings.aor(key), &bindings, now)
+        if !bindings.is_empty() {
+            records.push(record::encode(self.bindings.aor(key), &bindings, now));
+        }
+        records
     }
 
     /// A binding as another home reaches it: who opened a flow to this host is reached through it.
@@ -238,14 +263,10 @@ impl Core {
         self.carry_on(now, out);
     }
 
-    /// Drops the state of who is kept elsewhere, and sends the answers that waited for it.
-    fn release(&mut self, now: Now, out: &mut Vec<Output>) {
+    /// Lets those go who are kept elsewhere, and sends the answers that waited for it.
+    fn let_go(&mut self, now: Now, out: &mut Vec<Output>) {
         for key in std::mem::take(&mut self.queues.gone) {
-            let aor = self.bindings.aor(&key).to_vec();
-            self.queues.keep(&key);
-            self.bindings.set(key, Vec::new());
-            self.put_record(record::encode(&aor, &[], now), out);
-            Counters::add(&mut self.counters.clients_left);
+            self.leave(key, now, out);
         }
         for (ticket, _, answered) in std::mem::take(&mut self.queues.answers) {
             self.answer_when_written(ticket, answered, now, out);
@@ -259,19 +280,33 @@ impl Core {
         }
         let mut read = Vec::with_capacity(batch.records.len());
         for record in &batch.records {
-            let Some(record) = Record::decode(record) else { return Took::Now(Taken::Failed) };
-            let key = self.key_of(record.aor);
+            let Some(came) = Came::decode(record) else { return Took::Now(Taken::Failed) };
+            let key = self.key_of(came.aor());
             let comes = self.table.destination(&key) == self.table.this();
             match self.table.home(&key) {
                 Home::Here => {}
                 Home::Moving { .. } if comes => {}
                 _ => return Took::Now(Taken::Elsewhere),
             }
-            read.push((key, record));
+            read.push((key, came));
         }
         let theirs = Now { unix_s: batch.unix_s, ..now };
         let mut ticket = None;
-        for (key, record) in read {
+        let moving = |core: &Self, key: &ClientKey| core.table.home(key) != Home::Here;
+        let mut last = None;
+        for (key, came) in read {
+            // While it moves its old home says which publications there are.
+            if last.replace(key) != Some(key) && moving(self, &key) {
+                self.drop_publications(&key, now, out);
+            }
+            let record = match came {
+                Came::Bindings(record) => record,
+                Came::Publication { record, .. } => {
+                    self.restore(record, theirs, false);
+                    ticket = self.keep(record.to_vec(), out).or(ticket);
+                    continue;
+                }
+            };
             let aor = record.aor;
             let bindings = record.live(theirs, false, self.settings.expires_max_s);
             let live = |it: &&Binding| it.expires_s > now.mono_s();
@@ -279,16 +314,38 @@ impl Core {
             let Some(merged) = merge::merge(&own, bindings, self.settings.contacts_max) else {
                 continue;
             };
-            if self.table.home(&key) != Home::Here && own.is_empty() {
+            if moving(self, &key) && own.is_empty() {
                 self.queues.guests.insert(key);
             }
             let record = record::encode(aor, &merged, now);
             self.bindings.set(key, merged);
             self.bindings.saw(&key, now.mono_s(), false, || aor.into());
-            ticket = self.put_record(record, out).or(ticket);
+            ticket = self.keep(record, out).or(ticket);
             Counters::add(&mut self.counters.clients_came);
         }
         ticket.map_or(Took::Now(Taken::Kept), Took::When)
+    }
+}
+
+/// A record that another host gives.
+enum Came<'a> {
+    Bindings(Record<'a>),
+    Publication { record: &'a [u8], aor: &'a [u8] },
+}
+
+impl<'a> Came<'a> {
+    fn decode(record: &'a [u8]) -> Option<Self> {
+        match Record::decode(record) {
+            Some(bindings) => Some(Self::Bindings(bindings)),
+            None => publication_of(record).map(|aor| Self::Publication { record, aor }),
+        }
+    }
+
+    const fn aor(&self) -> &'a [u8] {
+        match self {
+            Self::Bindings(record) => record.aor,
+            Self::Publication { aor, .. } => aor,
+        }
     }
 }
 

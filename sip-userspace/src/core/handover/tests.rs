@@ -14,7 +14,17 @@ use crate::{
 };
 
 const CLIENT: &str = "203.0.113.7:40000";
+const WATCHER: &str = "203.0.113.20:5060";
 const HOSTS: [(&str, &str); 3] = [("edge", EDGE), ("home", HOME), ("standby", STANDBY)];
+
+/// The answer to a NOTIFY.
+fn answered(notice: &str) -> Vec<u8> {
+    let kept = |line: &&str| {
+        ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
+    };
+    let lines: Vec<_> = notice.split("\r\n").filter(kept).collect();
+    format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")).into_bytes()
+}
 
 /// Hosts by the index of their server, the store's table, and what is on its way.
 struct Cluster {
@@ -23,6 +33,8 @@ struct Cluster {
     batches: VecDeque<(usize, u16, Batch)>,
     proposals: VecDeque<(usize, Proposal)>,
     sent: Vec<(usize, u16, SocketAddr)>,
+    /// NOTIFYs; each is answered.
+    notices: Vec<(usize, u64, String)>,
     written: bool,
 }
 
@@ -47,6 +59,7 @@ impl Cluster {
             batches: VecDeque::new(),
             proposals: VecDeque::new(),
             sent: Vec::new(),
+            notices: Vec::new(),
             written: true,
         }
     }
@@ -65,8 +78,14 @@ impl Cluster {
                     }
                     Output::Store { .. } => {}
                     Output::Send { flow, payload } => {
-                        let status = status(&String::from_utf8_lossy(&payload));
-                        self.sent.push((host, status, flow.peer));
+                        let text = String::from_utf8(payload).unwrap();
+                        if text.starts_with("NOTIFY") {
+                            let packet = Packet { flow, payload: &answered(&text) };
+                            self.hosts[host].handle_packet(at(ms), &packet, &mut more);
+                            self.notices.push((host, ms, text));
+                        } else {
+                            self.sent.push((host, status(&text), flow.peer));
+                        }
                     }
                     other => panic!("{other:?}"),
                 }
@@ -83,6 +102,33 @@ impl Cluster {
             core.handle_packet(now, &Packet::udp(addr(CLIENT), local, &text), out);
         });
         self.sent.first().map_or(0, |(_, status, _)| *status)
+    }
+
+    /// Subscribes to a user at a host, or publishes for him; the status.
+    fn event(&mut self, host: usize, ms: u64, method: &str, user: &str, more: &str) -> u16 {
+        let (local, body) = (HOSTS[host].1, more.split_once("\r\n\r\n").map_or("", |it| it.1));
+        let text = format!(
+            "{method} sip:{user}@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {WATCHER};branch=z9hG4bK{host}{ms}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=w{ms}\r\nTo: <sip:{user}@example.com>\r\n\
+             Call-ID: w{ms}\r\nCSeq: 1 {method}\r\nContact: <sip:bob@{WATCHER}>\r\n\
+             Content-Length: {}\r\nUser-Agent: a watcher with a name that leaves room for an answer\r\n{more}",
+            body.len()
+        );
+        self.sent.clear();
+        self.with(host, ms, |core, now, out| {
+            let packet = Packet::udp(addr(WATCHER), addr(local), text.as_bytes());
+            core.handle_packet(now, &packet, out);
+        });
+        self.sent.first().map_or(0, |(_, status, _)| *status)
+    }
+
+    /// When notices left a host since it was asked last, and what they said of the subscription.
+    fn told(&mut self) -> Vec<(usize, u64, String)> {
+        let state = |text: String| {
+            let line = text.split("\r\n").find(|line| line.starts_with("Subscription-State"));
+            line.unwrap().split_once(": ").unwrap().1.split(";expires").next().unwrap().to_owned()
+        };
+        self.notices.drain(..).map(|(host, ms, text)| (host, ms, state(text))).collect()
     }
 
     /// Commits, and tells these hosts.
@@ -374,6 +420,54 @@ fn what_a_stream_reaches_is_reached_through_the_old_home() {
 }
 
 #[test]
+fn watchers_are_told_behind_the_barrier_and_publications_go_along() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let body = format!(
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:{user}@example.com\">\
+         <note>at sea</note></presence>"
+    );
+    let publish = format!("Event: presence\r\nContent-Type: application/pidf+xml\r\n\r\n{body}");
+    assert_eq!(it.event(1, 1, "PUBLISH", &user, &publish), 200);
+    assert_eq!(it.event(1, 2, "SUBSCRIBE", &user, "Event: presence\r\n\r\n"), 200);
+    assert_eq!(it.event(1, 3, "SUBSCRIBE", &user, "Event: reg\r\n\r\n"), 200);
+    it.timeout(1, 10);
+    assert_eq!(it.told().iter().filter(|told| told.2 == "active").count(), 2);
+
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    it.everywhere(1, 1_001);
+    assert_eq!(it.deliver(1_002), Taken::Kept);
+    it.timeout(1, 1_500);
+    assert_eq!(it.told(), [], "nobody is told before the commit");
+    it.settle(2_000);
+    it.timeout(1, 3_000);
+    assert_eq!(it.told(), [], "nor before every host has it");
+    let key = it.store.key(&format!("{user}@example.com"));
+    assert_eq!(it.hosts[1].subscriptions().watchers(&key), 2);
+    it.everywhere(1, 4_000);
+    it.timeout(1, 4_001);
+    let notice = it.notices.last().unwrap().2.clone();
+    assert!(notice.contains("event=\"shortened\""), "{notice}");
+    assert_eq!(it.told(), [(1, 4_001, "active".to_owned())], "who watches himself comes first");
+    it.timeout(1, 6_001);
+    it.timeout(1, 6_002);
+    let told = it.told();
+    let over = |it: &&(usize, u64, String)| it.2 == "terminated;reason=deactivated";
+    assert_eq!((told.iter().filter(over).count(), told.len()), (2, 2), "{told:?}");
+    assert_eq!(it.hosts[1].subscriptions().watchers(&key), 0);
+    assert_eq!(it.bindings(&user), [vec![], vec![], vec![1]]);
+    // They come back, and are told by the new home what was published at the old one.
+    assert_ne!(it.event(1, 7_000, "SUBSCRIBE", &user, "Event: presence\r\n\r\n"), 200);
+    assert_eq!(it.event(2, 7_001, "SUBSCRIBE", &user, "Event: presence\r\n\r\n"), 200);
+    it.timeout(2, 7_002);
+    let notice = it.notices.last().unwrap().2.clone();
+    assert!(notice.contains("<note>at sea</note>"), "{notice}");
+    assert_eq!(it.hosts[1].subscriptions().publications(), 0);
+}
+
+#[test]
 fn nothing_is_given_to_who_cannot_be_asked_and_nothing_taken_for_others() {
     let mut it = Cluster::new(false);
     let (user, slot) = it.user_of(1);
@@ -393,4 +487,21 @@ fn nothing_is_given_to_who_cannot_be_asked_and_nothing_taken_for_others() {
         it.with(0, 2_000, |core, now, out| took.push(core.handle_batch(&batch(records), now, out)));
     }
     assert_eq!(took, [Took::Now(Taken::Elsewhere), Took::Now(Taken::Failed)]);
+}
+
+#[test]
+fn a_host_that_starts_takes_up_the_moves_that_it_finds() {
+    let mut it = Cluster::new(false);
+    let (_, slot) = it.user_of(1);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    let table = it.hosts[1].table().clone();
+    let settings = Settings { asks_homes: true, ..settings(HOME) };
+    it.hosts[1] = Core::new(settings, table, None);
+    assert_eq!(it.hosts[1].poll_timeout(), Some(std::time::Duration::ZERO));
+    it.timeout(1, 2_000);
+    assert_eq!(it.hosts[1].moving().next(), Some((&Moved::Slot(slot), 2, Stage::Barrier)));
+    it.everywhere(1, 2_001);
+    assert_eq!(it.settle(2_002), Proposed::Made);
+    assert_eq!(it.store.home_of(&Moved::Slot(slot)), Some(2));
 }

@@ -43,6 +43,8 @@ const SOON: Duration = Duration::from_millis(500);
 pub struct Rules {
     /// Homeward hosts are probed, too.
     pub all: bool,
+    /// The host that leads says in the table who is down.
+    pub failover: bool,
     /// From one probe to the next, give or take a tenth.
     pub interval: Duration,
     /// How long an answer is waited for.
@@ -157,6 +159,21 @@ impl Health {
     /// Whether requests may be sent to a server by this transport.
     pub fn is_usable(&self, server: u16, transport: Transport, now: Duration) -> bool {
         self.watched.get(&(server, transport)).is_none_or(|it| it.gauge.is_usable(now))
+    }
+
+    /// What is thought of a server by all its transports, and since when; none if it is not probed.
+    /// It is there if it answers by one of them, and down if it does by none.
+    pub fn standing(&self, server: u16) -> Option<(gauge::Standing, Duration)> {
+        use gauge::Standing::{Down, Unknown, Up};
+        let range = (server, Transport::Udp)..=(server, Transport::Tls);
+        let one = |it: &Watched| (it.gauge.standing(), it.gauge.since().unwrap_or_default());
+        let all = self.watched.range(range).map(|(_, it)| one(it));
+        all.reduce(|a, b| match (a.0, b.0) {
+            (Up, _) => a,
+            (_, Up) => b,
+            (Down, Down) => (Down, a.1.max(b.1)),
+            _ => (Unknown, a.1.max(b.1)),
+        })
     }
 
     /// How long a server wants nothing.

@@ -9,7 +9,7 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 fn rules() -> Rules {
     let damping = Duration::from_secs(30);
     let thresholds = Thresholds { up: 2, down: 3, damping, pause_max: Duration::from_secs(60) };
-    Rules { all: false, interval: MS(2_000), timeout: MS(2_000), thresholds }
+    Rules { all: false, failover: false, interval: MS(2_000), timeout: MS(2_000), thresholds }
 }
 
 fn foreign(tcp: bool) -> crate::core::table::Change {

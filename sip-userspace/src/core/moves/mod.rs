@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Core, Counters, Now, Output,
-    table::{Change, Moved, Proposal, Revision},
+    table::{Change, Moved, Proposal, Revision, Table},
 };
 
 /// A barrier is waited for so long, at most.
@@ -75,13 +75,23 @@ pub(super) struct Moving {
     /// Moves of the next commit; fewer when the store has refused as many.
     most: usize,
     due: Option<Duration>,
-    /// The table that this host began with was looked at.
-    began: bool,
+    /// The table that `units` was made after.
+    looked: Option<Revision>,
 }
 
 impl Moving {
+    /// Whether the table is another one than when it was looked at last.
+    pub(super) fn is_behind(&self, table: &Table) -> bool {
+        self.looked != Some(table.revision()) && !table.moves().is_empty()
+    }
+
+    /// What every host in contact has applied.
+    pub(super) const fn everywhere(&self) -> Revision {
+        self.everywhere
+    }
+
     pub(super) fn deadline(&self) -> Option<Duration> {
-        if self.began { self.due } else { Some(Duration::ZERO) }
+        self.due
     }
 }
 
@@ -115,10 +125,10 @@ impl Core {
 
     /// Takes up the moves that the table says this host has to carry out, and lets the others go.
     pub(super) fn look_at_moves(&mut self, now: Now) {
-        self.moving.began = true;
-        if self.moving.units.is_empty() && self.table.moves().is_empty() {
+        if self.moving.looked == Some(self.table.revision()) {
             return;
         }
+        self.moving.looked = Some(self.table.revision());
         let own = |what: &Moved| {
             let this = self.table.this();
             self.table
@@ -158,9 +168,6 @@ impl Core {
 
     /// Goes on with every move as far as it can go, and commits those that are ready.
     pub(super) fn advance_moves(&mut self, now: Now, out: &mut Vec<Output>) {
-        if !self.moving.began {
-            self.look_at_moves(now);
-        }
         self.moving.due = None;
         if self.moving.units.is_empty() {
             return;
@@ -176,8 +183,16 @@ impl Core {
             {
                 (unit.stage, unit.since) = (Stage::Copying, now.mono);
             }
-            if unit.stage == Stage::Copying && self.is_copied(what) {
-                (unit.stage, unit.since) = (Stage::Committing, now.mono);
+            let copied = self.is_copied(what);
+            match unit.stage {
+                Stage::Copying if copied => {
+                    (unit.stage, unit.since) = (Stage::Committing, now.mono);
+                }
+                // A client has changed in the meantime.
+                Stage::Committing if !copied => {
+                    (unit.stage, unit.since) = (Stage::Copying, now.mono);
+                }
+                _ => {}
             }
             let lost =
                 !self.table.serves(unit.to) || unit.stage == Stage::Copying && waited >= PATIENCE;
@@ -185,7 +200,7 @@ impl Core {
                 if lost {
                     changes.extend(self.table.cancel_move(what));
                     back = back.saturating_add(1);
-                } else if unit.stage == Stage::Committing && self.is_copied(what) {
+                } else if unit.stage == Stage::Committing {
                     changes.extend(self.table.end_move(what, unit.to));
                     made = made.saturating_add(1);
                 }
@@ -199,9 +214,13 @@ impl Core {
         }
         self.moving.units = units;
         if !changes.is_empty() && !self.moving.asked {
-            if self.moving.not_before <= now.mono {
-                self.propose(changes, (made, back), out);
-            } else {
+            let why = match back {
+                0 => format!("moved: the new home has the state, {made} moves"),
+                _ => {
+                    format!("moved: {made} moves; {back} taken back, whose new home took no state")
+                }
+            };
+            if !self.propose(changes, why, false, now, out) {
                 due = due.min(self.moving.not_before);
             }
         }
@@ -219,19 +238,22 @@ impl Core {
         }
     }
 
-    fn propose(
+    /// Has changes made unless others are on their way, or have just failed; whether it did.
+    pub(super) fn propose(
         &mut self,
         changes: Vec<Change>,
-        (made, back): (usize, usize),
+        why: String,
+        led: bool,
+        now: Now,
         out: &mut Vec<Output>,
-    ) {
+    ) -> bool {
+        if self.moving.asked || self.moving.not_before > now.mono {
+            return false;
+        }
         self.moving.asked = true;
-        let why = match back {
-            0 => format!("moved: the new home has the state, {made} moves"),
-            _ => format!("moved: {made} moves; taken back: {back}, whose new home took no state"),
-        };
         let by = self.table.this_name().to_owned();
-        let proposal = Proposal { base: self.table.revision(), by, why, led: false, changes };
+        let proposal = Proposal { base: self.table.revision(), by, why, led, changes };
         out.push(Output::Propose { proposal });
+        true
     }
 }

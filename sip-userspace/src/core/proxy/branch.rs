@@ -55,6 +55,8 @@ pub struct Branch {
     /// Whether a provisional response was heard.
     pub provisional: bool,
     pub cancel: Cancel,
+    /// When it was sent first.
+    pub since: Duration,
     /// Whether its silence has been told.
     pub told: bool,
     /// The same over datagrams, if it went over a stream for its length alone.

@@ -113,7 +113,7 @@ pub fn via(transport: Transport, sent_by: SocketAddr, branch: &str) -> String {
 
 /// The Request-URI and the Routes, where they are not what the request has: a strict router wants
 /// itself in the one and the target at the end of the others (section 16.6 step 6).
-fn next_hop<'r>(routes: &Routes<'r>) -> (Option<&'r [u8]>, Option<Vec<Vec<u8>>>) {
+pub fn next_hop<'r>(routes: &Routes<'r>) -> (Option<&'r [u8]>, Option<Vec<Vec<u8>>>) {
     let mut values: Vec<Vec<u8>> = routes.left.iter().map(|value| value.to_vec()).collect();
     let router = routes.left.first().filter(|_| routes.next_is_strict());
     if let Some(router) = router.and_then(|value| crate::sip::address::Address::parse(value).ok()) {

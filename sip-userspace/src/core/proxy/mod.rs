@@ -99,6 +99,8 @@ pub enum Event {
         flow: Flow,
         /// What it tells.
         told: Told,
+        /// How long its answer took; none without, and where people are waited for (INVITE).
+        took: Option<Duration>,
     },
 }
 
@@ -133,8 +135,6 @@ pub struct Proxy {
     secret: Key,
     timers: Timers,
     timer_c: Duration,
-    /// Somebody wants to know what requests tell of servers.
-    tells: bool,
 }
 
 impl Proxy {
@@ -151,7 +151,6 @@ impl Proxy {
             secret: settings.node_secret,
             timers: settings.timers,
             timer_c: settings.timer_c,
-            tells: settings.probe.is_some(),
         }
     }
 
@@ -275,6 +274,7 @@ impl Proxy {
             provisional: false,
             cancel: Cancel::None,
             told: false,
+            since: now,
             again,
             queued: Duration::MAX,
         };
@@ -347,9 +347,9 @@ impl Proxy {
 
     /// Tells once that nobody answered, unless there was a sign of life.
     fn tell_silence(&mut self, id: u64, out: &mut Vec<Event>) {
-        let Some(branch) = self.branches.get_mut(&id).filter(|_| self.tells) else { return };
+        let Some(branch) = self.branches.get_mut(&id) else { return };
         if !branch.provisional && !std::mem::replace(&mut branch.told, true) {
-            out.push(Event::Told { flow: branch.flow, told: Told::Silence });
+            out.push(Event::Told { flow: branch.flow, told: Told::Silence, took: None });
         }
     }
 

@@ -62,10 +62,11 @@ impl Proxy {
         // Who says something is there: the next one is no longer tried for its silence.
         branch.patience = None;
         let flow = branch.flow;
-        if self.tells && status >= 200 && branch.machine.is_waiting() {
+        if status >= 200 && branch.machine.is_waiting() {
             let retry_after = probe::retry_after(message);
             let told = if status == 503 { Told::Refused { retry_after } } else { Told::Answered };
-            out.push(Event::Told { flow, told });
+            let took = (!branch.invite).then(|| now.saturating_sub(branch.since));
+            out.push(Event::Told { flow, told, took });
         }
         match branch.machine.on_response(status, now) {
             Heard::Absorbed => out.push(Event::Absorbed),

@@ -17,7 +17,8 @@ fn world() -> World {
         pause_max: Duration::from_secs(60),
     };
     let second = Duration::from_secs(1);
-    let rules = Rules { all: true, interval: 2 * second, timeout: 2 * second, thresholds };
+    let rules =
+        Rules { all: true, failover: true, interval: 2 * second, timeout: 2 * second, thresholds };
     World::new(1, |settings| {
         settings.probe = Some(rules).filter(|_| settings.listeners[0] == addr(EDGE));
     })

@@ -11,9 +11,11 @@ mod failover;
 mod flows;
 mod health;
 mod names;
+mod publishers;
 mod routing;
 mod stateless;
 mod ua;
+mod watchers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -97,7 +97,7 @@ fn a_next_hop_with_no_address_is_a_502() {
 fn a_watcher_is_redirected_once_and_proxied_when_it_comes_back() {
     let mut world = World::new(1, |_| {});
     let (mut bob, _) = phones(&mut world);
-    let more = "Event: dialog\r\nUser-Agent: a phone whose header fields leave room for a redirect\r\n\
+    let more = "Event: presence\r\nUser-Agent: a phone whose header fields leave room for a redirect\r\n\
                 Supported: replaces, outbound, gruu, path, and so on and so on and so on\r\n";
     let to = "<sip:alice@example.com>";
     let text = bob.request("SUBSCRIBE", "sip:alice@example.com", to, more);
@@ -109,9 +109,11 @@ fn a_watcher_is_redirected_once_and_proxied_when_it_comes_back() {
     let followed =
         bob.request("SUBSCRIBE", "sip:alice@home.example.com:5060;transport=udp", to, more);
     world.say(Flow::udp(addr(CALLER), addr(HOME)), &followed);
-    assert_eq!(World::seen(&world.run(100), ALICE), ["SUBSCRIBE"]);
+    assert_eq!(World::seen(&world.run(100), CALLER), ["200", "NOTIFY"]);
     let text = bob.request("SUBSCRIBE", "sip:alice@example.com", to, more);
     world.say(bob.flow, &text);
-    assert_eq!(World::seen(&world.run(100), ALICE), ["SUBSCRIBE"], "I7: it did not follow");
+    let arrived = world.run(100);
+    assert_eq!(World::seen(&arrived, CALLER), ["200", "NOTIFY"], "I7: it did not follow");
+    assert_eq!(World::find(&arrived, CALLER, "NOTIFY").flow.peer, addr(EDGE));
     assert_eq!(world.host(EDGE).counters().learned_no_redirect, 0, "that is about alice, not bob");
 }

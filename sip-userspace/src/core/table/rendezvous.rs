@@ -22,6 +22,10 @@ const DRAW: Key = Key { k0: 0x686f_6d65_7761_7264, k1: 0x736c_6f74_732e_7631 };
 pub struct Takers {
     state: Option<State>,
     takers: BTreeMap<u16, Taker>,
+    /// Draining servers beside others that are up.
+    leaving: BTreeMap<u16, Taker>,
+    /// Servers that are out of use, where some are leaving.
+    absent: BTreeMap<u16, Taker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,15 +40,24 @@ impl Takers {
         let state = [State::Up, State::Standby, State::Draining]
             .into_iter()
             .find(|state| servers.values().any(|server| server.state == *state));
-        let takers = servers
-            .iter()
-            .filter(|(_, server)| Some(server.state) == state)
-            .map(|(index, server)| {
+        let in_state = |wanted: &[State]| {
+            let fitting = servers.iter().filter(|(_, server)| wanted.contains(&server.state));
+            let taker = |(index, server): (&u16, &Server)| {
                 let name = hash(DRAW, server.name.as_bytes());
                 (*index, Taker { name, weight: f64::from(server.weight.max(1)) })
-            })
-            .collect();
-        Self { state, takers }
+            };
+            fitting.map(taker).collect::<BTreeMap<_, _>>()
+        };
+        let leaving = match state {
+            Some(State::Up) => in_state(&[State::Draining]),
+            _ => BTreeMap::new(),
+        };
+        let absent = match leaving.is_empty() {
+            true => BTreeMap::new(),
+            false => in_state(&[State::Down, State::Disabled]),
+        };
+        let takers = state.map(|state| in_state(&[state])).unwrap_or_default();
+        Self { state, takers, leaving, absent }
     }
 
     /// The winner of every one of `slots` slots, [`NO_SERVER`] if nobody takes any.
@@ -58,7 +71,8 @@ impl Takers {
         let mut changed = self.takers.iter().filter(|(i, t)| before.takers.get(i) != Some(t));
         let gone = before.takers.keys().filter(|index| !self.takers.contains_key(index));
         let mut touched = changed.by_ref().map(|(index, _)| index).chain(gone);
-        let (Some(one), None) = (touched.next(), touched.next()) else {
+        let leaving = self.leaving.len().max(before.leaving.len());
+        let (Some(one), None, 0) = (touched.next(), touched.next(), leaving) else {
             if self != before {
                 for (slot, winner) in (0..).zip(winners) {
                     *winner = self.winner(slot);
@@ -76,27 +90,44 @@ impl Takers {
     }
 
     fn winner(&self, slot: u32) -> u16 {
-        let mut best = ((f64::INFINITY, u16::MAX), NO_SERVER);
-        for index in self.takers.keys() {
-            let draw = self.draw(*index, slot);
-            if draw < best.0 {
-                best = (draw, *index);
+        let best = Self::best(&self.takers, slot);
+        if !self.leaving.is_empty() {
+            let kept = Self::best(&self.leaving, slot);
+            if kept.0 < best.0 && kept.0 < Self::best(&self.absent, slot).0 {
+                return kept.1;
             }
         }
         best.1
     }
 
+    /// The lowest draw for a slot, with who has drawn it.
+    fn best(takers: &BTreeMap<u16, Taker>, slot: u32) -> ((f64, u16), u16) {
+        let mut best = ((f64::INFINITY, u16::MAX), NO_SERVER);
+        for (index, taker) in takers {
+            let draw = (taker.draw(slot), *index);
+            if draw < best.0 {
+                best = (draw, *index);
+            }
+        }
+        best
+    }
+
     /// A server's draw for a slot; equal draws are told apart by the index.
     fn draw(&self, index: u16, slot: u32) -> (f64, u16) {
-        let Some(taker) = self.takers.get(&index) else { return (f64::INFINITY, index) };
-        let mixed = mix(taker.name ^ mix(u64::from(slot)));
+        (self.takers.get(&index).map_or(f64::INFINITY, |taker| taker.draw(slot)), index)
+    }
+}
+
+impl Taker {
+    fn draw(&self, slot: u32) -> f64 {
+        let mixed = mix(self.name ^ mix(u64::from(slot)));
         let u = ((mixed >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        (minus_ln(u) / taker.weight, index)
+        minus_ln(u) / self.weight
     }
 }
 
 /// The finisher of SplitMix64 (Steele, Lea, Flood 2014).
-const fn mix(word: u64) -> u64 {
+pub(crate) const fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -181,10 +212,31 @@ mod tests {
         for (server, state) in servers.values_mut().zip(states) {
             server.state = state;
         }
-        for expected in [3, 2, 1, NO_SERVER] {
+        servers.remove(&1);
+        for expected in [3, 2, NO_SERVER] {
             assert_eq!(Takers::of(&servers).winners(64), vec![expected; 64]);
             servers.remove(&expected);
         }
+    }
+
+    #[test]
+    fn a_draining_server_keeps_what_it_has_and_gets_nothing_of_what_others_lose() {
+        let mut servers = servers(&[100; 4]);
+        let before = Takers::of(&servers).winners(SLOTS);
+        let mut set = |index, state| {
+            let server: Option<&mut Server> = servers.get_mut(&index);
+            server.unwrap().state = state;
+            Takers::of(&servers).winners(SLOTS)
+        };
+        assert_eq!(set(1, State::Draining), before);
+        let lost = set(2, State::Down);
+        for (before, now) in before.iter().zip(&lost) {
+            assert_eq!(*now == 1, *before == 1, "{before} {now}");
+            assert!(*before == 2 || before == now);
+        }
+        // Where nobody is up it takes what there is.
+        set(0, State::Disabled);
+        assert_eq!(set(3, State::Disabled), vec![1; SLOTS as usize]);
     }
 
     proptest! {

@@ -21,7 +21,7 @@ pub const WEIGHT_MAX: u32 = 100_000;
 pub enum State {
     /// Takes its share of the slots and all that is assigned to it.
     Up,
-    /// Serves what is assigned to or placed on it by name, takes no other slot.
+    /// Serves what it has until that is moved off, and takes nothing new.
     Draining,
     /// Takes nothing: it does not answer.
     Down,
@@ -170,6 +170,9 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "192.0.2.1:5062")]
     pub peer: Option<SocketAddr>,
+    /// Its state before it was found not to answer, which it gets back when it does again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<State>,
 }
 
 impl Server {
@@ -205,6 +208,7 @@ impl Server {
             tcp: None,
             tls: None,
             peer: None,
+            was: None,
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn commit(table: &Table, changes: Vec<Change>) -> Commit {
     Commit { revision, at_ms: 1, by: "test".into(), why: "a test".into(), changes }
 }
 
-fn make(table: &mut Table, changes: Vec<Change>) -> Result<Applied, ApplyError> {
+pub(crate) fn make(table: &mut Table, changes: Vec<Change>) -> Result<Applied, ApplyError> {
     let commit = commit(table, changes);
     table.apply(&commit)
 }
@@ -124,10 +124,11 @@ fn a_placed_slot_stays_while_its_server_serves() {
     let applied = make(&mut table, vec![Change::Place { slot, server: Some(1) }]).unwrap();
     assert_eq!(applied.slots.into_iter().collect::<Vec<_>>(), vec![slot]);
     let applied = set_state(&mut table, 1, State::Draining);
-    assert!(!applied.slots.contains(&slot), "it was placed there by name");
-    assert!(table.slots().iter().enumerate().all(|(i, home)| *home == u16::from(i as u32 == slot)));
+    assert!(applied.slots.is_empty(), "it keeps what it has");
+    let (home0, home1): (Vec<u16>, Vec<u16>) = table.slots().iter().partition(|home| **home == 0);
     let applied = set_state(&mut table, 1, State::Down);
-    assert_eq!(applied.slots.into_iter().collect::<Vec<_>>(), vec![slot]);
+    assert!(applied.slots.contains(&slot) && applied.slots.len() == home1.len());
+    assert_eq!(table.slots(), vec![0; home0.len() + home1.len()]);
 }
 
 #[test]
@@ -269,7 +270,10 @@ fn kernel_agrees(table: &Table, key: &ClientKey) {
     let lookup = table.lookup(key);
     let moving = table.overrides().get(key).is_some_and(|entry| entry.assignment.moving);
     match route::home(&InKernel(table), key, table.meta().slots - 1) {
-        Ok((server, word, entry)) => {
+        Ok(route::Found { server, word, entry, counter }) => {
+            let by_slot = lookup.by == Placement::Slot;
+            let slot = SERVERS_MAX + table.slot(*key);
+            assert_eq!(counter, if by_slot { slot } else { server });
             let home = if word.has(ServerWord::HERE) {
                 Home::Here
             } else {

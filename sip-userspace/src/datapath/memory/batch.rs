@@ -144,3 +144,44 @@ pub(in crate::datapath) fn lookup_batch(
     cursor.set(next);
     Ok(more)
 }
+
+/// Reads the first elements of a per-CPU array of words, each summed over all processors.
+pub(in crate::datapath) fn lookup_sums(
+    map: BorrowedFd<'_>,
+    len: usize,
+    cpus: usize,
+) -> io::Result<Vec<u64>> {
+    let mut sums = Vec::with_capacity(len);
+    let mut keys = vec![0u32; BATCH_MAX];
+    let mut words = vec![0u64; BATCH_MAX.saturating_mul(cpus)];
+    let mut last = None;
+    while sums.len() < len {
+        let mut next = 0u32;
+        let count = BATCH_MAX.min(len - sums.len());
+        let mut attr = BatchAttr {
+            in_batch: last.as_ref().map_or(0, |last: &u32| std::ptr::from_ref(last) as u64),
+            out_batch: std::ptr::from_mut(&mut next) as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: words.as_mut_ptr() as u64,
+            count: count as u32,
+            map_fd: map.as_raw_fd() as u32,
+            ..BatchAttr::default()
+        };
+        // SAFETY: `count` keys of one u32 and a word for each processor that there can be have
+        // room; the position of an array is its last index.
+        unsafe { call(MAP_LOOKUP_BATCH, &mut attr) }.map(|_| ()).or_else(at_end)?;
+        let read = (attr.count as usize).min(count);
+        if read == 0 {
+            break;
+        }
+        let read = words.chunks_exact(cpus.max(1)).take(read);
+        sums.extend(read.map(|words| words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word))));
+        last = Some(next);
+    }
+    Ok(sums)
+}
+
+/// The end of a map is no error: what was read before it counts.
+fn at_end(error: io::Error) -> io::Result<()> {
+    if error.raw_os_error() == Some(libc::ENOENT) { Ok(()) } else { Err(error) }
+}

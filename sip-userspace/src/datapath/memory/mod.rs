@@ -14,7 +14,7 @@ use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
 pub use batch::BATCH_MAX;
 pub use batch::{Batch, Cursor};
-pub(super) use batch::{delete_batch, lookup_batch, update_batch};
+pub(super) use batch::{delete_batch, lookup_batch, lookup_sums, update_batch};
 pub(super) use object::{link_info, object_get, object_pin, update_link};
 pub use words::Words;
 

@@ -2,6 +2,7 @@
 //!
 //! With XDP off there is none of this, and a source's rate is limited by the daemon.
 
+mod counts;
 mod open;
 mod sources;
 mod status;
@@ -16,6 +17,7 @@ use sip_common::abi::{self, ClientKey, note};
 
 use self::sources::Sources;
 pub use self::{
+    counts::Redirects,
     open::Head,
     verify::{Compared, Difference, Verified},
 };
@@ -56,6 +58,7 @@ pub struct KernelPath {
     object: u64,
     /// The maps held the store's revision when they were taken over.
     trusted: bool,
+    counted: Redirects<u64>,
 }
 
 /// Where program and maps come from.

@@ -76,7 +76,7 @@ impl Faulty {
         if self.notes.get(&note::LEASE).copied().unwrap_or(0) == 0 {
             return None;
         }
-        let (server, word, _) = route::home(self, &key, slot_mask).ok()?;
+        let route::Found { server, word, .. } = route::home(self, &key, slot_mask).ok()?;
         if word.has(ServerWord::HERE) {
             return None;
         }

@@ -1,7 +1,8 @@
 //! The channel between the hosts of a cluster: mutual TLS, on a thread of its own.
 //!
 //! Hosts ask each other what neither the table nor the kernel knows: whether a client that was
-//! redirected has arrived (invariant I7), and to take the state of clients whose home has moved.
+//! redirected has arrived (invariant I7), to take the state of clients whose home has moved, and
+//! what their load is.
 //! Invariants: both sides have proved by a
 //! certificate of the cluster's authority that they belong to it, and have named the same cluster;
 //! nobody waits for a host that is gone. Deliberately absent: the table, which has a store, and any

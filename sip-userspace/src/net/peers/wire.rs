@@ -8,6 +8,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::core::{
     handover::{Batch, Taken},
+    load::figures::Figures,
     returning::Seen,
 };
 
@@ -37,15 +38,22 @@ pub enum Question {
     },
     /// Will you keep this: the clients' state is yours by the table, or is to become so?
     Take(Batch),
+    /// What is your load?
+    Load {
+        /// Who is asked, for who asks.
+        server: u16,
+    },
 }
 
 /// An answer; they come in the order of the questions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     /// To [`Question::Seen`].
     Seen(Seen),
     /// To [`Question::Take`].
     Taken(Taken),
+    /// To [`Question::Load`]; none before the first window has ended.
+    Load(Option<Box<Figures>>),
 }
 
 /// Why a conversation ends.

@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Leadership {
     held: Option<Held>,
+    /// The host that led when this one looked last.
+    other: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,17 +67,21 @@ impl Runner {
     pub(super) async fn lead_clock(&self) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.told_leads.get() {
+            if self.told_leader.borrow().0 {
                 self.tell_leads().await;
             }
         }
     }
 
     async fn tell_leads(&self) {
-        let leads = self.leadership.borrow().created().is_some();
-        if self.told_leads.get() != leads {
-            self.tell(Event::Leads(leads)).await;
-            self.told_leads.set(leads);
+        let here = self.leadership.borrow().created().is_some();
+        let other = self.leadership.borrow().other.clone();
+        let host = if here { Some(self.settings.node.clone()) } else { other };
+        let news = (here, host);
+        if *self.told_leader.borrow() != news {
+            let (here, host) = news.clone();
+            self.tell(Event::Leader { here, host }).await;
+            self.told_leader.replace(news);
         }
     }
 
@@ -103,8 +109,10 @@ impl Runner {
                 renewal(LEASE_S)
             }
             (true, None) => {
-                self.leadership.borrow_mut().held = session.campaign(&self.settings.node).await?;
-                if self.leadership.borrow().held.is_some() { renewal(LEASE_S) } else { LOOK }
+                let (held, other) = session.campaign(&self.settings.node).await?;
+                let pause = if held.is_some() { renewal(LEASE_S) } else { LOOK };
+                *self.leadership.borrow_mut() = Leadership { held, other };
+                pause
             }
         };
         self.tell_leads().await;
@@ -117,10 +125,10 @@ impl Runner {
 }
 
 impl Session {
-    /// Becomes the leader if there is none.
-    async fn campaign(&mut self, node: &str) -> Result<Option<Held>, Fault> {
-        if self.get(keys::LEADER).await?.value.is_some() {
-            return Ok(None);
+    /// Becomes the leader if there is none; else says who leads, if that can be read.
+    async fn campaign(&mut self, node: &str) -> Result<(Option<Held>, Option<String>), Fault> {
+        if let Some(leader) = self.get(keys::LEADER).await?.value {
+            return Ok((None, String::from_utf8(leader).ok()));
         }
         let from = Instant::now();
         let lease = self.grant(LEASE_S).await?;
@@ -129,7 +137,7 @@ impl Session {
         let answer = self.transact(Txn::new().when([nobody]).and_then([put])).await?;
         let created = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         let until = from + Duration::from_secs(u64::from(LEASE_S));
-        Ok(answer.succeeded().then_some(Held { lease, created, until }))
+        Ok((answer.succeeded().then_some(Held { lease, created, until }), None))
     }
 
     async fn is_leader(&mut self, held: Held) -> Result<bool, Fault> {

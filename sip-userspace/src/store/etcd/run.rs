@@ -68,7 +68,7 @@ pub(super) struct Runner {
     /// What the watcher was told last.
     pub(super) told_health: RefCell<Option<Health>>,
     pub(super) told_edges: RefCell<Option<Vec<Edge>>>,
-    pub(super) told_leads: Cell<bool>,
+    pub(super) told_leader: RefCell<(bool, Option<String>)>,
     /// Requests that are not answered yet, the oldest first.
     pub(super) backlog: RefCell<VecDeque<Request>>,
 }
@@ -126,7 +126,7 @@ impl Runner {
             slots_max: Cell::new(None),
             told_health: RefCell::default(),
             told_edges: RefCell::default(),
-            told_leads: Cell::new(false),
+            told_leader: RefCell::default(),
             backlog: RefCell::default(),
         })
     }

@@ -143,10 +143,11 @@ fn server(row: &Row<'_>) -> rusqlite::Result<(u16, Server)> {
     Ok((row.get("id")?, server))
 }
 
-/// What layout 2 added; a store that is only read may still have layout 1.
+/// What later layouts added; a store that is only read may still have an older one.
 fn later(row: &Row<'_>) -> rusqlite::Result<Server> {
     let mut server = Server::new("", SocketAddr::from(([0; 4], 0)));
-    if row.as_ref().column_index("kind").is_err() {
+    let has = |column: &str| row.as_ref().column_index(column).is_ok();
+    if !has("kind") {
         return Ok(server);
     }
     let address = |column: &str| -> rusqlite::Result<Option<SocketAddr>> {
@@ -158,6 +159,11 @@ fn later(row: &Row<'_>) -> rusqlite::Result<Server> {
     server.capacity = row.get("capacity")?;
     server.kind = kind.parse().map_err(|_| odd(9, "kind", &kind))?;
     (server.tcp, server.tls) = (address("tcp")?, address("tls")?);
+    if has("peer") {
+        let was: Option<String> = row.get("was")?;
+        let was = was.map(|was| was.parse().map_err(|_| odd(14, "state", &was)));
+        (server.peer, server.was) = (address("peer")?, was.transpose()?);
+    }
     Ok(server)
 }
 

@@ -20,7 +20,7 @@ const CHECKED_BYTES_MAX: u64 = 256 << 20;
 const CACHE_KIB: i64 = 8 << 10;
 
 /// From layout n to n + 1.
-const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4];
+const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4, LAYOUT_5];
 
 const LAYOUT_1: &str = "
     CREATE TABLE meta (
@@ -87,6 +87,12 @@ const LAYOUT_4: &str = "
         what TEXT PRIMARY KEY,
         server INTEGER NOT NULL REFERENCES server (id) DEFERRABLE INITIALLY DEFERRED
     ) STRICT, WITHOUT ROWID;
+";
+
+/// What else is known about a server.
+const LAYOUT_5: &str = "
+    ALTER TABLE server ADD COLUMN peer TEXT;
+    ALTER TABLE server ADD COLUMN was TEXT;
 ";
 
 /// The newest layout.

@@ -9,7 +9,7 @@ use rusqlite::{
 use super::failed;
 use crate::{
     core::table::{
-        Assignment, Change, Commit, Moved, Proposal, Revision, Server, overrides::AOR_MAX,
+        Assignment, Change, Commit, Moved, Proposal, Revision, Server, State, overrides::AOR_MAX,
     },
     store::{HISTORY_MAX, Record, StoreError, now_ms},
 };
@@ -110,11 +110,11 @@ pub(super) fn put_server(
     transaction
         .execute(
             "INSERT INTO server (id, name, address, contact_host, contact_port, weight, state,
-             standby, capacity, kind, tcp, tls)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             standby, capacity, kind, tcp, tls, peer, was)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, contact_host = ?4,
              contact_port = ?5, weight = ?6, state = ?7, standby = ?8, capacity = ?9, kind = ?10,
-             tcp = ?11, tls = ?12",
+             tcp = ?11, tls = ?12, peer = ?13, was = ?14",
             params![
                 index,
                 server.name,
@@ -128,6 +128,8 @@ pub(super) fn put_server(
                 server.kind.label(),
                 server.tcp.map(|address| address.to_string()),
                 server.tls.map(|address| address.to_string()),
+                server.peer.map(|address| address.to_string()),
+                server.was.map(State::label),
             ],
         )
         .map(|_| ())

@@ -1,0 +1,148 @@
+//! The balancer's part of the driver: a window every few seconds, a step every second, its proposals
+//! to the store, and operators' orders about plans.
+//!
+//! Deliberately absent: decisions, which are the balancer's (`core::balance`).
+
+use tokio::sync::mpsc;
+
+use super::{Host, reply};
+use crate::{
+    control::Call,
+    core::{
+        admin::{Answer, Command, Refused, plans::PlanOrder},
+        balance::{Balancer, Pace, Rules, Settled, Sight},
+        table::Commit,
+    },
+    net::clock,
+    store::StoreError,
+};
+
+type Result = std::result::Result<Commit, StoreError>;
+
+/// The balancer with its way to the store.
+pub(super) struct Balance {
+    balancer: Balancer,
+    pub(super) settled: mpsc::UnboundedReceiver<Result>,
+    settled_in: mpsc::UnboundedSender<Result>,
+}
+
+impl Balance {
+    pub(super) fn new(rules: Rules, node: &str) -> Self {
+        let (settled_in, settled) = mpsc::unbounded_channel();
+        let balancer = Balancer::new(rules, node);
+        Self { balancer, settled, settled_in }
+    }
+}
+
+impl Host {
+    /// Shows the balancer a window if one is due, and commits what it begins.
+    pub(super) fn balance(&mut self) {
+        let now = clock::now();
+        if self.balance.balancer.is_due(now) {
+            let view = self.core.load_view(now);
+            let leads = self.shared.leads();
+            let table = self.core.table();
+            self.balance.balancer.window(&Sight { view: &view, table, leads, now });
+        }
+        self.balance_step();
+    }
+
+    fn balance_step(&mut self) {
+        let (leads, now) = (self.shared.leads(), clock::now());
+        let proposal = self.balance.balancer.step(self.core.table(), leads, now);
+        for notice in self.balance.balancer.notices() {
+            tracing::info!(plan = notice.plan, "{}", notice.text);
+        }
+        let Some(proposal) = proposal else { return };
+        let settled = self.balance.settled_in.clone();
+        let done = move |result| {
+            // The driver is gone when it has stopped.
+            let _ = settled.send(result);
+        };
+        self.store.submit(proposal, Box::new(done));
+    }
+
+    /// A commit of the balancer's was made, or was not.
+    pub(super) fn balance_settled(&mut self, result: Result) {
+        let settled = match &result {
+            Ok(_) => Settled::Made,
+            Err(StoreError::TooLarge { .. }) => Settled::TooLarge,
+            Err(StoreError::Rejected(cause)) => {
+                tracing::warn!(cause, "moves do not fit the table");
+                Settled::Unfit
+            }
+            // Conflict, another leader, or the store is away.
+            Err(error) => {
+                tracing::debug!(%error, "moves wait");
+                Settled::Later
+            }
+        };
+        if let Ok(commit) = result {
+            self.made(&commit);
+        }
+        self.balance.balancer.settled(settled, clock::now());
+        if settled == Settled::Made {
+            self.balance_step();
+        }
+    }
+
+    /// Answers what is asked of the balancer, or gives the call back.
+    pub(super) fn of_balance(&mut self, call: Call) -> Option<Call> {
+        let answer = match &call.command {
+            Command::Plan(order) => {
+                let (view, now) = (self.core.load_view(clock::now()), clock::now());
+                let leads = self.shared.leads();
+                let table = self.core.table();
+                let sight = Sight { view: &view, table, leads, now };
+                let looks = matches!(order, PlanOrder::Status { .. });
+                match leads || looks {
+                    true => self.balance.balancer.order(order, &call.by, &sight),
+                    false => Err(self.not_here()),
+                }
+            }
+            Command::Balance { mode } => {
+                if mode.is_some() && !self.shared.leads() {
+                    Err(self.not_here())
+                } else {
+                    self.balance.balancer.set_mode(*mode);
+                    Ok(self.balance_status())
+                }
+            }
+            Command::ServerDrain { name, rate, within_s } => {
+                let paced = rate.is_some() || within_s.is_some();
+                if paced && !self.shared.leads() {
+                    Err(self.not_here())
+                } else {
+                    let now = clock::now();
+                    let in_time = |s: u32| now.mono.as_secs().saturating_add(s.into());
+                    let pace = Pace { rate: *rate, by_s: within_s.map(in_time) };
+                    if let Some(server) = self.core.table().server_named(name) {
+                        self.balance.balancer.pace(server, pace, now);
+                    }
+                    return Some(call);
+                }
+            }
+            _ => return Some(call),
+        };
+        reply(call, answer);
+        None
+    }
+
+    fn balance_status(&self) -> Answer {
+        let now = clock::now();
+        let view = self.core.load_view(now);
+        let sight =
+            Sight { view: &view, table: self.core.table(), leads: self.shared.leads(), now };
+        let leader = self.shared.leader(&self.config.node.name);
+        Answer::Balance(Box::new(self.balance.balancer.status(&sight, leader)))
+    }
+
+    /// Plans are the leader's.
+    fn not_here(&self) -> Refused {
+        let cure = match self.shared.leader(&self.config.node.name) {
+            Some(leader) => format!("ask {leader}, which does"),
+            None => "ask the host whose `homeward balance status` says that it does".to_owned(),
+        };
+        Refused::daemon("this host does not lead the cluster, and makes no plans", cure)
+    }
+}
