@@ -98,7 +98,8 @@ impl Core {
             return;
         }
         for (key, step) in self.leavers.ready(self.moving.everywhere(), now.mono) {
-            if !self.has_left(&key) {
+            let comes_back = self.table.destination(&key) == self.table.this();
+            if !self.has_left(&key) || comes_back {
                 self.leavers.remove(&key);
             } else if let Step::Barrier(..) = step
                 && self.subscriptions.has_reg_watchers(&key)

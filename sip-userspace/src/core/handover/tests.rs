@@ -504,7 +504,7 @@ fn a_host_that_starts_takes_up_the_moves_that_it_finds() {
     let table = it.hosts[1].table().clone();
     let settings = Settings { asks_homes: true, ..settings(HOME) };
     it.hosts[1] = Core::new(settings, table, None);
-    assert_eq!(it.hosts[1].poll_timeout(), Some(std::time::Duration::ZERO));
+    assert_eq!(it.hosts[1].poll_timeout(), Some(Duration::ZERO));
     it.timeout(1, 2_000);
     assert_eq!(it.hosts[1].moving().next(), Some((&Moved::Slot(slot), 2, Stage::Barrier)));
     it.everywhere(1, 2_001);
