@@ -323,21 +323,6 @@ fn a_move_is_taken_back_when_its_new_home_takes_nothing_or_goes_down() {
 }
 
 #[test]
-fn a_host_that_begins_goes_on_with_the_moves_that_stand() {
-    let mut it = Cluster::new(true);
-    let (_, slot) = it.user_of(1);
-    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
-    it.commit(1_000, begin, &[0, 1, 2]);
-    let table = it.hosts[1].table().clone();
-    it.hosts[1] = Core::new(Settings { asks_homes: true, ..settings(HOME) }, table, None);
-    assert_eq!(it.hosts[1].poll_timeout(), Some(Duration::ZERO));
-    it.timeout(1, 2_000);
-    assert_eq!(it.hosts[1].moving().next(), Some((&Moved::Slot(slot), 2, Stage::Barrier)));
-    it.everywhere(1, 2_001);
-    assert_eq!(it.settle(2_002), Proposed::Made);
-}
-
-#[test]
 fn a_new_home_that_never_was_one_by_its_table_hands_on_what_it_was_given() {
     let mut it = Cluster::new(true);
     let (user, slot) = it.user_of(1);
