@@ -1,6 +1,6 @@
 //! Three hosts that give each other the state of their clients, message by message.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::*;
 use crate::{
@@ -320,21 +320,6 @@ fn a_move_is_taken_back_when_its_new_home_takes_nothing_or_goes_down() {
     assert_eq!(it.settle(41_001), Proposed::Made);
     assert_eq!((it.store.moves().len(), it.store.home_of(&Moved::Slot(slot))), (0, Some(1)));
     assert_eq!(it.bindings(&user)[1], [1]);
-}
-
-#[test]
-fn a_host_that_begins_goes_on_with_the_moves_that_stand() {
-    let mut it = Cluster::new(true);
-    let (_, slot) = it.user_of(1);
-    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
-    it.commit(1_000, begin, &[0, 1, 2]);
-    let table = it.hosts[1].table().clone();
-    it.hosts[1] = Core::new(Settings { asks_homes: true, ..settings(HOME) }, table, None);
-    assert_eq!(it.hosts[1].poll_timeout(), Some(Duration::ZERO));
-    it.timeout(1, 2_000);
-    assert_eq!(it.hosts[1].moving().next(), Some((&Moved::Slot(slot), 2, Stage::Barrier)));
-    it.everywhere(1, 2_001);
-    assert_eq!(it.settle(2_002), Proposed::Made);
 }
 
 #[test]
