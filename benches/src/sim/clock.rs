@@ -43,8 +43,8 @@ impl<E> Clock<E> {
         self.at(self.now + pause, event);
     }
 
-    /// What happens next; time goes on to it.
-    pub fn next(&mut self) -> Option<E> {
+    /// Takes what happens next; time goes on to it.
+    pub fn advance(&mut self) -> Option<E> {
         let Reverse((when, serial)) = self.due.pop()?;
         self.now = when;
         self.events.remove(&serial)

@@ -184,7 +184,7 @@ impl Sim {
     pub fn run(&mut self) -> Option<Violation> {
         while self.violation.is_none()
             && self.clock.now() < END
-            && let Some(event) = self.clock.next()
+            && let Some(event) = self.clock.advance()
         {
             self.happen(event);
             if self.clock.said() > EVENTS_MAX {

@@ -23,7 +23,6 @@ fn a_seed_is_the_same_run_every_time_and_another_one_is_not() {
 fn a_broken_driver_is_found() {
     for breaks in Break::ALL {
         let found = found(100, Some(breaks));
-        println!("{breaks:?} {found:?}");
         assert!(found.is_some(), "{breaks:?}");
     }
 }

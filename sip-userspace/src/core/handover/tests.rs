@@ -1,6 +1,6 @@
 //! Three hosts that give each other the state of their clients, message by message.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::*;
 use crate::{
