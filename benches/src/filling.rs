@@ -22,7 +22,7 @@ use crate::{
 /// Assignments of one commit.
 const CHUNK: u64 = 50_000;
 /// Homes elsewhere.
-const HOMES: [u16; 2] = [1, 2];
+pub(crate) const HOMES: [u16; 2] = [1, 2];
 
 /// Creates the store at `path`: two homes elsewhere, and an assignment for each client.
 ///

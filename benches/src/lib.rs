@@ -35,6 +35,7 @@ pub mod report;
 pub mod rounds;
 pub mod search;
 pub mod show;
+pub mod sim;
 pub mod soak;
 pub mod system;
 pub mod table;

@@ -8,7 +8,7 @@ use benches::{
     interrupt,
     options::Options,
     report::Target,
-    show,
+    show, sim,
     soak::restart,
 };
 use clap::{Parser, Subcommand};
@@ -43,6 +43,8 @@ enum Bench {
     Tune,
     /// Under load, the daemon ends and starts again at random moments, and nothing may be lost
     SoakRestart(restart::Arguments),
+    /// A whole cluster in virtual time, in which everything fails, from seeds
+    Sim(sim::run::Arguments),
     /// Percentiles of a .hlog file, or of two side by side
     Show {
         /// The file
@@ -79,6 +81,7 @@ fn run(cli: &Cli) -> Result<(String, bool)> {
         Bench::Plan => plan::run(&cli.options)?,
         Bench::Tune => tune::run(&cli.options)?,
         Bench::SoakRestart(arguments) => restart::run(&cli.options, arguments)?,
+        Bench::Sim(arguments) => return Ok((sim::run::run(arguments)?, true)),
         Bench::Show { first, second } => return Ok((show::show(first, second.as_deref())?, true)),
     };
     let soak = matches!(cli.bench, Bench::SoakRestart(_));

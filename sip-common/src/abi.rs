@@ -33,10 +33,8 @@ pub mod map {
     pub const LEASE: &str = "LEASE";
     /// Per-CPU array: counters by [`crate::verdict`].
     pub const COUNTERS: &str = "COUNTERS";
-    /// Per-CPU array: redirects by server index.
+    /// Per-CPU array: redirects by what said the home, see [`super::REDIRECTS_MAX`].
     pub const REDIRECTS: &str = "REDIRECTS";
-    /// Per-CPU array: redirects by slot, but for clients with a home of their own.
-    pub const SLOT_REDIRECTS: &str = "SLOT_REDIRECTS";
     /// Per-CPU array: the program's own time, see [`crate::guard::time_bucket`].
     pub const TIMES: &str = "TIMES";
 }
@@ -66,8 +64,9 @@ pub const SERVERS_MAX: u32 = 1024;
 pub const CONTACTS_MAX: u32 = 2 * SERVERS_MAX;
 /// Slots that the kernel map holds, at most; a table has fewer by a power of two.
 pub const SLOTS_MAX: u32 = 65_536;
-/// Stands for the slot of a client that has a home of its own.
-pub const NO_SLOT: u32 = u32::MAX;
+/// Elements of `REDIRECTS`: a redirect counts once, at its server's index if the client has a home
+/// of its own, else behind those at its slot.
+pub const REDIRECTS_MAX: u32 = SERVERS_MAX + SLOTS_MAX;
 /// Default number of overrides that the kernel map holds.
 pub const OVERRIDES_DEFAULT: u32 = 1_048_576;
 /// Elements of `RECENT`, a power of two.

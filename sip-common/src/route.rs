@@ -8,7 +8,7 @@
 use crate::{
     abi::{
         CONFIG_DIRECT_ONLY, CONFIG_OVERLOAD, ClientKey, Config, Contact, DOMAIN_CLIENTS,
-        DOMAIN_PROBES, DOMAIN_URI, DOMAINS_MAX, Domain, NO_SLOT, Override, SOURCE_DIRECT,
+        DOMAIN_PROBES, DOMAIN_URI, DOMAINS_MAX, Domain, Override, SERVERS_MAX, SOURCE_DIRECT,
         SOURCE_EDGE, ServerWord, SlotWord,
     },
     aor,
@@ -50,8 +50,8 @@ pub struct Redirect<C> {
     pub key: ClientKey,
     /// The home that is named.
     pub server: u32,
-    /// The slot that says so; [`NO_SLOT`] if the client has a home of its own.
-    pub slot: u32,
+    /// The element of `REDIRECTS` that counts it.
+    pub counter: u32,
     /// Its Contact text.
     pub contact: C,
     /// Whether the request is a retransmission.
@@ -101,7 +101,7 @@ pub fn decide_coded<S: Steps, T: Table>(
     s.admitted = 1;
     done(table.admit(folded, &request.source))?;
     let last = table.recent(index);
-    let Found { server, word, entry, slot } =
+    let Found { server, word, entry, counter } =
         home(table, &key, config.slot_mask).map_err(Refusal::code)?;
     if word.has(ServerWord::HERE) {
         return Err(Refusal::HomeHere.code());
@@ -119,7 +119,7 @@ pub fn decide_coded<S: Steps, T: Table>(
         return Err(Refusal::Recent.code());
     }
     table.remember(index, recent);
-    Ok(Redirect { key, server, slot, contact, again: memory == Memory::Retransmission })
+    Ok(Redirect { key, server, counter, contact, again: memory == Memory::Retransmission })
 }
 
 /// A step's code as a result.
@@ -152,8 +152,8 @@ pub struct Found {
     pub word: ServerWord,
     /// The client's override; zero if it has none.
     pub entry: Override,
-    /// The slot that says so; [`NO_SLOT`] if the override does.
-    pub slot: u32,
+    /// The element of `REDIRECTS` that counts a redirect there.
+    pub counter: u32,
 }
 
 /// Finds the home of a client.
@@ -176,7 +176,8 @@ pub fn home<T: Table>(table: &T, key: &ClientKey, slot_mask: u32) -> Result<Foun
         if !entry.has(Override::BY_SLOT) {
             let word = table.server(entry.server()).unwrap_or_default();
             if word.has(ServerWord::UP) {
-                return Ok(Found { server: entry.server(), word, entry, slot: NO_SLOT });
+                let server = entry.server();
+                return Ok(Found { server, word, entry, counter: server });
             }
         }
     }
@@ -189,7 +190,7 @@ pub fn home<T: Table>(table: &T, key: &ClientKey, slot_mask: u32) -> Result<Foun
     if !word.has(ServerWord::UP) {
         return Err(Refusal::HomeUnknown);
     }
-    Ok(Found { server: home.server(), word, entry, slot })
+    Ok(Found { server: home.server(), word, entry, counter: SERVERS_MAX + slot })
 }
 
 /// The flags of a served name; 0 if it is none.

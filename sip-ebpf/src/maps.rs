@@ -13,8 +13,9 @@ use aya_ebpf::{
 use sip_common::{
     abi::{
         BUCKETS_MAX, CONTACTS_MAX, ClientKey, Config, Contact, DOMAINS_MAX, Domain,
-        OVERRIDES_DEFAULT, Override, RECENT_MAX, SERVERS_MAX, SLOTS_MAX, SOURCE_EDGE,
-        SOURCE_EXEMPT, SOURCE_SERVER, SOURCES_MAX, ServerWord, SlotWord, TIME_SAMPLE, note,
+        OVERRIDES_DEFAULT, Override, RECENT_MAX, REDIRECTS_MAX, SERVERS_MAX, SLOTS_MAX,
+        SOURCE_EDGE, SOURCE_EXEMPT, SOURCE_SERVER, SOURCES_MAX, ServerWord, SlotWord, TIME_SAMPLE,
+        note,
     },
     frame::Datagram,
     guard::{Bucket, Recent, Shed, TIMES_MAX, time_bucket},
@@ -50,9 +51,7 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX, 
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS_MAX + 1, 0);
 #[map]
-static REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SERVERS_MAX, 0);
-#[map]
-static SLOT_REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SLOTS_MAX, 0);
+static REDIRECTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(REDIRECTS_MAX, 0);
 #[map]
 static TIMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(TIMES_MAX, 0);
 #[map]
@@ -65,14 +64,14 @@ pub struct Work {
     pub scratch: Scratch,
     /// Where it lies in its frame.
     pub datagram: Datagram,
-    /// The home that the answer names.
-    pub server: u32,
+    /// The element of REDIRECTS that counts the answer.
+    pub counter: u32,
     /// 1 if the answer repeats one.
     pub again: u32,
     /// Frames since the last measurement.
     pub ticks: u32,
-    /// The slot that says so; beyond all slots if the client has a home of its own.
-    pub slot: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The monotonic clock.
     pub now_ns: u64,
     /// Sources over their rate.
@@ -130,8 +129,7 @@ pub fn count(counter: u32) {
 #[inline(always)]
 pub fn count_redirect(work: &Work) {
     add(&COUNTERS, COUNTER_REDIRECT);
-    add(&REDIRECTS, work.server);
-    add(&SLOT_REDIRECTS, work.slot);
+    add(&REDIRECTS, work.counter);
     if work.again != 0 {
         add(&COUNTERS, COUNTER_RETRANSMISSION);
     }

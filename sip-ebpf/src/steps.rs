@@ -218,8 +218,7 @@ extern "C" fn homeward_route(work: *mut Work) -> u32 {
     let maps = Maps::new(work, config);
     match route::decide_coded::<Kernel, _>(&mut work.scratch, &maps, config) {
         Ok(redirect) => {
-            work.server = redirect.server;
-            work.slot = redirect.slot;
+            work.counter = redirect.counter;
             work.again = redirect.again as u32;
             homeward_compose(&mut work.scratch, redirect.contact)
         }

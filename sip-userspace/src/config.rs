@@ -109,16 +109,6 @@ pub const KEYS: &[&str] = &[
     "probe.down",
     "probe.damping",
     "probe.pause",
-    "load.window",
-    "load.half_life",
-    "subscriptions.expires_min",
-    "subscriptions.expires_default",
-    "subscriptions.expires_max",
-    "subscriptions.watchers",
-    "subscriptions.per_user",
-    "subscriptions.max",
-    "subscriptions.publications",
-    "subscriptions.notices_per_second",
     "balance.mode",
     "balance.window",
     "balance.windows",
@@ -131,7 +121,16 @@ pub const KEYS: &[&str] = &[
     "balance.quiet",
     "balance.moves",
     "balance.rate",
-    "balance.notices",
+    "load.window",
+    "load.half_life",
+    "subscriptions.expires_min",
+    "subscriptions.expires_default",
+    "subscriptions.expires_max",
+    "subscriptions.watchers",
+    "subscriptions.per_user",
+    "subscriptions.max",
+    "subscriptions.publications",
+    "subscriptions.notices_per_second",
     "dns.mode",
     "dns.servers",
     "control.socket",
@@ -187,12 +186,12 @@ pub struct Config {
     pub peers: Peers,
     /// How servers are probed; none is without it.
     pub probe: Option<health::Rules>,
+    /// When clients are moved between servers.
+    pub balance: Rules,
     /// How load is measured.
     pub load: measuring::Rules,
     /// What watchers and publishers may do.
     pub subscriptions: crate::core::subscriptions::Rules,
-    /// When clients are moved between servers.
-    pub balance: Rules,
     /// Where names of next hops are looked up.
     pub dns: Dns,
     /// The control socket.
@@ -378,6 +377,7 @@ impl Config {
     pub fn parse(inputs: &Inputs<'_>) -> Result<Self, ConfigError> {
         let document = Document::parse(inputs)?;
         let store = store::store(&document)?;
+        let subscriptions = subscriptions::subscriptions(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
             sip: bounds::sip(&document)?,
@@ -389,10 +389,10 @@ impl Config {
             control: bounds::control(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
-            balance: balance::balance(&document)?,
+            balance: balance::balance(&document, subscriptions.notices_per_second)?,
             probe: probe::probe(&document, store.is_shared())?,
             load: load::load(&document)?,
-            subscriptions: subscriptions::subscriptions(&document)?,
+            subscriptions,
             dns: dns::dns(&document)?,
             store,
             auth: auth::auth(&document)?,

@@ -209,8 +209,8 @@ impl Host {
     fn call(&mut self, call: Call) {
         let Some(call) = self.of_hosts(call) else { return };
         let Some(call) = self.of_users(call) else { return };
-        let Some(call) = self.of_load(call) else { return };
         let Some(call) = self.of_balance(call) else { return };
+        let Some(call) = self.of_load(call) else { return };
         let Some(call) = self.in_turn(call) else { return };
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));

@@ -20,6 +20,7 @@ pub mod package;
 pub mod process;
 pub mod scene;
 pub mod setup;
+pub mod sim;
 pub mod soak;
 pub mod test;
 pub mod tune;

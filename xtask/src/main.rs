@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::{
-    bench, build, demo, doctor, fuzz, interop, interrupt, lab, package, setup, soak, test, tune,
-    verify,
+    bench, build, demo, doctor, fuzz, interop, interrupt, lab, package, setup, sim, soak, test,
+    tune, verify,
 };
 
 /// Homeward's set-up, build and lab.
@@ -33,12 +33,14 @@ enum Command {
     Demo(demo::Options),
     /// Other people's clients: SIPp, baresip, Linphone and Kamailio in front of two hosts
     Interop(interop::Options),
-    /// Every test, tier by tier: host, store, kernel, differential, hosts, interop, restarts, package
+    /// Every test, tier by tier: host, simulation, store, kernel, differential, hosts, interop, restarts, package
     Test(test::Options),
     /// Long runs of generated input
     Fuzz(fuzz::Options),
     /// Long runs in which everything fails at random moments
     Soak(soak::Options),
+    /// A whole cluster in virtual time, in which everything fails, from seeds
+    Sim(sim::Options),
     /// What the daemon's settings and an interface's could be better at; advises, changes nothing
     Tune(tune::Options),
     /// Count the instructions that the kernel's verifier walks, against the budget
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Interop(options) => interop::command(&options),
         Command::Test(options) => test::command(&options),
         Command::Soak(options) => soak::command(&options),
+        Command::Sim(options) => sim::command(&options),
         Command::Tune(options) => tune::command(&options),
         Command::Fuzz(options) => fuzz::command(&options),
         Command::Verify(options) => verify::command(&options),

@@ -58,7 +58,8 @@ pub fn run(options: &Options) -> Result<Report> {
             let mut own = Vec::new();
             for seed in 0..options.rounds().into() {
                 interrupt::check()?;
-                let slots = SLOTS[usize::from(servers == 64)];
+                let [usual, most] = SLOTS;
+                let slots = if servers == 64 { most } else { usual };
                 let view = cluster(servers, slots, skew, seed);
                 let run = balance(view.clone(), seed)?;
                 own.push(run.cost / run.least);

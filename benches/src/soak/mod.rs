@@ -2,4 +2,5 @@
 
 mod accounts;
 mod operator;
+mod registrant;
 pub mod restart;

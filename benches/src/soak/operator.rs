@@ -76,7 +76,7 @@ impl Operator {
 }
 
 /// One question over a connection that is made anew when it broke.
-fn ask(client: &mut Option<Client>, socket: &Path, command: &Command) -> Option<Answer> {
+pub(super) fn ask(client: &mut Option<Client>, socket: &Path, command: &Command) -> Option<Answer> {
     if client.is_none() {
         *client = Client::connect(socket).ok();
     }

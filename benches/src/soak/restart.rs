@@ -1,7 +1,7 @@
 //! `restart`: the daemon is restarted and killed at random moments under load.
 //!
 //! What the kernel can answer it answers all the time, and rightly; what the operator's changes
-//! were confirmed for is there afterwards. A request that the kernel passes meanwhile may need a
+//! were confirmed for is there afterwards, and so is every binding that was answered with 200. A request that the kernel passes meanwhile may need a
 //! retransmission, which the load does not make; those are told by reason.
 
 use std::{
@@ -17,6 +17,7 @@ use serde_json::json;
 use super::{
     accounts::{Sums, Verdicts},
     operator::Operator,
+    registrant::Registrant,
 };
 use crate::{
     generator::Generator,
@@ -77,6 +78,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     let operator = Operator::new(&daemon.socket());
     let server = daemon.start()?;
     wait(&operator)?;
+    let registrant = Registrant::new(&daemon.pair, &daemon.socket())?;
 
     let mut load = Load {
         kernel,
@@ -87,10 +89,11 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
     let quiet = measured(&operator, || load.run(&mut || false))?;
     let plan = Plan::new(arguments);
     let stop = AtomicBool::new(false);
-    let (ended, disturbed, confirmed) = thread::scope(|scope| -> Result<_> {
+    let (ended, disturbed, confirmed, bound) = thread::scope(|scope| -> Result<_> {
         let operating = scope.spawn(|| operator.work(&stop));
+        let registering = scope.spawn(|| registrant.work(&stop));
         let ending = scope.spawn(|| {
-            let outcome = plan.carry_out(&daemon, &operator, server);
+            let outcome = plan.carry_out(&daemon, &operator, &registrant, server);
             stop.store(true, Ordering::Relaxed);
             outcome
         });
@@ -98,9 +101,11 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
         stop.store(true, Ordering::Relaxed);
         let ended = ending.join().map_err(|_| anyhow!("the thread that ends daemons panicked"))?;
         let confirmed = operating.join().map_err(|_| anyhow!("the operator's thread panicked"))?;
-        Ok((ended?, disturbed?, confirmed))
+        let bound = registering.join().map_err(|_| anyhow!("the clients' thread panicked"))?;
+        Ok((ended?, disturbed?, confirmed, bound?))
     })?;
     let missing = operator.missing(0, confirmed)?;
+    let unbound = ended.unbound + registrant.missing()?;
     let start_ms = ended.median_start_ms();
     ended.server.end(Signal::SIGTERM)?;
     let detached = daemon.command(&["detach", "--bpffs"]).arg(pins.folder("soak")).status()?;
@@ -119,6 +124,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
         vec![(quiet.0.wrong + disturbed.0.wrong) as f64],
     ));
     report.targets.push(Target::at_most("commits_lost", 0.0, vec![f64::from(missing)]));
+    report.targets.push(Target::at_most("bindings_lost", 0.0, vec![f64::from(unbound)]));
+    report.figure("registrations answered with 200", bound);
     report.figure("restarts", plan.restarts);
     report.figure("kills", plan.kills);
     report.figure("requests sent meanwhile", disturbed.0.sent);
@@ -142,6 +149,8 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
 /// The daemons' end.
 struct Ended {
     server: Server,
+    /// Bindings that were answered with 200 and were not there afterwards.
+    unbound: u32,
     start_ms: Vec<u64>,
 }
 
@@ -164,8 +173,14 @@ impl Plan {
         Self { restarts: arguments.restarts, kills: arguments.kills }
     }
 
-    fn carry_out(&self, daemon: &Daemon, operator: &Operator, server: Server) -> Result<Ended> {
-        let mut ended = Ended { server, start_ms: Vec::new() };
+    fn carry_out(
+        &self,
+        daemon: &Daemon,
+        operator: &Operator,
+        registrant: &Registrant,
+        server: Server,
+    ) -> Result<Ended> {
+        let mut ended = Ended { server, unbound: 0, start_ms: Vec::new() };
         let (mut restarts, mut kills) = (self.restarts, self.kills);
         let mut random = 0x9e37_79b9_7f4a_7c15u64;
         while restarts + kills > 0 {
@@ -180,6 +195,8 @@ impl Plan {
             // Most are ended again at any moment; some are seen to come up.
             if (restarts + kills).is_multiple_of(8) {
                 ended.start_ms.push(wait(operator)?.as_millis() as u64);
+                // Before they have run out.
+                ended.unbound += registrant.missing()?;
                 let done = self.restarts + self.kills - restarts - kills;
                 eprintln!("  {done} ends of {}", self.restarts + self.kills);
             }

@@ -6,7 +6,11 @@ use crate::core::balance::{Mode, Quiet, Rules};
 /// Quiet hours of a day, at most.
 const QUIET_MAX: usize = 16;
 
-pub(super) fn balance(document: &Document<'_>) -> Result<Rules, ConfigError> {
+/// The rules; watchers are told at most so many notices a second.
+pub(super) fn balance(
+    document: &Document<'_>,
+    notices_per_second: u32,
+) -> Result<Rules, ConfigError> {
     let number = |name, bounds, default| Ok(document.number(name, bounds, default)?.value);
     let percent =
         |name, bounds, default| number(name, bounds, default).map(|percent| percent as f64 / 100.0);
@@ -39,6 +43,6 @@ pub(super) fn balance(document: &Document<'_>) -> Result<Rules, ConfigError> {
         quiet: quiet.collect::<Result<_, _>>()?,
         moves: number("balance.moves", 1..=10_000, 64)? as u32,
         rate: number("balance.rate", 1..=10_000, 20)? as u32,
-        notices: number("balance.notices", 1..=100_000, 100)? as u32,
+        notices: notices_per_second,
     })
 }

@@ -134,8 +134,8 @@ impl<'a> Document<'a> {
         let near = |key: &&&str| key.split_once('.').is_some_and(|(other, _)| other == section);
         let known: Vec<_> = KEYS.iter().filter(near).copied().collect();
         let cure = if known.is_empty() {
-            let sections = "node, sip, xdp, sources, receive, tcp, tls, proxy, probe, load, \
-                             balance, subscriptions, dns, \
+            let sections = "node, sip, xdp, sources, receive, tcp, tls, proxy, probe, balance, load, \
+                             subscriptions, dns, \
                             peers, control, store, auth, api, log";
             format!("the tables are {sections}")
         } else {

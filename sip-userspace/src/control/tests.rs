@@ -106,14 +106,14 @@ pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
             let _ = call.reply.send(Ok(answer));
             continue;
         }
+        if let Some(answer) = of_balance(&mut balancer, &table, &call) {
+            let _ = call.reply.send(answer);
+            continue;
+        }
         if let Command::Load { history } = call.command {
             let load = Load::new(&Settings::default(), &table);
             let view = LoadView::new(&load, &table, history, Now::default());
             let _ = call.reply.send(Ok(Answer::Load(Box::new(view))));
-            continue;
-        }
-        if let Some(answer) = of_balance(&mut balancer, &table, &call) {
-            let _ = call.reply.send(answer);
             continue;
         }
         let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {

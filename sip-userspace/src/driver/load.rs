@@ -32,7 +32,7 @@ impl Host {
         }
         let table = self.core.table();
         let redirects = self.kernel.as_mut().map(|kernel| kernel.redirects_since(table));
-        let Redirects { slots, servers } = redirects.unwrap_or_default();
+        let Redirects { servers, slots } = redirects.unwrap_or_default();
         let host = self.load.host.look(now.mono);
         let measured = Measured { slot_redirects: slots, server_redirects: servers, host };
         self.core.close_load(&measured, now);

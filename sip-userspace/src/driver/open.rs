@@ -116,8 +116,8 @@ pub struct Host {
     pub(super) asks: Asks,
     pub(super) api: Option<Api>,
     pub(super) changes: Changes,
-    pub(super) load: LoadMeter,
     pub(super) balance: Balance,
+    pub(super) load: LoadMeter,
 }
 
 impl Host {

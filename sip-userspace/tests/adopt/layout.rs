@@ -29,7 +29,7 @@ fn another_program_takes_over_the_maps_and_links() {
         assert_eq!(path.publisher().counts().repaired, 0);
         running = Some(program);
     }
-    assert_eq!(stage.names("maps").len(), 15);
+    assert_eq!(stage.names("maps").len(), 14);
     let again = stage.open(&objects[1], &config, &table).unwrap();
     assert_eq!(again.origin(), (Origin::Adopted, true), "it is known by its object");
 }
@@ -45,7 +45,7 @@ fn maps_of_another_layout_are_filled_and_then_take_over() {
         let expected = if round == 0 { Origin::New } else { Origin::NewMaps };
         assert_eq!(path.origin(), (expected, false));
         if round > 0 {
-            assert_eq!(stage.names("next").len(), 15);
+            assert_eq!(stage.names("next").len(), 14);
         }
         assert!(path.attach(&config, now()).unwrap());
         if round > 0 {
@@ -73,7 +73,7 @@ fn maps_that_lack_one_are_of_another_layout() {
     let program = first.kernel().tag_and_id().unwrap().1;
     drop(first);
     // As a daemon left them whose program did not have it.
-    fs::remove_file(stage.pins.join("maps/SLOT_REDIRECTS")).unwrap();
+    fs::remove_file(stage.pins.join("maps/TIMES")).unwrap();
     let mut path = stage.open(&object, &config, &table).unwrap();
     assert_eq!(path.origin().0, Origin::NewMaps);
     assert_eq!(program_on("veth0"), Some(program), "the old one until the maps are filled");
@@ -82,7 +82,7 @@ fn maps_that_lack_one_are_of_another_layout() {
     finish(&mut path, &table);
     assert_ne!(program_on("veth0"), Some(program));
     all_right(&mut path, &table, 0..320);
-    assert_eq!(stage.names("maps").len(), 15);
+    assert_eq!(stage.names("maps").len(), 14);
 }
 
 #[test]

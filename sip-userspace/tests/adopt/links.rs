@@ -149,7 +149,7 @@ fn detach_removes_everything_and_says_what() {
         Cli::read(all).unwrap().execute(&mut out).map(|()| String::from_utf8(out).unwrap())
     };
     let text = detach().unwrap();
-    for part in ["link to veth0 (native)", "the program and 14 maps"] {
+    for part in ["link to veth0 (native)", "the program and 13 maps"] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(program_on("veth0"), None);

@@ -4,10 +4,10 @@ use crate::{
     cases::{BASE, Outcome, table},
     frames::Frame,
     loaded::{Done, Loaded, answer},
-    world::{CONTACT_B, HOME_B, HOME_C, HOME_DOWN, Memory, PHONE, TAIL, World, contact},
+    world::{CONTACT_B, HOME_B, HOME_C, Memory, PHONE, TAIL, World, contact},
 };
 use sip_common::{
-    abi::{ServerWord, SlotWord},
+    abi::{SERVERS_MAX, SLOTS_MAX, ServerWord, SlotWord},
     verdict::Refusal,
 };
 
@@ -67,12 +67,11 @@ fn one_word_moves_a_slot_a_client_or_a_server() {
     world.contacts.push(contact("home-e.example.com", &CONTACT_B.replace("home-b", "home-e"), ""));
     world.servers[usize::from(HOME_B)] = ServerWord::new(3, ServerWord::UP);
     assert_eq!(answers(&mut loaded, &world).as_deref(), Ok("home-e"));
-    assert_eq!(loaded.redirects(HOME_B), 3);
-    assert_eq!(loaded.redirects(HOME_C), 1);
-    assert_eq!(loaded.redirects(HOME_DOWN), 0);
     // Two of them followed from the slot, the others from the client's own assignment.
-    let by_slot = loaded.slot_redirects();
+    let (by_server, by_slot) = loaded.redirects();
     let slot = world.key("alice@example.com").slot(world.config.slot_mask);
     assert_eq!((by_slot[slot as usize], by_slot.iter().sum::<u64>()), (2, 2));
-    assert_eq!(by_slot.len(), sip_common::abi::SLOTS_MAX as usize);
+    assert_eq!((by_server[usize::from(HOME_B)], by_server.iter().sum::<u64>()), (2, 2));
+    let (servers, slots) = (SERVERS_MAX as usize, SLOTS_MAX as usize);
+    assert_eq!((by_server.len(), by_slot.len()), (servers, slots));
 }

@@ -107,14 +107,9 @@ impl Loaded {
         }
     }
 
-    /// Redirects that named a server.
-    pub fn redirects(&self, server: u16) -> u64 {
-        self.kernel.redirects(server).unwrap()
-    }
-
-    /// Redirects by slot.
-    pub fn slot_redirects(&self) -> Vec<u64> {
-        self.kernel.slot_redirects(sip_common::abi::SLOTS_MAX).unwrap()
+    /// Redirects of clients with a home of their own by server, and of the others by slot.
+    pub fn redirects(&self) -> (Vec<u64>, Vec<u64>) {
+        self.kernel.redirects(sip_common::abi::SLOTS_MAX as usize).unwrap()
     }
 
     /// Ends the daemon's lease, or extends it.

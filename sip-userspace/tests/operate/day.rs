@@ -230,3 +230,36 @@ fn a_redirect_is_seen_in_its_client() {
     assert!(!show(&["--source", "127.0.0.2"]).contains("at that address"));
     site.stop();
 }
+
+#[test]
+fn a_drained_server_ends_empty_and_its_plan_stands_in_the_history() {
+    let mut site = Site::new();
+    fs::set_permissions(site.at("tokens"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.start();
+    let home0 = format!("127.0.0.1:{}", site.sip);
+    for (name, address) in
+        [("home0", home0.as_str()), ("home1", "192.0.2.1:5060"), ("home2", "192.0.2.2:5060")]
+    {
+        site.ok(&["server", "add", name, "--address", address]);
+    }
+    site.ok(&["assign", "alice@example.com", "home1"]);
+    let status = site.ok(&["balance", "status"]);
+    assert!(status.contains("advise") && status.contains("this host"), "{status}");
+    let what_if = site.ok(&["plan", "create", "--what-if"]);
+    assert!(what_if.starts_with("nothing would be better"), "{what_if}");
+    assert_eq!(site.run(&["plan", "apply", "7"]).0, 2);
+
+    let drained = site.ok(&["server", "drain", "home1", "--rate", "100", "--wait"]);
+    assert!(drained.ends_with("server home1 is empty\n"), "{drained}");
+    let servers = site.ok(&["server", "list"]);
+    let home1 = servers.lines().find(|line| line.starts_with("home1")).unwrap();
+    let cells: Vec<_> = home1.split_whitespace().collect();
+    assert_eq!((cells[1], &cells[7..9]), ("draining", &["0", "0"][..]), "{servers}");
+    let history = site.ok(&["table", "history", "--limit", "20"]);
+    assert!(history.contains("balancer:home0: plan 1: home1 drains"), "{history}");
+    let plans = site.ok(&["plan", "status", "--json"]);
+    let plans: serde_json::Value = serde_json::from_str(&plans).unwrap();
+    assert_eq!(plans["plans"][0]["stage"], "done", "{plans}");
+    site.ok(&["server", "remove", "home1"]);
+    site.stop();
+}

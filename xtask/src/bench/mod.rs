@@ -97,6 +97,7 @@ mod tests {
             ("program --help", false),
             ("show a.hlog b.hlog", false),
             ("scan", false),
+            ("sim --seeds 200", false),
             ("plan --quick", false),
             ("", false),
         ] {

@@ -4,7 +4,7 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, interop, process, setup::Tools, soak, workspace};
+use crate::{build::Built, group, interop, process, setup::Tools, sim, soak, workspace};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
@@ -12,11 +12,16 @@ const MUTANTS: u32 = 50_000;
 /// Restarts, and kills, of the daemon in a test run; `cargo xtask soak restart` makes more.
 const ENDS: u32 = 20;
 
+/// Seeds of the simulation in a test run; `cargo xtask sim` runs more.
+const SEEDS: u64 = 200;
+
 /// A tier of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tier {
     /// Units, properties and tables: neither root nor the kernel's toolchain
     Host,
+    /// A whole cluster in virtual time, in which everything fails
+    Simulation,
     /// The shared table in real etcds that are killed, paused and cut off
     Store,
     /// The loaded program, frame by frame
@@ -35,8 +40,9 @@ pub enum Tier {
 
 impl Tier {
     /// All tiers, in the order in which they run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Host,
+        Self::Simulation,
         Self::Store,
         Self::Kernel,
         Self::Differential,
@@ -50,6 +56,7 @@ impl Tier {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Simulation => "simulation",
             Self::Store => "store",
             Self::Kernel => "kernel",
             Self::Differential => "differential",
@@ -64,6 +71,7 @@ impl Tier {
     pub(super) fn about(self) -> &'static str {
         match self {
             Self::Host => "units, properties and tables, on this machine alone",
+            Self::Simulation => "a whole cluster in virtual time, in which everything fails",
             Self::Store => "the shared table in etcd, with members killed, paused and cut off",
             Self::Kernel => "the kernel program, frame by frame",
             Self::Differential => "kernel program, host and a third parser on generated messages",
@@ -76,18 +84,19 @@ impl Tier {
 
     /// Whether it needs root and what set-up provides.
     pub(super) fn needs_root(self) -> bool {
-        self != Self::Host
+        !matches!(self, Self::Host | Self::Simulation)
     }
 
     /// Whether it needs the kernel program and the daemon.
     pub(super) fn needs_kernel(self) -> bool {
-        !matches!(self, Self::Host | Self::Store)
+        !matches!(self, Self::Host | Self::Simulation | Self::Store)
     }
 
     /// Runs it; `tools` and `built` are asked only if it needs them.
     pub(super) fn run(self, tools: Result<&Tools>, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
+            Self::Simulation => return sim::succeed(SEEDS),
             Self::Store => {
                 let etcd = &tools?.etcd;
                 let mut command = cargo_test(&["-p", "homeward", "--features", "etcd-tests"]);

@@ -7,7 +7,7 @@
 //! `terminated;reason=deactivated` (RFC 6665 section 4.4.2), at the pace of this host's notices. A
 //! server that was disabled while it lives says `probation` with a time drawn from as many seconds
 //! as its notices need.
-//! Invariant: what is told is true: at the moment of each notice the client's home is another one.
+//! Invariants: the state of a client whose home takes none stays until it ends; what is told is true: at the moment of each notice the client's home is another one.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -98,7 +98,8 @@ impl Core {
             return;
         }
         for (key, step) in self.leavers.ready(self.moving.everywhere(), now.mono) {
-            if !self.has_left(&key) {
+            let comes_back = self.table.destination(&key) == self.table.this();
+            if !self.has_left(&key) || comes_back {
                 self.leavers.remove(&key);
             } else if let Step::Barrier(..) = step
                 && self.subscriptions.has_reg_watchers(&key)
@@ -127,8 +128,11 @@ impl Core {
         Reason::Probation { retry_after_s: 1..=seconds }
     }
 
-    /// Drops the state of a client whose home has it.
+    /// Drops the state of a client whose home has it; where the home takes none it ends by itself.
     fn drop_state(&mut self, key: ClientKey, now: Now, out: &mut Vec<Output>) {
+        if self.goes_to(&key).is_none() {
+            return;
+        }
         self.queues.keep(&key);
         if !self.bindings.get(&key).is_empty() {
             let aor = self.bindings.aor(&key).to_vec();

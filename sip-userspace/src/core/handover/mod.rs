@@ -132,18 +132,17 @@ impl Core {
 
     /// Looks at one client.
     fn consider(&mut self, key: ClientKey) {
+        let comes = self.table.destination(&key) == self.table.this();
         let guest = self.queues.guests.contains(&key);
         match self.goes_to(&key) {
-            // It was to come here, and does not.
-            _ if guest && self.has_left(&key) => {
-                if self.table.destination(&key) != self.table.this() {
-                    self.queues.guests.remove(&key);
-                    self.queues.gone.push(key);
-                }
-            }
+            // It is to come here, and its home has it too.
+            _ if guest && comes && self.has_left(&key) => {}
+            // Also who was to come here and does not: its home may have dropped it meanwhile, upon a
+            // table that this host has never seen.
             Some(to) if self.has_state(&key) => {
-                if self.queues.give(key, to, self.table.slot(key)) && self.has_left(&key) {
-                    self.queues.gone.push(key);
+                self.queues.guests.remove(&key);
+                if self.queues.give(key, to, self.table.slot(key)) {
+                    self.is_kept_at_home(key);
                 }
             }
             // Its watchers are all that there is, or its home takes no state.
@@ -159,6 +158,21 @@ impl Core {
                     self.queues.answers.extend(answers);
                 }
             }
+        }
+    }
+
+    /// Another home has all that is known here of a client.
+    fn is_kept_at_home(&mut self, key: ClientKey) {
+        if !self.has_left(&key) {
+            return;
+        }
+        if self.table.destination(&key) == self.table.this() {
+            // It is on its way back, and its home may count on what is here.
+            let waiting = self.queues.keep(&key);
+            self.queues.answers.extend(waiting.into_iter().flat_map(|it| it.answers));
+            self.queues.guests.insert(key);
+        } else {
+            self.queues.gone.push(key);
         }
     }
 
@@ -239,13 +253,7 @@ impl Core {
     pub fn handle_taken(&mut self, id: u64, taken: Option<Taken>, now: Now, out: &mut Vec<Output>) {
         let Some(keys) = self.queues.landed(id, taken, now.mono) else { return };
         match taken {
-            Some(Taken::Kept) => {
-                for key in keys {
-                    if self.has_left(&key) {
-                        self.queues.gone.push(key);
-                    }
-                }
-            }
+            Some(Taken::Kept) => keys.into_iter().for_each(|key| self.is_kept_at_home(key)),
             // By its table they belong elsewhere; perhaps by this one too, meanwhile.
             Some(Taken::Elsewhere) => keys.into_iter().for_each(|key| self.consider(key)),
             Some(Taken::Behind | Taken::Failed) | None => {

@@ -181,6 +181,13 @@ impl Cluster {
         self.with(host, ms, |core, now, out| core.handle_timeout(now, out));
     }
 
+    /// Tells a host all that it has missed, at once.
+    fn catch_up(&mut self, host: usize, ms: u64) {
+        let delta = self.store.as_delta();
+        let applied = self.hosts[host].table_mut().apply_delta(delta).unwrap();
+        self.with(host, ms, |core, now, out| core.table_changed(&applied, now, out));
+    }
+
     /// CSeq of a client's bindings at each host.
     fn bindings(&self, user: &str) -> [Vec<u32>; 3] {
         [0, 1, 2].map(|host| {
@@ -265,13 +272,11 @@ fn a_client_moves_alone_and_a_move_that_is_taken_back_leaves_it_where_it_was() {
         let cancel = it.store.cancel_move(&what);
         it.commit(ms + 200, cancel, &[0, 1, 2]);
         assert_eq!(it.sent, [(1, 200, addr(CLIENT))], "{what}");
-        assert_eq!(
-            it.bindings(&user),
-            [vec![], vec![first + 1], vec![]],
-            "{what}: not handed back"
-        );
         // The batch that was on its way is not kept by who it does not belong to.
         assert_eq!(it.deliver(ms + 300), Taken::Elsewhere);
+        // What came before goes back, where it is known better.
+        assert_eq!(it.deliver(ms + 301), Taken::Kept);
+        assert_eq!(it.bindings(&user), [vec![], vec![first + 1], vec![]], "{what}");
         it.register(1, ms + 400, &user, first + 2, 0);
         assert_eq!(it.bindings(&user)[1], [0; 0], "{what}");
         it.register(1, ms + 500, &user, first + 3, 300);
@@ -315,6 +320,48 @@ fn a_move_is_taken_back_when_its_new_home_takes_nothing_or_goes_down() {
     assert_eq!(it.settle(41_001), Proposed::Made);
     assert_eq!((it.store.moves().len(), it.store.home_of(&Moved::Slot(slot))), (0, Some(1)));
     assert_eq!(it.bindings(&user)[1], [1]);
+}
+
+#[test]
+fn a_new_home_that_never_was_one_by_its_table_hands_on_what_it_was_given() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    it.deliver(1_001);
+    // It ends, and the slot is placed anew before the new home has heard of that.
+    let end = it.store.end_move(&Moved::Slot(slot), 2);
+    it.commit(2_000, end, &[0, 1]);
+    assert_eq!(it.bindings(&user), [vec![], vec![], vec![1]]);
+    let away = it.store.end_move(&Moved::Slot(slot), 0);
+    it.commit(2_001, away, &[0, 1]);
+    it.catch_up(2, 2_002);
+    assert_eq!(it.deliver(2_003), Taken::Kept);
+    assert_eq!(it.bindings(&user), [vec![1], vec![], vec![]]);
+}
+
+#[test]
+fn who_is_to_have_a_client_back_keeps_it() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let away = it.store.end_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, away, &[0, 1, 2]);
+    let back = it.batches.pop_front().unwrap();
+    let mut took = None;
+    it.with(2, 1_001, |core, now, out| took = Some(core.handle_batch(&back.2, now, out)));
+    assert!(matches!(took, Some(Took::When(_))));
+    // Before the old home hears of that, the client begins to move back to it.
+    let begin = it.store.begin_move(&Moved::Slot(slot), 1);
+    it.commit(1_002, begin, &[0, 1, 2]);
+    assert_eq!(it.deliver(1_003), Taken::Kept);
+    let kept = Some(Taken::Kept);
+    it.with(1, 1_004, |core, now, out| core.handle_taken(back.2.id, kept, now, out));
+    assert_eq!(it.bindings(&user), [vec![], vec![1], vec![1]]);
+    it.everywhere(2, 1_005);
+    assert_eq!(it.settle(1_006), Proposed::Made);
+    assert_eq!(it.bindings(&user), [vec![], vec![1], vec![]]);
 }
 
 #[test]
@@ -410,10 +457,16 @@ fn nothing_is_given_to_who_cannot_be_asked_and_nothing_taken_for_others() {
     let mut it = Cluster::new(false);
     let (user, slot) = it.user_of(1);
     it.register(1, 0, &user, 1, 300);
+    assert_eq!(it.event(1, 1, "SUBSCRIBE", &user, "Event: presence\r\n\r\n"), 200);
+    it.timeout(1, 10);
     let foreign = Server { kind: Kind::Foreign, ..it.store.server(2).unwrap().clone() };
     it.commit(500, vec![Change::Server { index: 2, server: foreign }], &[0, 1, 2]);
     let away = it.store.end_move(&Moved::Slot(slot), 2);
     it.commit(1_000, away, &[0, 1, 2]);
+    it.everywhere(1, 1_001);
+    it.timeout(1, 1_002);
+    it.timeout(1, 1_003);
+    assert!(it.told().iter().any(|told| told.2 == "terminated;reason=deactivated"));
     assert!(it.batches.is_empty());
     assert_eq!(it.bindings(&user)[1], [1], "until it ends");
 
@@ -436,7 +489,7 @@ fn a_host_that_starts_takes_up_the_moves_that_it_finds() {
     let table = it.hosts[1].table().clone();
     let settings = Settings { asks_homes: true, ..settings(HOME) };
     it.hosts[1] = Core::new(settings, table, None);
-    assert_eq!(it.hosts[1].poll_timeout(), Some(std::time::Duration::ZERO));
+    assert_eq!(it.hosts[1].poll_timeout(), Some(Duration::ZERO));
     it.timeout(1, 2_000);
     assert_eq!(it.hosts[1].moving().next(), Some((&Moved::Slot(slot), 2, Stage::Barrier)));
     it.everywhere(1, 2_001);

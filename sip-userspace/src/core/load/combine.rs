@@ -103,7 +103,9 @@ pub fn combine<'a>(
         }
         for figure in &figures.hot {
             let new = || client(table, figure.key(), &figure.aor);
-            hot.entry(figure.key()).or_insert_with(new).rate += figure.rate * keep;
+            let client = hot.entry(figure.key()).or_insert_with(new);
+            client.rate += figure.rate * keep;
+            client.watchers = client.watchers.saturating_add(figure.watchers);
         }
     }
     for slot in &slots {

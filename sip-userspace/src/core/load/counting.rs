@@ -5,7 +5,7 @@ use std::time::Duration;
 use sip_common::abi::ClientKey;
 
 use super::{
-    Load, Measured, Place, View,
+    Held, Load, Measured, Place, View,
     figures::Figures,
     shown::LoadView,
     tally::{Class, FORWARD, FORWARD_STATELESS},
@@ -15,7 +15,7 @@ use crate::{
         Core, Flow, Now,
         decide::Decision,
         health::Told,
-        table::{Kind, Table},
+        table::{Home, Kind, Table},
     },
     sip::{aor::Aor, request::Request},
 };
@@ -43,8 +43,8 @@ impl Core {
 
     /// Ends a window with what the driver has measured.
     pub fn close_load(&mut self, measured: &Measured, now: Now) {
-        self.load.watched(&self.table, self.subscriptions.iter());
-        self.load.close(&self.table, &self.bindings, measured, now);
+        let held = Held { bindings: &self.bindings, subscriptions: &self.subscriptions };
+        self.load.close(&self.table, &held, measured, now);
     }
 
     /// Takes what the host that is this server has told; false if it can't be right.
@@ -58,7 +58,10 @@ impl Core {
             Decision::Register { key }
             | Decision::Deliver { key }
             | Decision::Publish { key, .. } => Some((*key, None)),
-            Decision::Subscribe { client } => client.as_ref().map(|(key, _)| (*key, None)),
+            Decision::Subscribe { client: Some((key, _)) } => Some((*key, None)),
+            Decision::Subscribe { client: None } => {
+                self.client_here(request).map(|key| (key, None))
+            }
             Decision::Redirect { key, server } => Some((*key, Some(*server))),
             Decision::Proxy { key, server, .. } => {
                 self.measure_forward();
@@ -76,6 +79,12 @@ impl Core {
             let (place, table) = (place(&self.table, &key), &self.table);
             self.load.count(key, place, Class::of(request.method), || aor(table, &key, request));
         }
+    }
+
+    /// The client that a request in a dialog with this host is about, if it is at home here.
+    fn client_here(&self, request: &Request<'_>) -> Option<ClientKey> {
+        let key = Aor::of(&request.to_uri.sip()?)?.key(self.table.meta().client_secret);
+        (self.table.home(&key) == Home::Here).then_some(key)
     }
 
     /// Counts a redirect that was made by the kernel's own code.

@@ -108,6 +108,8 @@ pub struct HotFigures {
     pub aor: String,
     /// Units a second.
     pub rate: f32,
+    /// Subscriptions to it at the host that tells.
+    pub watchers: u32,
 }
 
 impl HotFigures {

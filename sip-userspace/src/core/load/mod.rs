@@ -20,6 +20,7 @@ mod hot;
 pub mod shown;
 pub mod tally;
 pub mod view;
+pub mod window;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,29 +28,27 @@ use sip_common::abi::ClientKey;
 
 use self::{
     combine::Told,
-    figures::{Figures, HOT_MAX, HostFigures, HotFigures, ServerFigures, SlotFigure, SlotFigures},
+    figures::Figures,
     history::History,
     hot::Hot,
-    tally::{CLASSES, Class, Costs, Fade, Tally, kept},
+    tally::{CLASSES, Class, Costs, Tally, kept},
 };
-pub use self::{shown::LoadView, view::View};
+pub use self::{
+    shown::LoadView,
+    view::View,
+    window::{Held, Measured, SETTLE},
+};
 use super::{
-    Now, Settings,
-    bindings::Bindings,
-    table::{Kind, NO_SERVER, Revision, Table},
+    Settings,
+    table::{Kind, Revision, Table},
 };
 
-/// How long a slot's averages stay as they are after it has moved.
-pub const SETTLE: Duration = Duration::from_secs(60);
 /// The driver looks once a second whether a window has ended: then it ends at the nearest look.
 const EARLY: Duration = Duration::from_millis(500);
 /// What was heard of a host fades after so many windows, as if it counted nothing any more.
 const FADE_WINDOWS: u32 = 2;
 /// A host that was not heard of for so many windows is not fresh.
 const FRESH_WINDOWS: u32 = 3;
-/// Clients with an assignment of their own that are looked up at the end of a window, to leave them
-/// out of their slots: about two milliseconds.
-const LOOKED_UP: usize = 20_000;
 
 /// How load is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,17 +63,6 @@ impl Default for Rules {
     fn default() -> Self {
         Self { window: Duration::from_secs(10), half_life: Duration::from_secs(60) }
     }
-}
-
-/// What the driver has measured since the last window.
-#[derive(Clone, Debug, Default)]
-pub struct Measured {
-    /// Redirects of the kernel by slot, of clients without an assignment of their own.
-    pub slot_redirects: Vec<u32>,
-    /// All redirects of the kernel by the server that they named.
-    pub server_redirects: BTreeMap<u16, u32>,
-    /// The host.
-    pub host: HostFigures,
 }
 
 /// What another host has told.
@@ -106,8 +94,6 @@ pub struct Load {
     forwarded_rate: f32,
     hot: Hot,
     answers: answers::ByServer,
-    /// Subscriptions here, by slot.
-    watchers: Vec<u32>,
     /// The homes of all slots as they were, at this revision of the slots, and the times until
     /// which those that have moved are left alone.
     homes: Vec<u16>,
@@ -140,7 +126,6 @@ impl Load {
             forwarded_rate: 0.0,
             hot: Hot::default(),
             answers: answers::ByServer::default(),
-            watchers: vec![0; slots],
             homes: table.slots().to_vec(),
             homes_at: None,
             quiet: BTreeMap::new(),
@@ -181,16 +166,6 @@ impl Load {
         self.refused
     }
 
-    /// How many subscriptions this host has to each of these clients, which are all.
-    pub fn watched(&mut self, table: &Table, clients: impl Iterator<Item = (ClientKey, usize)>) {
-        self.watchers.fill(0);
-        for (key, count) in clients {
-            if let Some(watchers) = self.watchers.get_mut(table.slot(key) as usize) {
-                *watchers = watchers.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-            }
-        }
-    }
-
     /// Counts a request of a client.
     fn count(
         &mut self,
@@ -219,173 +194,6 @@ impl Load {
             self.refused = self.refused.saturating_add(1);
         }
         sound
-    }
-
-    /// Ends a window: averages, figures, history. The first call only begins one.
-    pub fn close(&mut self, table: &Table, bindings: &Bindings, measured: &Measured, now: Now) {
-        self.follow(table, now.mono);
-        let Some(began) = self.began.replace(now.mono) else {
-            self.skip();
-            return;
-        };
-        self.count_redirects(table, measured);
-        let length = now.mono.saturating_sub(began).max(Duration::from_millis(1));
-        let fade = Fade::new(length, self.rules.half_life);
-        let before = self.weight;
-        self.weight = before * fade.keep + (1.0 - fade.keep);
-        let grown = if before > 0.0 { self.weight / before } else { 1.0 };
-        for (slot, tally) in (0u32..).zip(&mut self.slots) {
-            match self.quiet.contains_key(&slot) {
-                true => tally.hold(grown),
-                false => tally.close(&fade),
-            }
-        }
-        self.quiet.retain(|_, until| *until > now.mono);
-        self.assigned.values_mut().for_each(|tally| tally.close(&fade));
-        self.assigned.retain(|_, tally| *tally != Tally::default());
-        let forwarded = std::mem::take(&mut self.forwarded);
-        self.forwarded_rate = self.forwarded_rate * fade.keep + forwarded * fade.gain;
-        self.answers.close();
-        self.look_apart(table, bindings);
-        self.own = Some(self.sum_up(table, bindings, &fade, measured.host));
-        self.hot.fade(fade.keep);
-        self.history.push(self.combine(table, now.mono), now.unix_s);
-    }
-
-    /// Notices which slots have moved, and which servers are where.
-    fn follow(&mut self, table: &Table, now: Duration) {
-        if self.homes_at == Some(table.slots_since()) {
-            return;
-        }
-        // What was there before the first window is where it was.
-        let first = self.homes_at.replace(table.slots_since()).is_none();
-        for (slot, (home, before)) in (0u32..).zip(table.slots().iter().zip(&mut self.homes)) {
-            let moved = *home != *before && *before != NO_SERVER;
-            *before = *home;
-            if moved && !first {
-                self.quiet.insert(slot, now.saturating_add(SETTLE));
-            }
-        }
-        self.others.retain(|server, _| table.server(*server).is_some());
-        self.answers.follow(table);
-    }
-
-    /// Drops what was counted before the first window.
-    fn skip(&mut self) {
-        self.slots.iter_mut().for_each(|tally| tally.hold(1.0));
-        self.assigned.clear();
-        self.forwarded = 0.0;
-    }
-
-    /// Adds what the kernel has redirected to homes that tell nothing of themselves.
-    fn count_redirects(&mut self, table: &Table, measured: &Measured) {
-        let is_foreign =
-            |home: u16| table.server(home).is_some_and(|server| server.kind == Kind::Foreign);
-        let mut by_slot: BTreeMap<u16, u32> = BTreeMap::new();
-        let slots = self.slots.iter_mut().zip(table.slots()).zip(&measured.slot_redirects);
-        for ((tally, home), count) in slots.filter(|(_, count)| **count > 0) {
-            let sum = by_slot.entry(*home).or_default();
-            *sum = sum.saturating_add(*count);
-            if is_foreign(*home) {
-                tally.add(Class::Register, *count);
-            }
-        }
-        for (server, count) in &measured.server_redirects {
-            let of_slots = by_slot.get(server).copied().unwrap_or(0);
-            if is_foreign(*server) && *count > of_slots {
-                let tally = self.assigned.entry(*server).or_default();
-                tally.add(Class::Register, count.saturating_sub(of_slots));
-            }
-        }
-    }
-
-    /// Counts a part of the clients that are here with an assignment of their own.
-    fn look_apart(&mut self, table: &Table, bindings: &Bindings) {
-        let mut left = LOOKED_UP;
-        for _ in 0..self.apart.len() {
-            let slot = self.apart_next;
-            let assigned = table.overrides().len_in_slot(slot);
-            if left == 0 && assigned > 0 {
-                return;
-            }
-            left = left.saturating_sub(assigned);
-            let here = table.overrides().in_slot(slot);
-            let here = here.filter(|entry| entry.assignment.server.is_some());
-            let here = here.filter(|entry| bindings.seen_s(&entry.key).is_some()).count();
-            if let Some(apart) = self.apart.get_mut(slot as usize) {
-                *apart = here as u32;
-            }
-            let next = self.apart_next.wrapping_add(1);
-            self.apart_next = if (next as usize) < self.apart.len() { next } else { 0 };
-        }
-    }
-
-    /// What there is to tell at the end of a window.
-    fn sum_up(
-        &self,
-        table: &Table,
-        bindings: &Bindings,
-        fade: &Fade,
-        host: HostFigures,
-    ) -> Figures {
-        // While the host is young its averages are too small: they begin at nothing.
-        let scale = self.weight.max(f32::MIN_POSITIVE).recip();
-        let rates = |tally: &Tally| tally.rates().map(|rate| rate * scale);
-        let mut servers: BTreeMap<u16, ServerFigures> = table
-            .servers()
-            .map(|(index, _)| {
-                let answers = self.answers.get(index);
-                (index, ServerFigures { index, answers, ..ServerFigures::default() })
-            })
-            .collect();
-        let registered = (0u32..).map(|slot| bindings.in_slot(slot).len() as u32);
-        let here = registered.zip(&self.apart).zip(&self.watchers);
-        let mut slots = Vec::with_capacity(self.slots.len());
-        for ((tally, home), ((registered, apart), watchers)) in
-            self.slots.iter().zip(table.slots()).zip(here)
-        {
-            let requests = rates(tally);
-            let mut clients = registered.saturating_sub(*apart);
-            if let Some(server) = servers.get_mut(home) {
-                add(&mut server.requests, requests);
-                if table.server(*home).is_some_and(|server| server.kind == Kind::Foreign) {
-                    clients = self.refreshed(requests);
-                    server.clients = server.clients.saturating_add(clients.into());
-                }
-            }
-            let rate = self.costs.of(requests);
-            slots.push(SlotFigure { rate, clients, watchers: *watchers });
-        }
-        for (server, tally) in &self.assigned {
-            if let Some(server) = servers.get_mut(server) {
-                let requests = rates(tally);
-                add(&mut server.requests, requests);
-                server.assigned = self.costs.of(requests);
-                server.clients = server.clients.saturating_add(self.refreshed(requests).into());
-            }
-        }
-        let is_silent = |it: &ServerFigures| {
-            it.answers.is_none() && it.requests.iter().all(|rate| *rate == 0.0)
-        };
-        let hot = self.hot.top(HOT_MAX).into_iter().map(|found| HotFigures {
-            key: found.key.0,
-            aor: found.aor.to_owned(),
-            rate: found.weight * fade.gain * scale,
-        });
-        Figures {
-            slots: SlotFigures::new(&slots),
-            servers: servers.into_values().filter(|server| !is_silent(server)).collect(),
-            hot: hot.collect(),
-            clients: bindings.clients() as u64,
-            watchers: self.watchers.iter().map(|count| u64::from(*count)).sum(),
-            forwarded: self.forwarded_rate * scale,
-            host,
-        }
-    }
-
-    /// Clients that send so many REGISTERs a second.
-    fn refreshed(&self, [registers, ..]: [f32; CLASSES]) -> u32 {
-        (registers * self.refresh_s as f32).round() as u32
     }
 
     /// What all hosts have told, put together.

@@ -35,7 +35,11 @@ impl Host {
     fn send(&mut self, method: &str, user: &str) {
         self.serial += 1;
         let serial = self.serial;
-        let contact = if method == "REGISTER" { "Contact: <sip:x@203.0.113.7>\r\n" } else { "" };
+        let contact = match method {
+            "REGISTER" => "Contact: <sip:x@203.0.113.7>\r\n",
+            "SUBSCRIBE" => "Contact: <sip:x@203.0.113.7>\r\nEvent: presence\r\n",
+            _ => "",
+        };
         let uri = if method == "REGISTER" { String::new() } else { format!("{user}@") };
         let text = format!(
             "{method} sip:{uri}example.com SIP/2.0\r\n\
@@ -116,6 +120,21 @@ fn a_home_shows_what_it_serves_by_class_slot_and_client() {
 }
 
 #[test]
+fn watchers_count_for_the_slot_and_the_client_that_they_watch() {
+    let mut home = Host::new("home", HOME);
+    let user = home.user_of(1);
+    home.windows(1, &[("SUBSCRIBE", "alice"), ("SUBSCRIBE", &user), ("SUBSCRIBE", &user)]);
+    let view = home.view();
+    near(view.servers[1].rate, 0.6);
+    assert_eq!(view.servers[1].watchers, 3);
+    let slot = home.core.table().slot(home.core.table().key(&format!("{user}@example.com")));
+    assert_eq!(view.slots[slot as usize].watchers, 2);
+    assert_eq!(view.slots.iter().map(|slot| slot.watchers).sum::<u32>(), 2);
+    let watched: Vec<_> = view.clients.iter().map(|client| client.watchers).collect();
+    assert_eq!(watched, [2, 1]);
+}
+
+#[test]
 fn the_view_of_two_hosts_is_that_of_both() {
     let (mut edge, mut home) = (Host::new("edge", EDGE), Host::new("home", HOME));
     let (here, there) = (edge.user_of(0), edge.user_of(1));
@@ -163,7 +182,7 @@ fn what_edges_send_to_foreign_homes_is_those_homes_load() {
     let mut measured = Measured { slot_redirects: vec![0; slots.len()], ..Measured::default() };
     measured.slot_redirects[of(1)] = 60;
     measured.slot_redirects[of(2)] = 90;
-    measured.server_redirects = [(1, 100), (2, 90)].into();
+    measured.server_redirects = vec![0, 40, 90];
     let mut fresh = Host::new("edge", EDGE);
     let foreign = edge.core.table().server(1).unwrap().clone();
     fresh.change(Change::Server { index: 1, server: foreign });
@@ -197,6 +216,8 @@ fn a_slot_that_has_just_moved_keeps_its_load_and_then_grows_into_its_new_one() {
         near(view.slots[slot as usize].rate.into(), 0.2);
         near(view.servers[1].rate, 0.2);
         assert_eq!(view.servers[0].rate, 0.0);
+        // The old home has its binding still.
+        assert_eq!((view.servers[0].clients, view.slots[slot as usize].clients), (1, 1));
     }
     // By then the new home has counted most of it by itself.
     let own = home.core.load().figures().unwrap();

@@ -14,6 +14,7 @@
 mod bound;
 mod greedy;
 mod recent;
+mod work;
 
 use serde::{Deserialize, Serialize};
 

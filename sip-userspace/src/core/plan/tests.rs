@@ -298,7 +298,10 @@ proptest! {
             prop_assert!(seen.insert(one.what.clone()), "{:?} moves twice", one);
             prop_assert!(!recent.contains(&one.what), "{:?} moved lately", one);
             let target = &view.servers[usize::from(one.to)];
-            prop_assert!(target.state == State::Up && target.is_fresh && target.cpu.is_none());
+            prop_assert!(target.state == State::Up && target.cpu.is_none());
+            let drained = view.servers[usize::from(one.from)].state == State::Draining;
+            let blind = drained && !up.iter().any(|server| server.is_fresh);
+            prop_assert!(target.is_fresh || blind, "{:?}", one);
             let of = match &one.what {
                 Moved::Slot(number) => now.slots[*number as usize].home,
                 Moved::Client(aor) => {
@@ -311,7 +314,6 @@ proptest! {
             rates[usize::from(one.from)] -= one.rate;
             rates[usize::from(one.to)] += one.rate;
             let level = rates[usize::from(one.to)] / f64::from(target.weight) / mean;
-            let drained = view.servers[usize::from(one.from)].state == State::Draining;
             prop_assert!(drained || level <= limits.stop + 1e-4, "{:?} raises to {}", one, level);
             if let Moved::Slot(number) = one.what {
                 let stays = view.clients.iter().any(|it| {

@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 use sip_common::{
-    abi::{
-        CONTACT_TEXT_MAX, Domain, NO_SLOT, Override, SERVERS_MAX, ServerWord, SlotWord, domain_mix,
-    },
+    abi::{CONTACT_TEXT_MAX, Domain, Override, SERVERS_MAX, ServerWord, SlotWord, domain_mix},
     guard::Recent,
     route,
     verdict::Refusal,
@@ -272,9 +270,10 @@ fn kernel_agrees(table: &Table, key: &ClientKey) {
     let lookup = table.lookup(key);
     let moving = table.overrides().get(key).is_some_and(|entry| entry.assignment.moving);
     match route::home(&InKernel(table), key, table.meta().slots - 1) {
-        Ok(route::Found { server, word, entry, slot }) => {
+        Ok(route::Found { server, word, entry, counter }) => {
             let by_slot = lookup.by == Placement::Slot;
-            assert_eq!(slot, if by_slot { table.slot(*key) } else { NO_SLOT });
+            let slot = SERVERS_MAX + table.slot(*key);
+            assert_eq!(counter, if by_slot { slot } else { server });
             let home = if word.has(ServerWord::HERE) {
                 Home::Here
             } else {

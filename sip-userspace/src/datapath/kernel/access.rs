@@ -10,8 +10,8 @@ use aya::{
 };
 use sip_common::{
     abi::{
-        ClientKey, Config, Contact, Domain, Override, SOURCES_MAX, ServerWord, SlotWord, SourceKey,
-        map, note,
+        ClientKey, Config, Contact, Domain, Override, SERVERS_MAX, SOURCES_MAX, ServerWord,
+        SlotWord, SourceKey, map, note,
     },
     guard::TIMES_MAX,
     verdict::COUNTERS,
@@ -208,25 +208,19 @@ impl Kernel {
         sums(&self.counters, COUNTERS).map_err(|error| map_error(map::COUNTERS, &error))
     }
 
-    /// Redirects that named this server.
+    /// Redirects of clients with a home of their own by server, and of the others by slot, of the
+    /// first `slots`.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn redirects(&self, server: u16) -> Result<u64, DatapathError> {
-        let values = self.redirects.get(&u32::from(server), 0);
-        let values = values.map_err(|error| map_error(map::REDIRECTS, &error))?;
-        Ok(values.iter().sum())
-    }
-
-    /// Redirects by slot, of clients without a home of their own, of the first `slots`.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn slot_redirects(&self, slots: u32) -> Result<Vec<u64>, DatapathError> {
+    pub fn redirects(&self, slots: usize) -> Result<(Vec<u64>, Vec<u64>), DatapathError> {
         let failed = |source| DatapathError::Call { call: "BPF_MAP_LOOKUP_BATCH", source };
         let cpus = nr_cpus().map_err(|(_, error)| failed(error))?;
-        let map = IterableMap::map(&self.slot_redirects).fd().as_fd();
-        lookup_sums(map, slots as usize, cpus).map_err(failed)
+        let map = IterableMap::map(&self.redirects).fd().as_fd();
+        let servers = SERVERS_MAX as usize;
+        let mut counts = lookup_sums(map, servers.saturating_add(slots), cpus).map_err(failed)?;
+        let of_slots = counts.split_off(servers.min(counts.len()));
+        Ok((counts, of_slots))
     }
 
     /// The program's own time, sampled.

@@ -40,7 +40,7 @@ pub(super) const PROGRAM: &str = "homeward";
 const LOADS_MAX: u32 = 20;
 
 /// The maps that outlive a program; the others are its own.
-pub(super) const PINNED: [&str; 14] = [
+pub(super) const PINNED: [&str; 13] = [
     map::OVERRIDES,
     map::SLOTS,
     map::SERVERS,
@@ -53,7 +53,6 @@ pub(super) const PINNED: [&str; 14] = [
     map::LEASE,
     map::COUNTERS,
     map::REDIRECTS,
-    map::SLOT_REDIRECTS,
     map::TIMES,
 ];
 
@@ -80,7 +79,6 @@ pub struct Kernel {
     config: Array<MapData, Plain<Config>>,
     counters: PerCpuArray<MapData, u64>,
     redirects: PerCpuArray<MapData, u64>,
-    slot_redirects: PerCpuArray<MapData, u64>,
     times: PerCpuArray<MapData, u64>,
     slots: Words,
     servers: Words,
@@ -200,7 +198,6 @@ impl Kernel {
             config: take(&mut maps, map::CONFIG)?,
             counters: take(&mut maps, map::COUNTERS)?,
             redirects: take(&mut maps, map::REDIRECTS)?,
-            slot_redirects: take(&mut maps, map::SLOT_REDIRECTS)?,
             times: take(&mut maps, map::TIMES)?,
             slots: words(&mut maps, map::SLOTS, SLOTS_MAX)?,
             servers: words(&mut maps, map::SERVERS, SERVERS_MAX)?,

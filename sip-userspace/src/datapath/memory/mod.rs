@@ -13,7 +13,8 @@ use std::io;
 use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
 pub use batch::BATCH_MAX;
-pub(super) use batch::{Batch, Cursor, delete_batch, lookup_batch, lookup_sums, update_batch};
+pub use batch::{Batch, Cursor};
+pub(super) use batch::{delete_batch, lookup_batch, lookup_sums, update_batch};
 pub(super) use object::{link_info, object_get, object_pin, update_link};
 pub use words::Words;
 

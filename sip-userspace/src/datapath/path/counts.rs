@@ -1,50 +1,50 @@
-//! What the program has redirected since the last look, by slot and by server.
+//! What the program has redirected: since the last look, and by home.
 
 use std::collections::BTreeMap;
 
 use super::KernelPath;
 use crate::core::table::Table;
 
-/// Counts at the last look.
+/// Redirects.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
-    slots: Vec<u64>,
-    servers: BTreeMap<u16, u64>,
-}
-
-/// Redirects since the last look.
-#[derive(Debug, Default)]
-pub struct Redirects {
-    /// By slot, of clients without a home of their own.
-    pub slots: Vec<u32>,
-    /// By the server that was named.
-    pub servers: BTreeMap<u16, u32>,
+pub struct Redirects<T> {
+    /// Of clients with a home of their own, by server.
+    pub servers: Vec<T>,
+    /// Of the others, by slot.
+    pub slots: Vec<T>,
 }
 
 impl KernelPath {
     /// What was redirected since the last look; nothing at the first one, for the maps may be
-    /// older than this daemon. Two milliseconds and less, to be asked once a window.
-    pub fn redirects_since(&mut self, table: &Table) -> Redirects {
-        let slots = u32::try_from(table.slots().len()).unwrap_or(u32::MAX);
-        let slots = self.kernel.slot_redirects(slots).unwrap_or_else(|error| {
-            tracing::warn!(%error, "redirects by slot are not counted");
-            Vec::new()
+    /// older than this daemon. It takes about a millisecond, and is to be asked once a window.
+    pub fn redirects_since(&mut self, table: &Table) -> Redirects<u32> {
+        let (servers, slots) = self.kernel.redirects(table.slots().len()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "redirects of the kernel are not counted");
+            Default::default()
         });
-        let servers = table.servers().filter_map(|(index, _)| {
-            let count = self.kernel.redirects(index).ok()?;
-            Some((index, count))
-        });
-        let now = Counted { slots, servers: servers.collect() };
-        let before = std::mem::replace(&mut self.counted, now);
-        let since =
-            |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
-        let slots = self.counted.slots.iter().zip(&before.slots);
-        let servers = self.counted.servers.iter().filter_map(|(index, count)| {
-            Some((*index, since(*count, *before.servers.get(index)?)))
-        });
+        let before = std::mem::replace(&mut self.counted, Redirects { servers, slots });
         Redirects {
-            slots: slots.map(|(now, before)| since(*now, *before)).collect(),
-            servers: servers.collect(),
+            servers: since(&self.counted.servers, &before.servers),
+            slots: since(&self.counted.slots, &before.slots),
         }
     }
+
+    /// Redirects to each server: those of its clients, and of the slots whose home it is now.
+    pub(super) fn redirects_by_server(&self, table: &Table) -> BTreeMap<u16, u64> {
+        let (servers, slots) = self.kernel.redirects(table.slots().len()).unwrap_or_default();
+        let assigned = (0u16..).zip(servers);
+        let mut sums = BTreeMap::new();
+        for (server, count) in assigned.chain(table.slots().iter().copied().zip(slots)) {
+            if count > 0 {
+                let sum: &mut u64 = sums.entry(server).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+        sums
+    }
+}
+
+fn since(now: &[u64], before: &[u64]) -> Vec<u32> {
+    let since = now.iter().zip(before).map(|(now, before)| now.saturating_sub(*before));
+    since.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect()
 }

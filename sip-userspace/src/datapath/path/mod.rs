@@ -15,7 +15,7 @@ use std::{
 
 use sip_common::abi::{self, ClientKey, note};
 
-use self::{counts::Counted, sources::Sources};
+use self::sources::Sources;
 pub use self::{
     counts::Redirects,
     open::Head,
@@ -58,7 +58,7 @@ pub struct KernelPath {
     object: u64,
     /// The maps held the store's revision when they were taken over.
     trusted: bool,
-    counted: Counted,
+    counted: Redirects<u64>,
 }
 
 /// Where program and maps come from.

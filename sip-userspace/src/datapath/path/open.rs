@@ -13,7 +13,7 @@ use sip_common::{
     siphash::{Key, hash_128},
 };
 
-use super::{Counted, KernelPath, Origin, Sources};
+use super::{KernelPath, Origin, Redirects, Sources};
 use crate::{
     config::{Config, Mode, SourceFlags},
     core::table::{Meta, Revision, Table, learned::LEARNED_DEFAULT},
@@ -114,7 +114,7 @@ impl KernelPath {
             switch: origin == Origin::NewMaps,
             object: object.hash,
             trusted: false,
-            counted: Counted::default(),
+            counted: Redirects::default(),
         };
         path.tell(&found, basis(config, head.meta), head.revision)?;
         // Also where it is to have none: adopted maps may hold one.

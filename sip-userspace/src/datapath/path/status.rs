@@ -20,12 +20,10 @@ impl KernelPath {
         let named = (0..).zip(&counters).filter(|(_, count)| **count != 0);
         let counters: serde_json::Map<_, _> =
             named.map(|(index, count)| (counter_label(index).to_owned(), json!(count))).collect();
-        let redirects: serde_json::Map<_, _> = table
-            .servers()
-            .filter_map(|(index, server)| {
-                let count = self.kernel.redirects(index).ok().filter(|count| *count != 0)?;
-                Some((server.name.clone(), json!(count)))
-            })
+        let redirects: serde_json::Map<_, _> = self
+            .redirects_by_server(table)
+            .into_iter()
+            .filter_map(|(index, count)| Some((table.server(index)?.name.clone(), json!(count))))
             .collect();
         let times = self.kernel.times().map(|times| times.summary()).unwrap_or_default();
         let [samples, p50, p99, p999] = times;

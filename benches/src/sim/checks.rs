@@ -1,0 +1,503 @@
+//! What must be true of a cluster, after each step and when it has come to rest.
+//!
+//! Of each client the last registration that a host has answered with 200 is known here, whether or
+//! not the client has heard of it. It has to be somewhere at every step, and at the client's home
+//! when nothing fails any more.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use homeward::core::{
+    bindings::{Binding, CallId},
+    record::Record,
+    table::{Home, Moved, Revision},
+};
+use sip_common::abi::ClientKey;
+
+use super::{
+    END, Sim,
+    client::{Answer, Client, Heard},
+    network::node,
+    store,
+};
+
+/// Clocks are cut to seconds, and travel takes time.
+const SLACK: Duration = Duration::from_secs(4);
+/// A host in contact hears of a change within this time.
+const LAG: Duration = Duration::from_secs(10);
+/// A barrier is waited for so long (`core::moves`).
+const BARRIER_MAX: Duration = Duration::from_secs(10);
+
+/// What a host answered a client with 200.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    boot: u32,
+    call: CallId,
+    cseq: u32,
+    /// When it ends; none if the client has left.
+    until: Option<Duration>,
+}
+
+/// A redirect that is on its way to its client.
+#[derive(Clone, Debug)]
+struct Redirected {
+    host: usize,
+    key: ClientKey,
+    /// The table by which it was made, unless that was between two.
+    by: Option<Revision>,
+    in_contact: bool,
+}
+
+/// A request that a host is looking at.
+#[derive(Clone, Debug)]
+struct Request {
+    client: usize,
+    call: String,
+    cseq: u32,
+}
+
+/// What is known of the cluster beside its state.
+#[derive(Default)]
+pub struct Checks {
+    request: Option<Request>,
+    /// Registrations that are not answered yet, by host, Call-ID and CSeq.
+    pending: BTreeMap<(usize, String, u32), Option<Duration>>,
+    /// When a request that is bound was to end, as the first host that bound it said.
+    first: BTreeMap<(String, u32), Option<Duration>>,
+    accepted: BTreeMap<usize, Accepted>,
+    redirects: BTreeMap<String, Redirected>,
+    /// Redirects of each client since it was answered otherwise.
+    chains: BTreeMap<usize, Vec<Redirected>>,
+    /// Which hosts hold each registration, for the trace.
+    holders: BTreeMap<usize, Vec<usize>>,
+    /// Something may be lost by now.
+    changed: bool,
+    /// Registrations that were accepted.
+    pub registered: u64,
+    /// Redirects that were sent.
+    pub redirected: u64,
+    /// Moves that ended as they should.
+    pub moved: u64,
+    /// Clients that have left and are bound again by an older request.
+    pub ghosts: u64,
+}
+
+/// The number in a user's name.
+fn client_of(text: &str) -> Option<usize> {
+    let digits = text.split_once("user")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+impl Checks {
+    /// A host looks at a request.
+    pub fn request(&mut self, _host: usize, payload: &[u8]) {
+        let text = String::from_utf8_lossy(payload);
+        let value = |name: &str| {
+            let mut lines = text.lines();
+            let line = lines.find_map(|line| line.strip_prefix(name))?;
+            Some(line.trim_start_matches(": ").to_owned())
+        };
+        self.request = (|| {
+            if !text.starts_with("REGISTER") {
+                return None;
+            }
+            let call = value("Call-ID")?;
+            let cseq = value("CSeq")?.split(' ').next()?.parse().ok()?;
+            Some(Request { client: client_of(&call)?, call, cseq })
+        })();
+    }
+
+    /// It has.
+    pub fn request_done(&mut self) {
+        self.request = None;
+    }
+
+    /// A process has ended.
+    pub fn crashed(&mut self, host: usize) {
+        self.pending.retain(|(of, _, _), _| *of != host);
+        self.changed = true;
+    }
+}
+
+impl Sim {
+    fn key_of(&self, client: usize) -> ClientKey {
+        self.store.table().key(&self.clients[client].aor())
+    }
+
+    /// A host keeps a client's state.
+    pub(super) fn stored(&mut self, host: usize, record: &[u8]) {
+        self.checks.changed = true;
+        let Some(request) = self.checks.request.clone() else { return };
+        let Some(Record { aor, .. }) = Record::decode(record) else { return };
+        if client_of(&String::from_utf8_lossy(aor)) != Some(request.client) {
+            return;
+        }
+        let key = self.key_of(request.client);
+        let Some(daemon) = &self.hosts[host].daemon else { return };
+        let table = daemon.core.table();
+        let home = table.home(&key);
+        let is_home = match home {
+            Home::Here => true,
+            Home::Moving { server } => table.this() == Some(server),
+            _ => false,
+        };
+        let bound = daemon.core.bindings_of(&key).iter().map(|it| it.expires_s).max();
+        let until = bound.map(|s| self.hosts[host].when(Duration::from_secs(s.into())));
+        let (client, cseq) = (request.client, request.cseq);
+        self.note(format_args!("host{host} registers user{client} ({cseq}) until {until:?}"));
+        if until.is_none() {
+            // Whether it is bound or not is in doubt until it is answered.
+            self.checks.accepted.remove(&client);
+        }
+        // One that was repeated at another host may end as the first one does.
+        let first = self.checks.first.entry((request.call.clone(), request.cseq)).or_insert(until);
+        let until = until.min(*first);
+        self.checks.pending.insert((host, request.call, request.cseq), until);
+        if !is_home {
+            self.violate(format_args!("host{host} registers user{client}, whose home is {home:?}"));
+        }
+    }
+
+    /// A host sends something.
+    pub(super) fn sends(&mut self, host: usize, payload: &[u8]) {
+        let Some(answer) = Answer::read(payload) else { return };
+        let Some(client) = client_of(&answer.call) else { return };
+        match answer.status {
+            200 => self.accepts(host, client, &answer),
+            302 => {
+                let by = self.hosts[host].daemon.as_ref().map(|it| it.core.table().revision());
+                let Some(server) = answer.server() else { return };
+                let key = self.key_of(client);
+                self.redirected(host, key, server, by, payload);
+            }
+            _ => {}
+        }
+    }
+
+    fn accepts(&mut self, host: usize, client: usize, answer: &Answer) {
+        let pending = (host, answer.call.clone(), answer.cseq);
+        let Some(until) = self.checks.pending.remove(&pending) else { return };
+        let boot = answer.call.split('-').next().and_then(|it| it.parse().ok()).unwrap_or(0);
+        let call = CallId::of(answer.call.as_bytes());
+        let new = Accepted { boot, call, cseq: answer.cseq, until };
+        self.checks.registered += 1;
+        self.checks.changed = true;
+        match self.checks.accepted.get(&client) {
+            // Of two hosts that were apart one was later. Who has left and is bound by what was
+            // late on its way is not looked at.
+            Some(old) if (old.boot, old.cseq) > (new.boot, new.cseq) => {
+                if old.until.is_none() {
+                    self.checks.accepted.remove(&client);
+                }
+            }
+            _ => {
+                self.checks.accepted.insert(client, new);
+            }
+        }
+    }
+
+    /// Whether a host holds a client's registration, or will when it starts.
+    fn holds(&self, host: usize, client: usize, accepted: &Accepted) -> bool {
+        self.binds(host, client, accepted, |cseq| cseq >= accepted.cseq)
+    }
+
+    fn binds(
+        &self,
+        host: usize,
+        client: usize,
+        accepted: &Accepted,
+        is_it: impl Fn(u32) -> bool,
+    ) -> bool {
+        let it = &self.hosts[host];
+        let Some(until) = accepted.until else { return false };
+        let fits = |binding: &Binding| {
+            if binding.call == accepted.call {
+                is_it(binding.cseq)
+            } else {
+                it.when(Duration::from_secs(binding.expires_s.into())) + SLACK >= until
+            }
+        };
+        let key = self.key_of(client);
+        match &it.daemon {
+            Some(daemon) => daemon.core.bindings_of(&key).iter().any(fits),
+            None => it.logged(&self.clients[client].aor(), self.clock.now()).iter().any(fits),
+        }
+    }
+
+    /// Whether a registration counts: it has not ended, nor will at once.
+    fn counts(&self, accepted: &Accepted) -> bool {
+        accepted.until.is_some_and(|until| until > self.clock.now() + SLACK)
+    }
+
+    /// Every accepted registration is somewhere.
+    pub(super) fn look_at_clients(&mut self) {
+        if !std::mem::take(&mut self.checks.changed) {
+            return;
+        }
+        if self.trace.is_loud() {
+            self.tell_holders();
+        }
+        let lost = self.checks.accepted.iter().find(|(client, accepted)| {
+            let mut hosts = 0..self.hosts.len();
+            self.counts(accepted) && !hosts.any(|host| self.holds(host, **client, accepted))
+        });
+        if let Some((client, accepted)) = lost {
+            let what = format!("the registration of user{client} is lost: {accepted:?}");
+            self.violate(format_args!("{what}"));
+        }
+    }
+
+    /// Says who holds which registration, wherever that has changed.
+    fn tell_holders(&mut self) {
+        let mut told = Vec::new();
+        for (client, accepted) in &self.checks.accepted {
+            let holds = |host: &usize| self.holds(*host, *client, accepted);
+            let holders: Vec<_> = (0..self.hosts.len()).filter(holds).collect();
+            if self.checks.holders.get(client) != Some(&holders) {
+                told.push((*client, holders));
+            }
+        }
+        for (client, holders) in told {
+            let key = self.key_of(client);
+            let ends: Vec<_> = holders
+                .iter()
+                .filter_map(|host| {
+                    let it = &self.hosts[*host];
+                    let binding = it.daemon.as_ref()?.core.bindings_of(&key).first()?;
+                    Some(it.when(Duration::from_secs(binding.expires_s.into())))
+                })
+                .collect();
+            let line = format!("user{client} is at {holders:?} until {ends:?}");
+            self.trace.aside(self.clock.now(), format_args!("{line}"));
+            self.checks.holders.insert(client, holders);
+        }
+    }
+
+    /// A table has changed: hosts of one revision have one table.
+    pub(super) fn applied(&mut self, host: usize) {
+        let Some(daemon) = &self.hosts[host].daemon else { return };
+        let table = daemon.core.table();
+        let revision = table.revision();
+        let same = |past: &store::Past| past.table.as_delta() == table.as_delta();
+        if !self.store.at(revision).is_some_and(same) {
+            self.violate(format_args!("host{host} has another table of {revision}"));
+        }
+    }
+
+    /// The store has made a commit: what has moved by it is where it is now.
+    pub(super) fn check_commit(&mut self) {
+        let mut past = self.store.newest_first();
+        let (Some(new), Some(old)) = (past.next(), past.next()) else { return };
+        drop(past);
+        if new.moved.is_empty() {
+            return;
+        }
+        self.checks.moved += new.moved.len() as u64;
+        let moved = |client: usize| {
+            let key = self.key_of(client);
+            let to = store::home(&new.table, &key)?;
+            // The move of a client whose own home is down is not in force.
+            let Home::Moving { server: from } = old.table.home(&key) else { return None };
+            let aor = self.clients[client].aor();
+            let what = [Moved::Slot(new.table.slot(key)), Moved::Client(aor)];
+            what.iter().any(|what| new.moved.contains(what)).then_some((from, to))
+        };
+        let left = self.checks.accepted.iter().find_map(|(client, accepted)| {
+            let (from, to) = moved(*client).filter(|_| self.counts(accepted))?;
+            // What the old home has not answered yet is not waited for.
+            let had = self.binds(from.into(), *client, accepted, |cseq| cseq == accepted.cseq);
+            let left = had && !self.holds(to.into(), *client, accepted);
+            left.then(|| format!("user{client} moved from host{from} to host{to} without its registration {accepted:?}"))
+        });
+        if let Some(left) = left {
+            self.violate(format_args!("{left}"));
+        }
+    }
+
+    /// A host redirects a client, by its kernel or its daemon.
+    pub(super) fn redirected(
+        &mut self,
+        host: usize,
+        key: ClientKey,
+        server: u16,
+        by: Option<Revision>,
+        payload: &[u8],
+    ) {
+        self.checks.redirected += 1;
+        if let Some(answer) = Answer::read(payload) {
+            let branch = answer.branch;
+            self.note(format_args!("host{host} redirects {branch} to host{server} by {by:?}"));
+        }
+        let now = self.clock.now();
+        let lease = self.store.leases[host];
+        let in_contact = lease.until > now
+            && self.reaches_store(host)
+            && lease.process == self.hosts[host].process;
+        if let Some(answer) = Answer::read(payload) {
+            let redirected = Redirected { host, key, by, in_contact };
+            self.checks.redirects.insert(answer.branch, redirected);
+        }
+        let mut later: Option<&store::Past> = None;
+        let mut was_home = false;
+        for past in self.store.newest_first() {
+            if store::home(&past.table, &key) == Some(server) {
+                was_home = true;
+                break;
+            }
+            later = Some(past);
+        }
+        if !was_home {
+            let what = format!("host{host} redirects to host{server}, which never was the home");
+            return self.violate(format_args!("{what}"));
+        }
+        // The commit by which that was its home no more.
+        let Some(later) = later.filter(|_| in_contact) else { return };
+        let slot = Moved::Slot(later.table.slot(key));
+        let is_it = |what: &&Moved| **what == slot || later.table.key(&aor_of(what)) == key;
+        let wrong = match later.moved.iter().find(is_it) {
+            Some(what) => {
+                let before = self.store.newest_first().skip_while(|past| past.at > later.at);
+                let mut before = before.filter(|past| past.began.contains(what));
+                before.next().is_some_and(|began| {
+                    let known = lease.applied >= began.table.revision();
+                    let waited = later.at.saturating_sub(began.at) < BARRIER_MAX;
+                    lease.since <= began.at && (known || waited)
+                })
+            }
+            None => lease.since <= later.at && later.at + LAG < now,
+        };
+        if wrong {
+            let revision = later.table.revision();
+            let what = format!(
+                "host{host}, in contact, redirects to host{server} by {by:?}, which was the home until {revision}"
+            );
+            self.violate(format_args!("{what}"));
+        }
+    }
+
+    /// A client has heard an answer: it is not sent about for nothing.
+    pub(super) fn heard(&mut self, client: usize, heard: &Heard) {
+        let Heard::Follows { branch } = heard else {
+            self.checks.chains.remove(&client);
+            return;
+        };
+        let Some(this) = self.checks.redirects.remove(branch) else { return };
+        let hosts = self.hosts.len();
+        let chain = self.checks.chains.entry(client).or_default();
+        let last = chain.last().cloned();
+        chain.push(this.clone());
+        if chain.len() > 2 * hosts + 2 {
+            return self.violate(format_args!("user{client} is sent about for ever"));
+        }
+        let Some(last) = last.filter(|last| last.in_contact && this.in_contact) else { return };
+        let (Some(before), Some(after)) = (last.by, this.by) else { return };
+        if after <= before && self.only_moved(&this.key, after, before) {
+            let (one, other) = (last.host, this.host);
+            self.violate(format_args!(
+                "user{client} is redirected by host{one} at {before} and then by host{other} at {after}"
+            ));
+        }
+    }
+
+    /// Whether a client's home has changed by moves alone between two revisions.
+    fn only_moved(&self, key: &ClientKey, from: Revision, to: Revision) -> bool {
+        let past: Vec<_> = (from.counter..=to.counter)
+            .filter_map(|counter| self.store.at(Revision { counter, ..from }))
+            .collect();
+        past.windows(2).all(|pair| {
+            let [old, new] = pair else { return true };
+            store::home(&old.table, key) == store::home(&new.table, key)
+                || new.moved.contains(&Moved::Slot(new.table.slot(*key)))
+                || new.moved.iter().any(|what| new.table.key(&aor_of(what)) == *key)
+        })
+    }
+
+    /// Looks at a cluster that should have come to rest.
+    pub(super) fn look(&mut self) {
+        for wrong in self.unsettled() {
+            self.violate(format_args!("{wrong}"));
+        }
+    }
+
+    fn unsettled(&mut self) -> Vec<String> {
+        let (now, mut wrong) = (self.clock.now(), Vec::new());
+        let table = self.store.table();
+        for (what, to) in table.moves().iter() {
+            wrong.push(format!("{what} still moves to host{to}"));
+        }
+        for (host, it) in self.hosts.iter().enumerate() {
+            let Some(daemon) = &it.daemon else {
+                wrong.push(format!("host{host} does not run"));
+                continue;
+            };
+            let core = &daemon.core;
+            if core.table().as_delta() != table.as_delta() {
+                wrong.push(format!("host{host} has another table"));
+            }
+            let waiting = (core.held(), core.returning(), core.moving().count());
+            if waiting != (0, 0, 0) && now < END {
+                wrong.push(format!("host{host}: {waiting:?} still wait"));
+            }
+            for client in 0..self.clients.len() {
+                let key = self.key_of(client);
+                let is_left = core
+                    .bindings_of(&key)
+                    .iter()
+                    .any(|_| store::home(table, &key) != Some(host as u16));
+                if is_left {
+                    wrong.push(format!("host{host} still holds user{client}"));
+                }
+                let named =
+                    it.kernel.names(&key).filter(|named| Some(*named) != store::home(table, &key));
+                if let Some(named) = named {
+                    wrong.push(format!("the kernel of host{host} sends user{client} to {named}"));
+                }
+            }
+        }
+        let mut ghosts = BTreeSet::new();
+        for (client, accepted) in &self.checks.accepted {
+            let home = store::home(table, &self.key_of(*client));
+            let Some(home) = home.map(usize::from) else { continue };
+            if self.counts(accepted) && !self.holds(home, *client, accepted) {
+                wrong.push(format!(
+                    "host{home} has not the registration of user{client}: {accepted:?}"
+                ));
+            }
+            if let (None, Some(daemon)) = (accepted.until, &self.hosts[home].daemon)
+                && !daemon.core.bindings_of(&self.key_of(*client)).is_empty()
+            {
+                ghosts.insert(*client);
+            }
+        }
+        if now >= END {
+            // A full map has no room for who does not follow: the kernel redirects him each time, and
+            // he is proxied when he tries again.
+            let lapse =
+                if self.plan.has_room() { Duration::ZERO } else { Duration::from_secs(150) };
+            let is_lost =
+                |it: &&Client| it.wants && it.until.is_none_or(|until| until + lapse < now);
+            let lost = self.clients.iter().filter(is_lost);
+            wrong.extend(lost.map(|it| format!("never registers again: {}", it.shown())));
+        }
+        self.checks.ghosts += ghosts.len() as u64;
+        wrong
+    }
+}
+
+/// The AoR of a client that moves by itself.
+fn aor_of(what: &Moved) -> String {
+    match what {
+        Moved::Client(aor) => aor.clone(),
+        Moved::Slot(_) => String::new(),
+    }
+}
+
+impl Answer {
+    /// The server that a redirect names.
+    fn server(&self) -> Option<u16> {
+        let (_, to) = self.target()?;
+        node(to).and_then(|(_, host)| u16::try_from(host).ok())
+    }
+}

@@ -1,0 +1,54 @@
+//! `homeward-bench sim`: many seeds, and the one that fails.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::{END, Sim, breaks::Break};
+
+/// What is run.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// So many seeds
+    #[arg(long, default_value_t = 200)]
+    pub seeds: u64,
+    /// The first one; alone, it is the only one, and each of its steps is printed
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Break the driver on purpose
+    #[arg(long = "break")]
+    pub breaks: Option<Break>,
+}
+
+/// Runs seeds until one fails.
+///
+/// # Errors
+/// What must not be, with the seed and what happened before.
+pub fn run(arguments: &Arguments) -> Result<String> {
+    let from = Instant::now();
+    let (first, count, loud) = match arguments.seed {
+        Some(seed) => (seed, 1, true),
+        None => (1, arguments.seeds, false),
+    };
+    let mut hash = 0u64;
+    for seed in first..first.saturating_add(count) {
+        let mut sim = Sim::new(seed, arguments.breaks, loud);
+        if let Some(violation) = sim.run() {
+            let last = sim.trace().last().join("\n");
+            bail!(
+                "seed {seed} fails at {:.6} s: {}\n{last}\n`cargo xtask sim --seed {seed}` does it again",
+                violation.at.as_secs_f64(),
+                violation.what
+            );
+        }
+        hash = hash.rotate_left(1) ^ sim.trace().hash();
+    }
+    let hours = END.as_secs_f64() / 3_600.0 * count as f64;
+    let took: Duration = from.elapsed();
+    Ok(format!(
+        "{count} seeds, {hours:.1} hours of a cluster in {:.1} s, {:.0} hours an hour; trace {hash:016x}\n",
+        took.as_secs_f64(),
+        hours * 3_600.0 / took.as_secs_f64(),
+    ))
+}

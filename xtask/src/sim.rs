@@ -1,0 +1,35 @@
+//! `cargo xtask sim`: a whole cluster in virtual time, by `homeward-bench`.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::bench;
+
+/// Arguments of `cargo xtask sim`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// So many seeds
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// This seed alone, step by step
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// `cargo xtask sim`.
+pub fn command(options: &Options) -> Result<ExitCode> {
+    let mut words = vec!["sim".into(), "--seeds".into(), options.seeds.to_string().into()];
+    if let Some(seed) = options.seed {
+        words.extend([OsString::from("--seed"), seed.to_string().into()]);
+    }
+    bench::run(&words)
+}
+
+/// So many seeds; fails if one of them does.
+pub(crate) fn succeed(seeds: u64) -> Result<()> {
+    if command(&Options { seeds, seed: None })? != ExitCode::SUCCESS {
+        bail!("a seed of the simulation failed; it is printed above with what came before");
+    }
+    Ok(())
+}
