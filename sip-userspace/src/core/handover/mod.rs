@@ -234,10 +234,14 @@ impl Core {
         records
     }
 
-    /// A binding as another home reaches it: who opened a flow to this host is reached through it.
+    /// A binding as another home reaches it: who opened a flow to this host is reached through it,
+    /// and who is where its contact says there, from any socket.
     fn through_here(&self, binding: &Binding) -> Binding {
         let through = || {
-            let flow = binding.flow().filter(|flow| !leads(binding, flow))?;
+            let flow = binding.flow()?;
+            if leads(binding, &flow) {
+                return binding.clone().reached_by(binding.path(), None, binding.since_s);
+            }
             let own = |own: &&SocketAddr| own.is_ipv4() == flow.local.is_ipv4();
             let own = self.settings.listeners.iter().find(own)?;
             let mut path = path_value(&self.tokens, &flow, *own);

@@ -1,6 +1,6 @@
 //! Three hosts that give each other the state of their clients, message by message.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::*;
 use crate::{
@@ -339,6 +339,22 @@ fn a_new_home_that_never_was_one_by_its_table_hands_on_what_it_was_given() {
     it.catch_up(2, 2_002);
     assert_eq!(it.deliver(2_003), Taken::Kept);
     assert_eq!(it.bindings(&user), [vec![1], vec![], vec![]]);
+}
+
+#[test]
+fn who_is_where_its_contact_says_is_reached_from_the_new_home_itself() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let flow = |it: &Cluster, host: usize| {
+        let key = it.store.key(&format!("{user}@example.com"));
+        it.hosts[host].bindings.get(&key).first().map(|binding| binding.flow())
+    };
+    assert!(matches!(flow(&it, 1), Some(Some(_))));
+    let away = it.store.end_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, away, &[0, 1, 2]);
+    assert_eq!(it.deliver(1_001), Taken::Kept);
+    assert_eq!(flow(&it, 2), Some(None), "it has no socket of the old home's");
 }
 
 #[test]
