@@ -31,13 +31,17 @@ use crate::{
 const CLIENTS: usize = 40;
 /// How often each of them registers; the watched one more often.
 const PACE: Duration = Duration::from_secs(1);
-const PACE_WATCHED: Duration = Duration::from_millis(50);
+const PACE_WATCHED: Duration = Duration::from_millis(40);
 /// SIPp's watchers of one client.
 const WATCHERS: u32 = 3;
+/// How long all is calm before the watched client becomes busy.
+const CALM: Duration = Duration::from_secs(5);
 /// How long each part of the act may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A short run shall show what takes minutes where operators run it.
-const QUICK: [(&str, &str); 7] = [
+const QUICK: [(&str, &str); 8] = [
+    // More than all but the watched client cause together.
+    ("balance.floor", "45"),
     // All hosts of a lab have the same processors.
     ("balance.cpu", "100"),
     ("balance.mode", "automatic"),
@@ -104,7 +108,6 @@ fn hot(tell: &mut Teller, cluster: &Cluster, street: &mut Street) -> Result<()> 
     for user in others {
         street.crowd.add(user, PACE);
     }
-    street.crowd.set_pace_of(alice, PACE_WATCHED);
     let users = cluster.lab().run_dir().join("watched.csv");
     std::fs::write(&users, format!("SEQUENTIAL\n{alice}\n"))?;
     let sipp = Sipp {
@@ -192,8 +195,13 @@ fn watch_load(
     let begin = Instant::now();
     let (mut hottest, mut now) = (Load::default(), Load::default());
     let (mut moved_s, mut due) = (None, Duration::ZERO);
+    let mut is_hot = false;
     let even = street.play(PATIENCE, |street| {
         let at = begin.elapsed();
+        if !is_hot && at > CALM {
+            street.crowd.set_pace_of(alice, PACE_WATCHED);
+            is_hot = true;
+        }
         if moved_s.is_none() && street.crowd.member(alice)?.home == Some(b) {
             moved_s = Some(at.as_secs_f64());
         }
@@ -210,6 +218,7 @@ fn watch_load(
         Ok(moved_s.is_some_and(|moved_s| at.as_secs_f64() > moved_s + 6.0) && level < 1.2)
     })?;
     if let Some(moved_s) = moved_s {
+        course.mark(CALM.as_secs_f64(), "the watched client becomes busy");
         course.mark(moved_s, "the watched client registers at b");
         tell.event("balancer", &format!("after {moved_s:.1} s {alice} registers at b"));
     }

@@ -38,7 +38,6 @@ pub struct Caller {
     pub written: u32,
     /// Answers to them, by status.
     pub answers: BTreeMap<u16, u32>,
-    pub lost: std::collections::BTreeMap<String, Instant>,
     /// The 2xx that made the call.
     call: Option<Answer>,
     cseq: u32,
@@ -53,7 +52,6 @@ impl Caller {
             writing: None,
             written: 0,
             answers: BTreeMap::new(),
-            lost: Default::default(),
             call: None,
             cseq: 0,
             calls: Vec::new(),
@@ -147,7 +145,6 @@ impl Caller {
         let (aor, by) = (writing.to.clone(), writing.by);
         self.written += 1;
         let (from, call, to) = (self.agent.name(), self.agent.call(), format!("<sip:{aor}>"));
-        self.lost.insert(call.clone(), Instant::now());
         let text = self.agent.request(&Words {
             method: "MESSAGE",
             uri: &format!("sip:{aor}"),
@@ -168,7 +165,6 @@ impl Caller {
             return Ok(());
         }
         if method == "MESSAGE" {
-            self.lost.remove(&answer.headers("Call-ID", "i").concat());
             *self.answers.entry(status).or_default() += 1;
             return Ok(());
         }

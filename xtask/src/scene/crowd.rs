@@ -63,7 +63,6 @@ pub struct Crowd {
     by_user: BTreeMap<String, usize>,
     /// What they have seen.
     pub seen: Registered,
-    pub log: Vec<String>,
 }
 
 impl Crowd {
@@ -71,7 +70,7 @@ impl Crowd {
     pub(super) fn new(client: &Host, servers: Vec<SocketAddr>) -> Result<Self> {
         let agent = Agent::new(client, "crowd")?;
         let (members, by_user) = (Vec::new(), BTreeMap::new());
-        Ok(Self { agent, servers, members, by_user, seen: Registered::default(), log: Vec::new() })
+        Ok(Self { agent, servers, members, by_user, seen: Registered::default() })
     }
 
     /// Adds a client that registers so often; it begins somewhere within that time.
@@ -217,11 +216,6 @@ impl Crowd {
                 member.home = Some(answer.from);
             }
             302 => {
-                self.log.push(format!(
-                    "{:?} {}",
-                    Instant::now(),
-                    answer.text().replace("\r\n", "|")
-                ));
                 self.seen.redirected += 1;
                 let told = || format!("{} names no address", answer.told());
                 member.server = answer.target().with_context(told)?;
@@ -240,9 +234,6 @@ impl Crowd {
         let Some(member) = number.and_then(|number| self.members.get_mut(*number)) else {
             return self.agent.send(&self.agent.response(request, "404 Not Found"), request.from);
         };
-        if method == "MESSAGE" {
-            self.log.push(format!("{:?} {}", Instant::now(), text.replace("\r\n", "|")));
-        }
         *member.reached.entry(method.to_owned()).or_default() += 1;
         if method == "ACK" {
             return Ok(());
