@@ -58,7 +58,7 @@ impl Plan {
         Self {
             room: [4, 1_000, 1_000][rng.usize(..3)],
             answers_lost: [0, 0, 3, 10][rng.usize(..4)],
-            crashes: [0, 0, 1, 4, 10][rng.usize(..5)],
+            crashes: [0, 2, 5, 10, 20][rng.usize(..5)],
             store: [ms(2), ms(50), ms(2_000)][rng.usize(..3)],
             news: [ms(2), ms(100), ms(1_500)][rng.usize(..3)],
             pause: Duration::from_secs([4, 15, 60, 2_000][rng.usize(..4)]),

@@ -43,6 +43,11 @@ pub(super) struct Answered {
 }
 
 impl Held {
+    /// The last ticket, unless all is written.
+    pub(super) fn unwritten(&self) -> Option<u64> {
+        (self.given > self.written).then_some(self.given)
+    }
+
     /// Whether another answer may wait.
     pub(super) fn has_room(&self) -> bool {
         self.answers.len() < HELD_MAX

@@ -153,10 +153,7 @@ impl Core {
                 if self.table.home(&key) == Home::Here {
                     self.queues.guests.remove(&key);
                 }
-                // A move that was taken back: what waited for the other home waits no more.
-                if let Some(Leaving { answers, .. }) = self.queues.keep(&key) {
-                    self.queues.answers.extend(answers);
-                }
+                self.stays(&key);
             }
         }
     }
@@ -168,11 +165,18 @@ impl Core {
         }
         if self.table.destination(&key) == self.table.this() {
             // It is on its way back, and its home may count on what is here.
-            let waiting = self.queues.keep(&key);
-            self.queues.answers.extend(waiting.into_iter().flat_map(|it| it.answers));
+            self.stays(&key);
             self.queues.guests.insert(key);
         } else {
             self.queues.gone.push(key);
+        }
+    }
+
+    /// A client goes nowhere: what waited for another home waits no more, and what that kept says
+    /// nothing of what comes later.
+    fn stays(&mut self, key: &ClientKey) {
+        if let Some(Leaving { answers, .. }) = self.queues.keep(key) {
+            self.queues.answers.extend(answers);
         }
     }
 
@@ -188,7 +192,10 @@ impl Core {
         if self.table.moves().is_empty() && self.queues.is_empty() {
             return Some(answered);
         }
-        let Some(to) = self.goes_to(&key) else { return Some(answered) };
+        let Some(to) = self.goes_to(&key) else {
+            self.stays(&key);
+            return Some(answered);
+        };
         self.queues.changed(key, to, self.table.slot(key), (ticket, now.mono, answered))
     }
 
@@ -295,7 +302,6 @@ impl Core {
             read.push((key, came));
         }
         let theirs = Now { unix_s: batch.unix_s, ..now };
-        let mut ticket = None;
         let moving = |core: &Self, key: &ClientKey| core.table.home(key) != Home::Here;
         let mut last = None;
         for (key, came) in read {
@@ -307,7 +313,7 @@ impl Core {
                 Came::Bindings(record) => record,
                 Came::Publication { record, .. } => {
                     self.restore(record, theirs, false);
-                    ticket = self.keep(record.to_vec(), out).or(ticket);
+                    self.keep(record.to_vec(), out);
                     continue;
                 }
             };
@@ -324,10 +330,15 @@ impl Core {
             let record = record::encode(aor, &merged, now);
             self.bindings.set(key, merged);
             self.bindings.saw(&key, now.mono_s(), false, || aor.into());
-            ticket = self.keep(record, out).or(ticket);
+            self.keep(record, out);
+            match self.goes_to(&key) {
+                None => self.stays(&key),
+                Some(to) => self.queues.came(&key, to),
+            }
             Counters::add(&mut self.counters.clients_came);
         }
-        ticket.map_or(Took::Now(Taken::Kept), Took::When)
+        // What was known before may not be written either.
+        self.held.unwritten().map_or(Took::Now(Taken::Kept), Took::When)
     }
 }
 

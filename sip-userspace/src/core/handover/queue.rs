@@ -131,6 +131,20 @@ impl Queues {
         None
     }
 
+    /// More state came of a client that leaves for there itself: it goes along.
+    pub(super) fn came(&mut self, key: &ClientKey, to: u16) {
+        let Some(leaving) = self.clients.get_mut(key).filter(|it| it.to == to) else { return };
+        let was_kept = leaving.kept == Some(leaving.version);
+        leaving.version = leaving.version.wrapping_add(1);
+        let slot = leaving.slot;
+        if !std::mem::replace(&mut leaving.queued, true) {
+            self.queues.entry(to).or_default().waiting.push_back(*key);
+        }
+        if was_kept {
+            self.opened(slot);
+        }
+    }
+
     /// A client does not leave any more, or has left.
     pub(super) fn keep(&mut self, key: &ClientKey) -> Option<Leaving> {
         let leaving = self.clients.remove(key)?;

@@ -358,6 +358,41 @@ fn who_is_where_its_contact_says_is_reached_from_the_new_home_itself() {
 }
 
 #[test]
+fn what_was_kept_of_a_client_that_has_ended_says_nothing_of_its_next_registration() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 60);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin.clone(), &[0, 1, 2]);
+    it.deliver(1_001);
+    for host in [1, 2] {
+        it.timeout(host, 62_000);
+    }
+    let cancel = it.store.cancel_move(&Moved::Slot(slot));
+    it.commit(63_000, cancel, &[0, 1, 2]);
+    assert_eq!(it.register(1, 64_000, &user, 2, 300), 200);
+    it.commit(65_000, begin, &[0, 1, 2]);
+    assert_eq!(it.deliver(65_001), Taken::Kept);
+    assert_eq!(it.bindings(&user), [vec![], vec![2], vec![2]]);
+}
+
+#[test]
+fn a_batch_that_comes_twice_is_not_kept_before_it_is_written() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    let (_, _, batch) = it.batches.pop_front().unwrap();
+    it.written = false;
+    let mut took = Vec::new();
+    for ms in [1_001, 1_002] {
+        it.with(2, ms, |core, now, out| took.push(core.handle_batch(&batch, now, out)));
+    }
+    assert!(matches!(took[..], [Took::When(first), Took::When(second)] if first == second));
+}
+
+#[test]
 fn who_is_to_have_a_client_back_keeps_it() {
     let mut it = Cluster::new(true);
     let (user, slot) = it.user_of(1);

@@ -100,7 +100,10 @@ impl Table {
     /// Where a client goes that is being moved.
     pub fn destination(&self, key: &sip_common::abi::ClientKey) -> Option<u16> {
         match self.overrides.get(key) {
-            Some(Entry { aor, assignment: Assignment { moving: true, .. }, .. }) => {
+            // As in a look-up: an assignment whose server is down counts as absent, and so does its move.
+            Some(Entry { aor, assignment: Assignment { moving: true, server, .. }, .. })
+                if server.is_none_or(|server| self.serves(server)) =>
+            {
                 self.moves.get(&Moved::Client(aor.to_owned()))
             }
             Some(Entry { assignment: Assignment { server: Some(server), .. }, .. })
