@@ -39,7 +39,7 @@ const CALM: Duration = Duration::from_secs(5);
 /// How long each part of the act may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A short run shall show what takes minutes where operators run it.
-const QUICK: [(&str, &str); 8] = [
+const QUICK: [(&str, &str); 11] = [
     // More than all but the watched client cause together.
     ("balance.floor", "45"),
     // All hosts of a lab have the same processors.
@@ -47,7 +47,11 @@ const QUICK: [(&str, &str); 8] = [
     ("balance.mode", "automatic"),
     ("balance.window", "1"),
     ("balance.windows", "2"),
-    ("balance.share", "50"),
+    ("balance.share", "100"),
+    // What has just moved may move again, when its server is drained.
+    ("balance.cooldown", "1"),
+    ("balance.moves", "10000"),
+    ("balance.rate", "10000"),
     ("load.window", "1"),
     ("load.half_life", "3"),
 ];
@@ -235,10 +239,20 @@ fn drain(tell: &mut Teller, cluster: &Cluster, street: &mut Street) -> Result<()
     let clients = street.crowd.at(b);
     street.crowd.set_pace(PACE);
     let drain = thread::spawn(move || homeward.run(&["server", "drain", "b", "--wait"]));
-    street.play(PATIENCE * 2, |_| Ok(drain.is_finished()))?;
+    if !street.play(PATIENCE, |_| Ok(drain.is_finished()))? {
+        tell.check("it ends", false, || format!("not within {} s", PATIENCE.as_secs()));
+        return Ok(());
+    }
     let said = drain.join().map_err(|_| anyhow::anyhow!("its thread panicked"))?;
     let said = said.unwrap_or_else(|error| format!("{error:#}"));
-    tell.event("drain", &format!("{} ({:.1} s)", said.trim_end(), from.elapsed().as_secs_f64()));
+    tell.event(
+        "drain",
+        &format!(
+            "{} ({:.1} s)",
+            said.lines().last().unwrap_or_default(),
+            from.elapsed().as_secs_f64()
+        ),
+    );
     let left = |street: &mut Street| Ok(street.crowd.at(b) == 0);
     let gone = street.play(PATIENCE, left)?;
     let still = street.crowd.at(b);
