@@ -121,6 +121,15 @@ impl Client {
         }
     }
 
+    /// One that comes to its edge every half minute, and follows redirects.
+    pub fn busy(number: usize, edges: usize, rng: &mut Rng) -> Self {
+        let mut client = Self::new(number, edges, rng);
+        let manner = client.manner;
+        let refresh = Refresh::Half;
+        client.manner = Manner { follows: true, stays: false, expires_s: 60, refresh, ..manner };
+        client
+    }
+
     /// Its address of record.
     pub fn aor(&self) -> String {
         format!("{}@{DOMAIN}", self.user)

@@ -13,6 +13,8 @@ use super::{
 
 /// What a seed does to its cluster.
 pub struct Plan {
+    /// Clients are many, and register often through hosts that redirect them.
+    pub is_busy: bool,
     /// Overrides that the kernels have room for.
     pub room: usize,
     /// Percent of the answers between hosts, and of the store, that are lost.
@@ -52,10 +54,22 @@ pub enum Failed {
 }
 
 impl Plan {
-    /// A plan by chance.
+    /// A plan by chance: of four clusters one is busy, with hosts that hear late of what moves.
     pub fn new(rng: &mut Rng) -> Self {
         let ms = Duration::from_millis;
+        let plan = Self::usual(rng);
+        if rng.u8(..4) > 0 {
+            return plan;
+        }
+        let pause = Duration::from_secs(4);
+        let operator = Duration::from_secs(1);
+        Self { is_busy: true, crashes: 0, store: ms(2), news: ms(20), pause, operator, ..plan }
+    }
+
+    fn usual(rng: &mut Rng) -> Self {
+        let ms = Duration::from_millis;
         Self {
+            is_busy: false,
             room: [4, 1_000, 1_000][rng.usize(..3)],
             answers_lost: [0, 0, 3, 10][rng.usize(..4)],
             crashes: [0, 2, 5, 10, 20][rng.usize(..5)],
@@ -129,7 +143,8 @@ impl Sim {
     /// Something fails.
     pub(super) fn fail(&mut self) {
         let host = self.rng.usize(..self.hosts.len());
-        let failed = match self.rng.u8(..16) {
+        let kind = if self.plan.is_busy { self.rng.u8(10..16) } else { self.rng.u8(..16) };
+        let failed = match kind {
             0..=2 => {
                 let (one, other) = (Node::Host(host), self.some_node());
                 self.note(format_args!("the way between {one:?} and {other:?} is cut"));

@@ -140,13 +140,17 @@ impl Sim {
     pub fn new(seed: u64, breaks: Option<Break>, loud: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let hosts = rng.usize(3..=6);
-        let clients = rng.usize(6..=24);
         let store = Store::new(hosts, rng.u64(..));
         let plan = faults::Plan::new(&mut rng);
+        let clients = if plan.is_busy { 40 } else { rng.usize(6..=24) };
         let host =
             |number| Host::new(number, Kernel::new(store.table().meta(), plan.room, rng.fork()));
         let hosts = (0..hosts).map(host).collect::<Vec<_>>();
-        let clients = (0..clients).map(|it| Client::new(it, hosts.len(), &mut rng)).collect();
+        let clients = (0..clients).map(|it| match plan.is_busy {
+            true => Client::busy(it, hosts.len(), &mut rng),
+            false => Client::new(it, hosts.len(), &mut rng),
+        });
+        let clients = clients.collect();
         let mut sim = Self {
             checks: Checks::default(),
             clock: Clock::default(),
