@@ -26,10 +26,14 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     bench::run(&words)
 }
 
-/// So many seeds; fails if one of them does.
-pub(crate) fn succeed(seeds: u64) -> Result<()> {
+/// So many seeds; fails if one of them does, or if so many do not find a driver that is broken.
+pub(crate) fn succeed(seeds: u64, broken: u64) -> Result<()> {
     if command(&Options { seeds, seed: None })? != ExitCode::SUCCESS {
         bail!("a seed of the simulation failed; it is printed above with what came before");
+    }
+    let words = ["sim", "--find-breaks", "--seeds", &broken.to_string()].map(OsString::from);
+    if bench::run(&words)? != ExitCode::SUCCESS {
+        bail!("a fault that was made on purpose was not found");
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! `homeward-bench sim`: many seeds, and the one that fails.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -19,6 +22,9 @@ pub struct Arguments {
     /// Break the driver on purpose
     #[arg(long = "break")]
     pub breaks: Option<Break>,
+    /// Break it in every way, one after the other, and fail where the checks do not find it
+    #[arg(long, conflicts_with_all = ["breaks", "seed"])]
+    pub find_breaks: bool,
 }
 
 /// Runs seeds until one fails.
@@ -26,6 +32,9 @@ pub struct Arguments {
 /// # Errors
 /// What must not be, with the seed and what happened before.
 pub fn run(arguments: &Arguments) -> Result<String> {
+    if arguments.find_breaks {
+        return find_breaks(arguments.seeds);
+    }
     let from = Instant::now();
     let (first, count, loud) = match arguments.seed {
         Some(seed) => (seed, 1, true),
@@ -51,4 +60,18 @@ pub fn run(arguments: &Arguments) -> Result<String> {
         took.as_secs_f64(),
         hours * 3_600.0 / took.as_secs_f64(),
     ))
+}
+
+/// Whether the checks find what a broken driver does.
+fn find_breaks(seeds: u64) -> Result<String> {
+    let mut told = String::new();
+    for breaks in Break::ALL {
+        let fails = |seed| Some((seed, Sim::new(seed, Some(breaks), false).run()?));
+        let Some((seed, violation)) = (1..=seeds).find_map(fails) else {
+            bail!("{breaks:?} is not found in {seeds} seeds: the checks are too weak");
+        };
+        // Writing to a String can't fail.
+        let _ = writeln!(told, "{breaks:?}: seed {seed}: {}", violation.what);
+    }
+    Ok(told)
 }

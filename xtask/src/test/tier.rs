@@ -14,6 +14,8 @@ const ENDS: u32 = 20;
 
 /// Seeds of the simulation in a test run; `cargo xtask sim` runs more.
 const SEEDS: u64 = 200;
+/// Seeds in which a driver that is broken on purpose has to be found.
+const BROKEN_SEEDS: u64 = 60;
 
 /// A tier of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -96,7 +98,7 @@ impl Tier {
     pub(super) fn run(self, tools: Result<&Tools>, built: Result<&Built>) -> Result<()> {
         let mut command = match self {
             Self::Host => cargo_test(&[]),
-            Self::Simulation => return sim::succeed(SEEDS),
+            Self::Simulation => return sim::succeed(SEEDS, BROKEN_SEEDS),
             Self::Store => {
                 let etcd = &tools?.etcd;
                 let mut command = cargo_test(&["-p", "homeward", "--features", "etcd-tests"]);
