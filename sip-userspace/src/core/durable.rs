@@ -87,7 +87,7 @@ impl Core {
     /// it changed the state of a client (`of`) which is being moved.
     pub(super) fn hold(
         &mut self,
-        of: Option<(ClientKey, &[u8])>,
+        of: Option<ClientKey>,
         record: Option<Vec<u8>>,
         answered: Answered,
         now: Now,
@@ -98,7 +98,7 @@ impl Core {
         }
         let ticket = self.held.given;
         let answered = match of {
-            Some(client) => self.wait_for_new_home(client, ticket, answered, now),
+            Some(key) => self.wait_for_new_home(key, ticket, answered, now),
             None => Some(answered),
         };
         match answered {

@@ -305,6 +305,6 @@ impl Core {
         let record = (self.settings.durable && changed)
             .then(|| record::encode(aor.bytes(), self.bindings.get(&key), now));
         let held = Answered { transaction: at.transaction, status, payload, watcher: None };
-        self.hold(changed.then_some((key, aor.bytes())), record, held, now, out);
+        self.hold(changed.then_some(key), record, held, now, out);
     }
 }

@@ -184,7 +184,7 @@ impl Core {
     /// there is none.
     pub(super) fn wait_for_new_home(
         &mut self,
-        (key, aor): (ClientKey, &[u8]),
+        key: ClientKey,
         ticket: u64,
         answered: Answered,
         now: Now,
@@ -196,8 +196,7 @@ impl Core {
             self.stays(&key);
             return Some(answered);
         };
-        let (slot, waiting) = (self.table.slot(key), (ticket, now.mono, answered));
-        self.queues.changed((key, aor), to, slot, waiting)
+        self.queues.changed(key, to, self.table.slot(key), (ticket, now.mono, answered))
     }
 
     fn send_batches(&mut self, now: Now, out: &mut Vec<Output>) {
@@ -236,10 +235,8 @@ impl Core {
         let mut records = self.publications_of(key, now);
         let bindings = self.bindings.get(key).iter();
         let bindings: Vec<_> = bindings.map(|it| self.through_here(it)).collect();
-        // Of a client that has ended, that it has.
-        let aor = if bindings.is_empty() { self.queues.aor(key) } else { self.bindings.aor(key) };
-        if !aor.is_empty() {
-            records.push(record::encode(aor, &bindings, now));
+        if !bindings.is_empty() {
+            records.push(record::encode(self.bindings.aor(key), &bindings, now));
         }
         records
     }
@@ -267,14 +264,7 @@ impl Core {
     pub fn handle_taken(&mut self, id: u64, taken: Option<Taken>, now: Now, out: &mut Vec<Output>) {
         let Some(keys) = self.queues.landed(id, taken, now.mono) else { return };
         match taken {
-            Some(Taken::Kept) => {
-                for key in keys {
-                    self.is_kept_at_home(key);
-                    if !self.has_state(&key) {
-                        self.stays(&key);
-                    }
-                }
-            }
+            Some(Taken::Kept) => keys.into_iter().for_each(|key| self.is_kept_at_home(key)),
             // By its table they belong elsewhere; perhaps by this one too, meanwhile.
             Some(Taken::Elsewhere) => keys.into_iter().for_each(|key| self.consider(key)),
             Some(Taken::Behind | Taken::Failed) | None => {
@@ -331,13 +321,9 @@ impl Core {
             let bindings = record.live(theirs, false, self.settings.expires_max_s);
             let live = |it: &&Binding| it.expires_s > now.mono_s();
             let own: Vec<_> = self.bindings.get(&key).iter().filter(live).cloned().collect();
-            // Its old home's word, all of it, while it moves and this host knew nothing of it before.
-            let guest = moving(self, &key) && self.queues.guests.contains(&key);
-            let merged = match guest {
-                true => (bindings != own).then_some(bindings),
-                false => merge::merge(&own, bindings, self.settings.contacts_max),
+            let Some(merged) = merge::merge(&own, bindings, self.settings.contacts_max) else {
+                continue;
             };
-            let Some(merged) = merged else { continue };
             if moving(self, &key) && own.is_empty() {
                 self.queues.guests.insert(key);
             }

@@ -34,8 +34,6 @@ pub(super) struct Leaving {
     kept: Option<u32>,
     /// It stands in a queue or in a batch.
     queued: bool,
-    /// Its AoR: of a client that ends meanwhile nothing else says it.
-    pub(super) aor: Box<[u8]>,
     pub(super) answers: Vec<Waiting>,
 }
 
@@ -100,15 +98,7 @@ impl Queues {
         }
         let answers = self.keep(&key).map(|it| it.answers).unwrap_or_default();
         self.answers_len = self.answers_len.saturating_add(answers.len());
-        let leaving = Leaving {
-            to,
-            slot,
-            version: 0,
-            kept: None,
-            queued: true,
-            aor: Box::default(),
-            answers,
-        };
+        let leaving = Leaving { to, slot, version: 0, kept: None, queued: true, answers };
         self.clients.insert(key, leaving);
         self.opened(slot);
         self.queues.entry(to).or_default().waiting.push_back(key);
@@ -118,7 +108,7 @@ impl Queues {
     /// A client that goes there has changed; the answer waits. It is given back if there is no room.
     pub(super) fn changed(
         &mut self,
-        (key, aor): (ClientKey, &[u8]),
+        key: ClientKey,
         to: u16,
         slot: u32,
         waiting: Waiting,
@@ -131,9 +121,6 @@ impl Queues {
         let was_kept = leaving.kept == Some(leaving.version);
         leaving.version = leaving.version.wrapping_add(1);
         leaving.answers.push(waiting);
-        if leaving.aor.is_empty() {
-            leaving.aor = aor.into();
-        }
         self.answers_len = self.answers_len.saturating_add(1);
         if !std::mem::replace(&mut leaving.queued, true) {
             self.queues.entry(to).or_default().waiting.push_back(key);
@@ -142,11 +129,6 @@ impl Queues {
             self.opened(slot);
         }
         None
-    }
-
-    /// The AoR of a client that has changed since it leaves; none of others.
-    pub(super) fn aor(&self, key: &ClientKey) -> &[u8] {
-        self.clients.get(key).map_or(&[], |leaving| &leaving.aor)
     }
 
     /// More state came of a client that leaves for there itself: it goes along.

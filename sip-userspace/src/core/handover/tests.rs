@@ -547,22 +547,3 @@ fn a_host_that_starts_takes_up_the_moves_that_it_finds() {
     assert_eq!(it.settle(2_002), Proposed::Made);
     assert_eq!(it.store.home_of(&Moved::Slot(slot)), Some(2));
 }
-
-#[test]
-fn who_goes_away_while_it_moves_is_gone_at_its_new_home_too() {
-    let mut it = Cluster::new(true);
-    let (user, slot) = it.user_of(1);
-    it.register(1, 0, &user, 1, 300);
-    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
-    it.commit(1_000, begin, &[0, 1, 2]);
-    it.deliver(1_001);
-    assert_eq!(it.bindings(&user), [vec![], vec![1], vec![1]]);
-    assert_eq!(it.register(1, 1_100, &user, 2, 0), 0, "its new home has to know");
-    assert_eq!(it.deliver(1_101), Taken::Kept);
-    assert_eq!(it.sent, [(1, 200, addr(CLIENT))]);
-    assert!(it.bindings(&user).concat().is_empty());
-    assert!(it.hosts[1].queues.is_empty(), "nothing is left of it");
-    it.everywhere(1, 1_200);
-    assert_eq!(it.settle(1_201), Proposed::Made);
-    assert!(it.bindings(&user).concat().is_empty());
-}

@@ -70,7 +70,7 @@ impl Core {
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
         let answered =
             Answered { transaction: at.transaction, status: 200, payload, watcher: None };
-        self.hold(Some((key, aor.bytes())), record, answered, now, out);
+        self.hold(Some(key), record, answered, now, out);
     }
 
     /// The tag that goes, the granted expiry and what comes.
