@@ -86,7 +86,8 @@ fn nonsense_is_refused_or_ignored_and_the_host_goes_on() {
         ("another domain", with("REGISTER sip:example.com", "REGISTER sip:example.org"), 404),
         ("another scheme", with("REGISTER sip:example.com:5060", "REGISTER tel:123"), 416),
         ("an extension", with("Expires", "Require: flying\r\nExpires"), 420),
-        ("another method", good.replace("REGISTER", "PUBLISH"), 405),
+        ("another method", good.replace("REGISTER", "MESSAGE"), 405),
+        ("a publication for nobody", good.replace("REGISTER", "PUBLISH"), 404),
         ("a method nobody knows", good.replace("REGISTER", "DANCE"), 501),
     ] {
         // A call of its own, so that no transaction of another case answers for it.
