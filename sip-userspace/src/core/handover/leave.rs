@@ -7,9 +7,10 @@
 //! `terminated;reason=deactivated` (RFC 6665 section 4.4.2), at the pace of this host's notices. A
 //! server that was disabled while it lives says `probation` with a time drawn from as many seconds
 //! as its notices need.
-//! Invariants: the state of a client whose home takes none stays until it ends; what is told is true: at the moment of each notice the client's home is another one.
+//! Invariants: the state of a client whose home takes none stays until it ends; at the moment of each
+//! notice the client's home is another one.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
 use sip_common::abi::ClientKey;
 
@@ -41,17 +42,17 @@ enum Step {
 pub(in crate::core) struct Leavers {
     steps: KeyMap<Step>,
     /// In the order in which something is due.
-    due: BTreeMap<(Duration, ClientKey), ()>,
+    due: BTreeSet<(Duration, ClientKey)>,
 }
 
 impl Leavers {
     pub(in crate::core) fn deadline(&self) -> Option<Duration> {
-        self.due.first_key_value().map(|((at, _), ())| *at)
+        self.due.first().map(|(at, _)| *at)
     }
 
     fn put(&mut self, key: ClientKey, step: Step) {
         self.remove(&key);
-        self.due.insert((step.at(), key), ());
+        self.due.insert((step.at(), key));
         self.steps.insert(key, step);
     }
 
@@ -67,7 +68,7 @@ impl Leavers {
             Step::Barrier(revision, until) => *revision <= everywhere || *until <= now,
             Step::Told(at) => *at <= now,
         };
-        let all = self.due.keys().filter_map(|(_, key)| Some((*key, *self.steps.get(key)?)));
+        let all = self.due.iter().filter_map(|(_, key)| Some((*key, *self.steps.get(key)?)));
         all.filter(|(_, step)| ready(step)).collect()
     }
 }
@@ -98,8 +99,7 @@ impl Core {
             return;
         }
         for (key, step) in self.leavers.ready(self.moving.everywhere(), now.mono) {
-            let comes_back = self.table.destination(&key) == self.table.this();
-            if !self.has_left(&key) || comes_back {
+            if !self.has_left(&key) || self.comes_here(&key) {
                 self.leavers.remove(&key);
             } else if let Step::Barrier(..) = step
                 && self.subscriptions.has_reg_watchers(&key)

@@ -130,13 +130,17 @@ impl Core {
         }
     }
 
+    /// Whether a client is being moved to this host, which has to be a server for that.
+    fn comes_here(&self, key: &ClientKey) -> bool {
+        self.table.this().is_some() && self.table.destination(key) == self.table.this()
+    }
+
     /// Looks at one client.
     fn consider(&mut self, key: ClientKey) {
-        let comes = self.table.destination(&key) == self.table.this();
         let guest = self.queues.guests.contains(&key);
         match self.goes_to(&key) {
             // It is to come here, and its home has it too.
-            _ if guest && comes && self.has_left(&key) => {}
+            _ if guest && self.comes_here(&key) && self.has_left(&key) => {}
             // Also who was to come here and does not: its home may have dropped it meanwhile, upon a
             // table that this host has never seen.
             Some(to) if self.has_state(&key) => {
@@ -163,7 +167,7 @@ impl Core {
         if !self.has_left(&key) {
             return;
         }
-        if self.table.destination(&key) == self.table.this() {
+        if self.comes_here(&key) {
             // It is on its way back, and its home may count on what is here.
             self.stays(&key);
             self.queues.guests.insert(key);
@@ -293,10 +297,9 @@ impl Core {
         for record in &batch.records {
             let Some(came) = Came::decode(record) else { return Took::Now(Taken::Failed) };
             let key = self.key_of(came.aor());
-            let comes = self.table.destination(&key) == self.table.this();
             match self.table.home(&key) {
                 Home::Here => {}
-                Home::Moving { .. } if comes => {}
+                Home::Moving { .. } if self.comes_here(&key) => {}
                 _ => return Took::Now(Taken::Elsewhere),
             }
             read.push((key, came));

@@ -504,6 +504,22 @@ fn watchers_are_told_behind_the_barrier_and_publications_go_along() {
 }
 
 #[test]
+fn watchers_are_told_by_a_host_that_is_no_server_any_more() {
+    let mut it = Cluster::new(false);
+    let (user, _) = it.user_of(1);
+    assert_eq!(it.event(1, 1, "SUBSCRIBE", &user, "Event: presence\r\n\r\n"), 200);
+    it.timeout(1, 10);
+    it.told();
+    let renamed = Server { name: "another".to_owned(), ..it.store.server(1).unwrap().clone() };
+    it.commit(1_000, vec![Change::Server { index: 1, server: renamed }], &[0, 1, 2]);
+    assert_eq!(it.hosts[1].table().this(), None);
+    it.everywhere(1, 1_001);
+    it.timeout(1, 1_002);
+    it.timeout(1, 1_003);
+    assert!(it.told().iter().any(|told| told.2 == "terminated;reason=deactivated"));
+}
+
+#[test]
 fn nothing_is_given_to_who_cannot_be_asked_and_nothing_taken_for_others() {
     let mut it = Cluster::new(false);
     let (user, slot) = it.user_of(1);
