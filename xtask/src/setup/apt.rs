@@ -4,7 +4,7 @@
 //! ever removed to make room (`--no-remove`); the package lists are fetched only
 //! when a package isn't known or can't be had any more.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -31,13 +31,21 @@ pub(super) const LINKER: [Package; 2] = [
     Package { name: "gcc", why: "Rust links what runs on this machine with it" },
 ];
 
-/// For building and for the lab, each with the program that tells that it is there.
-pub(super) const PROGRAMS: [(&str, Package); 10] = [
+/// For building and for the lab, each with the program, or the file by its whole path, that tells
+/// that it is there.
+pub(super) const PROGRAMS: [(&str, Package); 11] = [
     (
         "protoc",
         Package {
             name: "protobuf-compiler",
             why: "the client of etcd is generated from etcd's own description when it is built",
+        },
+    ),
+    (
+        "/usr/include/google/protobuf/descriptor.proto",
+        Package {
+            name: "libprotobuf-dev",
+            why: "etcd's description refers to protobuf's own, which protoc's package lacks",
         },
     ),
     ("ip", Package { name: "iproute2", why: "the lab's hosts are network namespaces" }),
@@ -66,6 +74,14 @@ pub(super) const PROGRAMS: [(&str, Package); 10] = [
     ("systemd-analyze", Package { name: "systemd", why: "the packed service is tried in a lab" }),
     ("ping", Package { name: "iputils-ping", why: "the lab's links are checked with it" }),
 ];
+
+/// Where the program or file that tells of a package is, if it is there.
+pub(super) fn find(sign: &str) -> Option<PathBuf> {
+    if sign.starts_with('/') {
+        return Some(PathBuf::from(sign)).filter(|path| path.is_file());
+    }
+    process::on_path(sign)
+}
 
 /// Whether this machine has apt at all.
 pub(super) fn is_here() -> bool {

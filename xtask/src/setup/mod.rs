@@ -148,11 +148,11 @@ pub fn find_etcd() -> Result<Etcd> {
 
 /// Programs for building and for the lab that are not there.
 pub fn missing_programs() -> Vec<Missing> {
-    let absent = apt::PROGRAMS.iter().filter(|(program, _)| process::on_path(program).is_none());
+    let absent = apt::PROGRAMS.iter().filter(|(sign, _)| apt::find(sign).is_none());
     absent
-        .map(|(program, package)| Missing {
-            thing: (*program).into(),
-            reason: format!("it is not on PATH, and {}", package.why),
+        .map(|(sign, package)| Missing {
+            thing: (*sign).into(),
+            reason: format!("it is not here, and {}", package.why),
             cure: cure(&format!("`{}`", apt::by_hand(&[*package]))),
         })
         .collect()
@@ -187,8 +187,8 @@ fn conclude(folder: &Path, options: &Options, troubles: &[String]) -> Result<Too
     println!("take    {}, because it links for the kernel", toolchain.linker.path.display());
     println!("take    {}, because it is the lab's edge proxy", kamailio.binary.display());
     println!("take    {}, because it is the tests' shared store", etcd.binary.display());
-    for (program, package) in apt::PROGRAMS {
-        if let Some(path) = process::on_path(program) {
+    for (sign, package) in apt::PROGRAMS {
+        if let Some(path) = apt::find(sign) {
             println!("take    {}, because {}", path.display(), package.why);
         }
     }
@@ -262,7 +262,7 @@ fn wanted(have_rustc: bool, have_linker: bool) -> Vec<Package> {
         wanted.extend((!has_llvm).then_some(llvm));
         wanted.extend(process::on_path("cc").is_none().then_some(compiler));
     }
-    let lab = apt::PROGRAMS.iter().filter(|(program, _)| process::on_path(program).is_none());
+    let lab = apt::PROGRAMS.iter().filter(|(sign, _)| apt::find(sign).is_none());
     wanted.extend(lab.map(|(_, package)| *package));
     wanted
 }
