@@ -23,26 +23,14 @@ pub struct Right {
 }
 
 /// A redirect.
-const REDIRECT: Right = Right { start: "SIP/2.0 302 ", holds: "\r\nContact: ", short: true };
+pub const REDIRECT: Right = Right { start: "SIP/2.0 302 ", holds: "\r\nContact: ", short: true };
 
-/// Asks the server with this order and looks at one of its answers, as text.
+/// Asks the server with this order and looks at one of its answers: its text, and where its branch
+/// stands.
 ///
 /// # Errors
-/// When no answer comes, or it is not the redirect that it should be.
+/// When no answer comes, or it is not the `right` one.
 pub fn look(
-    generator: &mut Generator,
-    kernel: &mut Kernel,
-    pair: &Pair,
-    order: &Order,
-) -> Result<String> {
-    Ok(look_at(generator, kernel, pair, order, &REDIRECT)?.0)
-}
-
-/// The same with another right answer; also where its branch stands.
-///
-/// # Errors
-/// As [`look`].
-pub fn look_at(
     generator: &mut Generator,
     kernel: &mut Kernel,
     pair: &Pair,

@@ -134,7 +134,7 @@ impl Contest {
             Ok(generator.run(kernel, pair, &order)?.answers.all() > 0)
         })?;
         prove(credentials, kernel, generator, &order)?;
-        let (text, branch_at) = answer::look_at(generator, kernel, &system.pair, &order, right)?;
+        let (text, branch_at) = answer::look(generator, kernel, &system.pair, &order, right)?;
         eprintln!("{} answers:\n{text}", contestant.label);
         contestant.order.branch_at = branch_at;
         Ok(())
@@ -247,7 +247,9 @@ impl Contest {
         let busy_server = before.since(&groups)?.server_busy;
         let own = self.group(contestant).map(group_time).unwrap_or_default() - own;
         let answered = (busy.sent - busy.lost()).max(1) as f64;
-        let server = (busy_server - idle_server).max(0.0) * 1e9 / answered;
+        // With two senders the second one's own time is in the load's already.
+        let server = if order.processors > 1 { 0.0 } else { busy_server - idle_server };
+        let server = server.max(0.0) * 1e9 / answered;
         let cost_ns = busy.busy_ns() - idle.busy_ns() + server;
         let own_ns = own.max(0.0) * 1e9 / answered;
         eprintln!(
