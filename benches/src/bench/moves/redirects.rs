@@ -41,7 +41,7 @@ pub(super) struct Sums {
     pub(super) others: u64,
     /// Redirects that named neither home.
     pub(super) neither: u64,
-    /// Longest time without load between two orders is not counted; requests a second while it ran.
+    /// Requests a second of each order.
     pub(super) rates: Vec<f64>,
     pub(super) latency: Histogram<u64>,
 }

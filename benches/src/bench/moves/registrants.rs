@@ -129,7 +129,7 @@ impl Registrants {
             else {
                 bail!("`client show` was answered by something else")
             };
-            let contact = self.contact(number);
+            let contact = format!("<{}>", self.contact(number));
             let is_there = view.here
                 && view.bindings.iter().any(|it| it.contact == contact && it.cseq >= own.accepted);
             missing += u64::from(!is_there);
