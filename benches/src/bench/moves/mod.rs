@@ -68,8 +68,9 @@ const WATCHERS: [u32; 3] = [1_000, 10_000, 100_000];
 /// Rounds with more watchers than this are few.
 const MANY: u32 = 50_000;
 const ROUNDS_OF_MANY: u32 = 3;
-/// Moves of one round.
+/// Moves of one round; there are so many rounds of them, or one with `--quick`.
 const MOVES: u32 = 10_000;
+const ROUNDS_OF_MOVES: u32 = 5;
 /// How long a home may take to be empty that nobody uses.
 const EMPTY: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -274,7 +275,13 @@ fn move_under_load(
         clients: MOVES,
     };
     let (mut all, mut latency) = (Vec::new(), crate::load::histogram()?);
-    for round in 0..options.rounds() {
+    let few = if options.quick { 1 } else { options.rounds().min(ROUNDS_OF_MOVES) };
+    report.reduced.extend(
+        (few < ROUNDS_OF_MOVES).then(|| {
+            format!("{few} rounds of {MOVES} moves under load instead of {ROUNDS_OF_MOVES}")
+        }),
+    );
+    for round in 0..few {
         let one = moved::round(cluster, &mut registrants, &mut load, home, &mut latency)?;
         let a_second = (one.moves + one.slots) as f64 / one.seconds.max(1e-9);
         eprintln!(
