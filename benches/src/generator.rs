@@ -149,7 +149,8 @@ impl Generator {
         let zero = Answers {
             time_mask: order.time_mask,
             branch_at: order.branch_at as u64,
-            clients: if order.homes_known { order.clients } else { 0 },
+            clients: if order.homes_known || order.homes_move { order.clients } else { 0 },
+            moving: order.homes_move.into(),
             ..Answers::default()
         };
         let all =
@@ -233,6 +234,7 @@ fn sum(answers: &PerCpuValues<Answers>) -> Answers {
         time_mask: own.time_mask,
         branch_at: own.branch_at,
         clients: own.clients,
+        moving: own.moving,
         wrong: sum.wrong + own.wrong,
         passing: own.passing,
     })

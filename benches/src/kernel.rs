@@ -12,7 +12,7 @@ use aya::{
 
 use crate::{
     lab::{HOME_INTERFACE, Lab, Pair, SERVER_INTERFACE},
-    layout::{Answers, Lane, Nonce, Proof, Sample, map},
+    layout::{Answers, Lane, Nonce, Proof, Sample, Seen, map},
 };
 
 /// The programs and maps of `benches/ebpf`.
@@ -30,6 +30,8 @@ pub struct Kernel {
     pub proofs: Array<MapData, Proof>,
     /// The nonce of each client.
     pub nonces: Array<MapData, Nonce>,
+    /// The redirects of each client that is moved.
+    pub seen: PerCpuArray<MapData, Seen>,
 }
 
 impl Kernel {
@@ -55,6 +57,7 @@ impl Kernel {
             sample: take(map::SAMPLE)?.try_into()?,
             proofs: take(map::PROOFS)?.try_into()?,
             nonces: take(map::NONCES)?.try_into()?,
+            seen: take(map::SEEN)?.try_into()?,
             object,
         })
     }

@@ -268,7 +268,10 @@ pub(crate) fn enter_clients() -> Result<()> {
     enter(CLIENTS)
 }
 
-fn within<T: Send>(namespace: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn within<T: Send>(
+    namespace: &str,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             enter(namespace)?;
@@ -307,13 +310,13 @@ fn clear() {
     }
 }
 
-fn inside(namespace: &str, words: &[&str]) -> Result<String> {
+pub(crate) fn inside(namespace: &str, words: &[&str]) -> Result<String> {
     let mut all = vec!["netns", "exec", namespace];
     all.extend(words);
     ip(&all)
 }
 
-fn ip(arguments: &[&str]) -> Result<String> {
+pub(crate) fn ip(arguments: &[&str]) -> Result<String> {
     let output = Command::new("ip").args(arguments).stdin(Stdio::null()).output();
     let output = output.context("cannot start `ip`: is iproute2 installed?")?;
     if !output.status.success() {

@@ -11,9 +11,11 @@
 //! ratio of two systems that ran side by side), and any setting of the host that is not put back.
 
 pub mod answer;
+pub mod backbone;
 pub mod bench;
 pub mod contest;
 pub mod credentials;
+pub mod etcd;
 pub mod filling;
 pub mod generator;
 pub mod hlog;

@@ -82,6 +82,8 @@ pub struct Order {
     pub unanswered: bool,
     /// Every client has the home that [`crate::layout::home`] says; each answer is held against it.
     pub homes_known: bool,
+    /// The clients move between home 1 and home 2; each answer is noted by client.
+    pub homes_move: bool,
     /// What `rate` 0 is taken for when the number of requests is worked out.
     pub most: f64,
 }
@@ -102,6 +104,7 @@ impl Order {
             wanted: Wanted::default(),
             unanswered: false,
             homes_known: false,
+            homes_move: false,
             most: 2e6,
         }
     }

@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use benches::{
-    bench::{plan, program, proxy, redirect, register, scan, table, tune},
+    bench::{moves, plan, program, proxy, redirect, register, scan, table, tune},
     interrupt,
     options::Options,
     report::Target,
@@ -37,6 +37,8 @@ enum Bench {
     Table(table::Arguments),
     /// Method, Vias and AoR on the host, beside rsip (P11)
     Scan,
+    /// Live moves under load: how fast, what is lost, how fast watchers come to the new home (M1 to M3)
+    Move(moves::Arguments),
     /// What plans of moves cost against the least, and how long they take to make (P13)
     Plan,
     /// The daemon's settings: which make a difference here, as a fragment of a configuration
@@ -78,6 +80,7 @@ fn run(cli: &Cli) -> Result<(String, bool)> {
         Bench::Program(arguments) => program::run(&cli.options, arguments)?,
         Bench::Table(arguments) => table::run(&cli.options, arguments)?,
         Bench::Scan => scan::run(&cli.options)?,
+        Bench::Move(arguments) => moves::run(&cli.options, arguments)?,
         Bench::Plan => plan::run(&cli.options)?,
         Bench::Tune => tune::run(&cli.options)?,
         Bench::SoakRestart(arguments) => restart::run(&cli.options, arguments)?,

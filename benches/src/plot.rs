@@ -77,6 +77,39 @@ pub fn lines_on_logs(path: &Path, title: &str, axes: (&str, &str), lines: &[Line
     })
 }
 
+/// Lines over two linear axes that begin at 0.
+///
+/// # Errors
+/// When the file can't be written, or there is nothing to draw.
+pub fn lines(path: &Path, title: &str, axes: (&str, &str), lines: &[Line]) -> Result<()> {
+    let all = || lines.iter().flat_map(|(_, points)| points);
+    let (_, right) = span(all().map(|p| p.0))?;
+    let (_, top) = span(all().map(|p| p.1))?;
+    draw(path, |area| {
+        let mut chart = ChartBuilder::on(area)
+            .caption(title, ("sans-serif", 20))
+            .margin(16)
+            .x_label_area_size(44)
+            .y_label_area_size(72)
+            .build_cartesian_2d(0.0..right, 0.0..top * 1.2)?;
+        chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).draw()?;
+        for (index, (name, points)) in lines.iter().enumerate() {
+            let colour = Palette99::pick(index).to_rgba();
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE)
+            .border_style(BLACK)
+            .draw()?;
+        Ok(())
+    })
+}
+
 /// One bar a name.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use sip_common::abi::{ClientKey, Config, Contact, Domain};
 
-use crate::layout::{Answers, Lane, Nonce, Proof, Sample};
+use crate::layout::{Answers, Lane, Nonce, Proof, Sample, Seen};
 
 /// A layout of `sip-common` as a map value; that crate does not know the loader.
 #[repr(transparent)]
@@ -18,6 +18,8 @@ unsafe impl aya::Pod for Answers {}
 unsafe impl aya::Pod for Proof {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Nonce {}
+// SAFETY: arrays of u64 only.
+unsafe impl aya::Pod for Seen {}
 // SAFETY: two u32 and an array of bytes whose length is a multiple of four: no padding.
 unsafe impl aya::Pod for Sample {}
 // SAFETY: plain old data already.

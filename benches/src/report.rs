@@ -40,6 +40,12 @@ impl Target {
         Self { less_is_better: true, ..Self::new(id, floor, floor, rounds) }
     }
 
+    /// The same where no round may be above it: the worst one counts.
+    pub fn never_above(id: &str, floor: f64, rounds: Vec<f64>) -> Self {
+        let value = rounds.iter().copied().fold(0.0, f64::max);
+        Self { value, ..Self::at_most(id, floor, rounds) }
+    }
+
     /// Whether the floor is kept.
     pub fn kept(&self) -> bool {
         let better =

@@ -262,6 +262,19 @@ impl Server {
         Ok(())
     }
 
+    /// Memory of the server's own process that is resident, bytes.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn resident(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.group()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line
+            .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+            .context("no VmRSS")?;
+        Ok(kib << 10)
+    }
+
     /// Number of the server's group of processes.
     pub fn group(&self) -> u32 {
         self.child.id()

@@ -102,6 +102,21 @@ pub struct Nonce {
     pub sum: u64,
 }
 
+/// Clients whose redirects can be noted one by one.
+pub const SEEN_MAX: u32 = 1 << 14;
+
+/// The redirects of one client, while it is moved between home 1 and home 2.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// When each home was named first, ns of the monotonic clock; 0 if never.
+    pub first_ns: [u64; 2],
+    /// When each home was named last.
+    pub last_ns: [u64; 2],
+    /// How often each home was named.
+    pub count: [u64; 2],
+}
+
 /// What follows the home's number in an answer that names it.
 pub const ANSWER_END: &str =
     ".example.com:5060;transport=udp>;expires=120\r\nContent-Length: 0\r\n\r\n";
@@ -139,6 +154,8 @@ pub mod map {
     pub const PROOFS: &str = "PROOFS";
     /// Array of [`super::NONCES_MAX`] of [`super::Nonce`], by the client's number.
     pub const NONCES: &str = "NONCES";
+    /// Per-CPU array of [`super::SEEN_MAX`] of [`super::Seen`], by the client's number.
+    pub const SEEN: &str = "SEEN";
 }
 
 /// Frames of one batch of a live-frames call, a power of two.
@@ -217,6 +234,9 @@ pub struct Answers {
     pub branch_at: u64,
     /// Clients whose homes are [`home`]: each 302 is held against it. 0 holds nothing.
     pub clients: u64,
+    /// Not 0: these clients move between home 1 and home 2, and each 302 is noted in
+    /// [`map::SEEN`]; wrong at once is only one that names neither.
+    pub moving: u64,
     /// 302 answers that named another home, or none at the place where it stands.
     pub wrong: u64,
     /// Not 0: the sink passes everything, for sockets at the clients' end.

@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, ProgramArray},
 };
 
-use crate::layout::{Answers, LATENCY_MAX, Lane, NONCES_MAX, Nonce, PROOFS_MAX, Proof, Sample};
+use crate::layout::{Answers, LATENCY_MAX, Lane, NONCES_MAX, Nonce, PROOFS_MAX, Proof, SEEN_MAX, Sample, Seen};
 
 /// Orders and state of each processor's generator.
 #[map]
@@ -31,6 +31,10 @@ pub(crate) static PROOFS: Array<Proof> = Array::with_max_entries(PROOFS_MAX, 0);
 /// The nonce of each client.
 #[map]
 pub(crate) static NONCES: Array<Nonce> = Array::with_max_entries(NONCES_MAX, 0);
+
+/// The redirects of each client that is moved.
+#[map]
+pub(crate) static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(SEEN_MAX, 0);
 
 /// The program that `harness` calls.
 #[map]

@@ -4,10 +4,10 @@ use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 
 use crate::{
     layout::{
-        CALL_ID_FROM_END, FRAME_MAX, HOME_FROM_END, LATENCY_MAX, PAYLOAD, home, latency_bucket,
-        unhex,
+        Answers, CALL_ID_FROM_END, FRAME_MAX, HOME_FROM_END, LATENCY_MAX, PAYLOAD, home,
+        latency_bucket, unhex,
     },
-    maps::{ANSWERS, LATENCY, SAMPLE},
+    maps::{ANSWERS, LATENCY, SAMPLE, SEEN},
     memory::{keep, now_ns, own, read, shared},
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn sink(ctx: &XdpContext) -> u32 {
     }
     let status = read::<u32>(ctx, PAYLOAD + 8).unwrap_or_default() & 0x00ff_ffff;
     let counter = if status == u32::from_le_bytes(*b"302\0") {
-        if answers.clients != 0 && !names_its_home(ctx, answers.clients) {
+        if answers.clients != 0 && !is_right(ctx, answers) {
             answers.wrong += 1;
         }
         &mut answers.redirects
@@ -60,9 +60,10 @@ pub(crate) fn sink(ctx: &XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// Whether a redirect names the home of the client that its Call-ID tells.
+/// Whether a redirect names the home of the client that its Call-ID tells, or, while clients move, a
+/// home that it may have.
 #[inline(always)]
-fn names_its_home(ctx: &XdpContext, clients: u64) -> bool {
+fn is_right(ctx: &XdpContext, answers: &Answers) -> bool {
     let len = ctx.data_end() - ctx.data();
     if len < PAYLOAD + CALL_ID_FROM_END {
         return false;
@@ -71,8 +72,31 @@ fn names_its_home(ctx: &XdpContext, clients: u64) -> bool {
     // A whole word, of which the digit is the first byte: a single byte's check is optimised into
     // a comparison that the verifier does not follow.
     let digit = read::<u64>(ctx, (len - HOME_FROM_END) & (FRAME_MAX - 1)).unwrap_or_default() as u8;
-    let client = ((u64::from(unhex(digits)) * clients) >> 32) as u32;
-    u32::from(digit) == u32::from(b'0') + home(client)
+    let client = ((u64::from(unhex(digits)) * answers.clients) >> 32) as u32;
+    match answers.moving {
+        0 => u32::from(digit) == u32::from(b'0') + home(client),
+        _ => note(client, digit),
+    }
+}
+
+/// Notes which home a redirect names; whether it is one of the two.
+#[inline(always)]
+fn note(client: u32, digit: u8) -> bool {
+    let Some(seen) = own(&SEEN, client) else { return false };
+    let ([first, other_first], [last, other_last]) = (&mut seen.first_ns, &mut seen.last_ns);
+    let [count, other_count] = &mut seen.count;
+    let (first, last, count) = match digit {
+        b'1' => (first, last, count),
+        b'2' => (other_first, other_last, other_count),
+        _ => return false,
+    };
+    let now = now_ns();
+    if *first == 0 {
+        *first = now;
+    }
+    *last = now;
+    *count += 1;
+    true
 }
 
 /// Counts how long ago this answer's request was due.

@@ -1,5 +1,6 @@
 //! The benches, one a file.
 
+pub mod moves;
 pub mod plan;
 pub mod program;
 pub mod proxy;

@@ -47,6 +47,13 @@ impl Host {
         self.balance_step();
     }
 
+    /// The table is another one: moves may have ended whose place others wait for.
+    pub(super) fn balance_follows(&mut self) {
+        if self.balance.balancer.waits_for_table() {
+            self.balance_step();
+        }
+    }
+
     fn balance_step(&mut self) {
         let (leads, now) = (self.shared.leads(), clock::now());
         let proposal = self.balance.balancer.step(self.core.table(), leads, now);

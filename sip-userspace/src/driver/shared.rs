@@ -202,6 +202,7 @@ impl Host {
             kernel.applied(self.core.table(), applied, clock::now().mono);
         }
         self.publishing = true;
+        self.balance_follows();
     }
 
     /// Tells the others how far this host is, once its kernel is that far: what the kernel can't

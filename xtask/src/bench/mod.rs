@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct Options {
-    /// redirect, register, proxy, program, table, scan, plan, tune or show, with options (`--help` lists them)
+    /// redirect, register, proxy, program, table, move, scan, plan, tune or show, with options (`--help` lists them)
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<OsString>,
 }
@@ -69,7 +69,8 @@ fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
 /// Whether the bench loads kernel programs: those that read files or only parse do not.
 fn needs_kernel(words: &[OsString]) -> bool {
     let help = words.iter().any(|word| word == "--help" || word == "-h");
-    let loading = ["redirect", "register", "proxy", "program", "table", "tune", "soak-restart"];
+    let loading =
+        ["redirect", "register", "proxy", "program", "table", "move", "tune", "soak-restart"];
     !help && words.iter().any(|word| loading.iter().any(|name| word == name))
 }
 
@@ -96,6 +97,7 @@ mod tests {
             ("register", true),
             ("program --help", false),
             ("show a.hlog b.hlog", false),
+            ("move --quick", true),
             ("scan", false),
             ("sim --seeds 200", false),
             ("plan --quick", false),

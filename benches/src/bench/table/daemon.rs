@@ -1,7 +1,6 @@
 //! A daemon to be measured: empty at first, its pins in the run's bpffs.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -167,13 +166,7 @@ impl Subject {
 
     /// Memory that is resident, bytes.
     pub(super) fn resident(&self) -> Result<u64> {
-        let server = self.server.as_ref().context("the daemon does not run")?;
-        let status = fs::read_to_string(format!("/proc/{}/status", server.group()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: u64 = line
-            .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-            .context("no VmRSS")?;
-        Ok(kib << 10)
+        self.server.as_ref().context("the daemon does not run")?.resident()
     }
 
     /// Ends it; its pins stay.

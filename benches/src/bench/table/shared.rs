@@ -1,19 +1,17 @@
 //! Commits over an etcd: from the command at one host to the table and kernel of a second.
 
 use std::{
-    fs::{self, File},
-    os::unix::process::CommandExt as _,
-    process::{Child, Stdio},
-    thread,
+    fs,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use homeward::core::admin::{Answer, Command};
 
 use super::{commit::assign, daemon::Place};
 use crate::{
+    etcd::{self, Etcd},
     interrupt,
     layout::{DOMAIN, home},
     load::histogram,
@@ -32,17 +30,6 @@ pub(super) struct Shared {
     pub(super) a_second: f64,
 }
 
-/// etcd among the clients, whence both hosts can reach it.
-struct Etcd(Child);
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Two hosts with one table.
 pub(super) fn measure(place: &mut Place<'_>) -> Result<Shared> {
     let folder = place.options.folder("table")?.join("servers/etcd");
@@ -57,16 +44,12 @@ pub(super) fn measure(place: &mut Place<'_>) -> Result<Shared> {
     let mut one = place.subject("first", 1 << 17, &store(address(first)))?;
     let mut two = place.subject("second", 1 << 17, &store(address(second)))?;
 
-    let log = File::create(folder.join("log"))?;
-    let mut command = place.clients_command(&place.options.etcd);
-    command.arg("--data-dir").arg(folder.join("data"));
-    command.args(["--listen-client-urls", "http://0.0.0.0:2379"]);
-    command.args(["--advertise-client-urls", &format!("http://{}:2379", address(first))]);
-    command.args(["--listen-peer-urls", "http://127.0.0.1:2380"]);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
-    let _etcd = Etcd(command.spawn().context("cannot start etcd; `cargo xtask setup` fetches it")?);
+    // Among the clients, whence both hosts can reach it.
+    let command = place.clients_command(&place.options.etcd);
+    let _etcd = Etcd::start(command, &folder, address(first))?;
 
-    create(&one, &secret, &format!("etcd://{}:2379", address(first)))?;
+    let url = format!("etcd://{}:2379", address(first));
+    etcd::create_table(&url, &secret, &[], |words| one.daemon.command(words))?;
     one.start()?;
     for number in 1..=2 {
         let (name, address) = (format!("home-{number}"), format!("192.0.2.{number}:5060"));
@@ -106,20 +89,4 @@ pub(super) fn measure(place: &mut Place<'_>) -> Result<Shared> {
         host.detach()?;
     }
     Ok(shared)
-}
-
-/// Creates the table, as soon as etcd takes connections.
-fn create(host: &super::daemon::Subject, secret: &std::path::Path, url: &str) -> Result<()> {
-    let until = Instant::now() + Duration::from_secs(15);
-    loop {
-        interrupt::check()?;
-        let mut command = host.daemon.command(&["table", "create", "--store", url]);
-        let output = command.arg("--secret-file").arg(secret).output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(Instant::now() < until, "no table in etcd: {said}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }

@@ -99,6 +99,8 @@ pub struct Balancer {
     /// Moves that may begin by now, and when that was reckoned.
     tokens: f64,
     reckoned: Duration,
+    /// Moves wait for others to end, or for another table, and not for the pace.
+    waits_for_table: bool,
     /// Moves of the next commit; fewer when the store has refused as many.
     most: usize,
     drains: BTreeMap<u16, Pace>,
@@ -121,6 +123,7 @@ impl Balancer {
             asked: None,
             tokens: 0.0,
             reckoned: Duration::ZERO,
+            waits_for_table: false,
             most: MOVES_EACH_MAX,
             drains: BTreeMap::new(),
             stranded: Stranded::default(),
@@ -227,8 +230,14 @@ impl Balancer {
         }
     }
 
+    /// Whether another table is to be followed by a [`Self::step`] at once: moves have ended by then,
+    /// and others may begin. Otherwise so many would begin in a second as may be in progress.
+    pub fn waits_for_table(&self) -> bool {
+        self.waits_for_table && self.asked.is_none()
+    }
+
     /// What is to be committed now; [`Self::settled`] is to be told what became of it. To be called
-    /// once a second, and when a proposal is settled.
+    /// once a second, when a proposal is settled, and as [`Self::waits_for_table`] says.
     pub fn step(&mut self, table: &Table, leads: bool, now: Now) -> Option<Proposal> {
         let now_s = now.mono.as_secs();
         self.follow(table, now);
@@ -236,6 +245,7 @@ impl Balancer {
         if !leads || self.asked.is_some() {
             return None;
         }
+        self.waits_for_table = false;
         let job = self.jobs.iter_mut().find(|job| job.is_live())?;
         // No more at once than in a second.
         let rate = f64::from(job.rate);
@@ -244,7 +254,9 @@ impl Balancer {
         let begins = changes.is_empty() && job.stage == Stage::Running;
         if begins {
             let room = (self.rules.moves as usize).saturating_sub(table.moves().len());
-            let (begun, count) = job.begin(table, room.min(self.most).min(self.tokens as usize));
+            let paced = self.most.min(self.tokens as usize);
+            self.waits_for_table = room < paced;
+            let (begun, count) = job.begin(table, room.min(paced));
             self.tokens -= count as f64;
             changes = begun;
         }
@@ -273,7 +285,7 @@ impl Balancer {
                 moved.into_iter().for_each(|what| self.recent.note(what, now_s));
             }
             Settled::TooLarge => self.most = (self.most / 2).max(1),
-            Settled::Later => {}
+            Settled::Later => self.waits_for_table = true,
             Settled::Unfit => {
                 if let Some(job) = self.jobs.iter_mut().find(|job| job.is_live()) {
                     job.settled(false, now_s);

@@ -408,3 +408,36 @@ fn what_other_hosts_have_moved_rests_too() {
     site.run(1);
     assert!(site.balancer.recent.contains(&what));
 }
+
+#[test]
+fn where_moves_wait_for_room_the_next_ones_begin_as_soon_as_others_have_ended() {
+    let mut site = Site::new(Mode::Off);
+    (site.balancer.rules.rate, site.balancer.rules.moves) = (1_000, 2);
+    let all = site.order(PlanOrder::Create { what_if: false }).unwrap().slots as usize;
+    site.order(PlanOrder::Apply { plan: 1 }).unwrap();
+    site.carries_out = false;
+    site.run(1);
+    site.step();
+    assert!(all > 4 && site.table.moves().len() == 2 && site.balancer.waits_for_table());
+    // All within one second: the two that are in progress end, and the next two begin.
+    for _ in 0..all {
+        let open: Vec<_> = site.table.moves().iter().map(|(it, to)| (it.clone(), to)).collect();
+        for (what, to) in open {
+            let done = site.table.end_move(&what, to);
+            make(&mut site.table, done).unwrap();
+        }
+        if site.balancer.waits_for_table() {
+            site.step();
+            site.step();
+        }
+    }
+    assert_eq!((site.moves(), site.table.moves().len()), (all, 0));
+
+    // What waits for its pace waits for no table.
+    let mut paced = Site::new(Mode::Off);
+    paced.order(PlanOrder::Create { what_if: false }).unwrap();
+    paced.order(PlanOrder::Apply { plan: 1 }).unwrap();
+    paced.run(1);
+    paced.step();
+    assert!(paced.moves() == 5 && !paced.balancer.waits_for_table());
+}
