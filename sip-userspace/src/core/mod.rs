@@ -41,6 +41,7 @@ pub mod proxy;
 pub mod record;
 pub mod redirect;
 pub mod registrar;
+mod rehomed;
 mod requests;
 mod resolving;
 pub mod returning;
@@ -81,6 +82,7 @@ use self::{
     names::Names,
     proxy::Proxy,
     redirect::Redirects,
+    rehomed::Rehomed,
     requests::After,
     returning::{Known, Returning},
     route::{Judged, Strict},
@@ -102,6 +104,7 @@ pub struct Core {
     /// What is remembered of contacts beside those that are bound (`history`).
     past: Bindings,
     redirects: Redirects,
+    rehomed: Rehomed,
     transactions: Transactions,
     proxy: Proxy,
     tokens: Tokens,
@@ -139,6 +142,7 @@ impl Core {
             proxy: Proxy::new(&settings),
             transactions,
             redirects: Redirects::new(&settings),
+            rehomed: Rehomed::default(),
             tokens: Tokens::new(&settings, &table),
             bindings: Bindings::new(table.meta().slots),
             past: Bindings::new(table.meta().slots),

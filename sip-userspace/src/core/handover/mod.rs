@@ -54,6 +54,7 @@ impl Core {
     /// What a commit, or another host's, has made of the table: whose state has to go, and what
     /// begins to move.
     pub fn table_changed(&mut self, applied: &Applied, now: Now, out: &mut Vec<Output>) {
+        self.rehomed.note(applied, now.mono_s(), self.settings.redirect_memory_s);
         if applied.servers.is_empty() {
             self.queues.look_at.extend(applied.slots.iter().copied());
         } else {
