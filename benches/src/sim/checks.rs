@@ -223,6 +223,13 @@ impl Sim {
         }
     }
 
+    /// Whether a host binds a client that has left, by nothing that came later.
+    fn is_back(&self, host: usize, client: usize, accepted: &Accepted) -> bool {
+        let Some(daemon) = &self.hosts[host].daemon else { return false };
+        let is_older = |it: &Binding| it.call == accepted.call && it.cseq <= accepted.cseq;
+        daemon.core.bindings_of(&self.key_of(client)).iter().any(is_older)
+    }
+
     /// Whether a registration counts: it has not ended, nor will at once.
     fn counts(&self, accepted: &Accepted) -> bool {
         accepted.until.is_some_and(|until| until > self.clock.now() + SLACK)
@@ -302,6 +309,26 @@ impl Sim {
             let what = [Moved::Slot(new.table.slot(key)), Moved::Client(aor)];
             what.iter().any(|what| new.moved.contains(what)).then_some((from, to))
         };
+        let bound = |host: u16, client: usize| {
+            let it = &self.hosts[usize::from(host)];
+            let key = self.key_of(client);
+            let daemon = it.daemon.as_ref();
+            daemon.is_some_and(|daemon| !daemon.core.bindings_of(&key).is_empty())
+        };
+        let ghost = self.checks.accepted.iter().find_map(|(client, accepted)| {
+            let (from, to) = moved(*client).filter(|_| accepted.until.is_none())?;
+            let runs = self.hosts[usize::from(from)].daemon.is_some();
+            let comes_back =
+                runs && !bound(from, *client) && self.is_back(to.into(), *client, accepted);
+            comes_back.then(|| {
+                format!(
+                    "user{client} has left, and its move from host{from} to host{to} brings it back"
+                )
+            })
+        });
+        if let Some(ghost) = ghost {
+            return self.violate(format_args!("{ghost}"));
+        }
         let left = self.checks.accepted.iter().find_map(|(client, accepted)| {
             let (from, to) = moved(*client).filter(|_| self.counts(accepted))?;
             // What the old home has not answered yet is not waited for.
@@ -464,7 +491,11 @@ impl Sim {
             }
             if let (None, Some(daemon)) = (accepted.until, &self.hosts[home].daemon) {
                 self.checks.left += 1;
-                if !daemon.core.bindings_of(&self.key_of(*client)).is_empty() {
+                let back = self.is_back(home, *client, accepted);
+                // Nobody comes and goes any more, so it is not bound by an earlier start either.
+                let known = daemon.core.bindings_of(&self.key_of(*client)).iter();
+                let older = known.filter(|it| it.call != accepted.call).count() > 0;
+                if back || older && now >= END {
                     wrong.push(format!(
                         "user{client} has left, and host{home} has it: {accepted:?}"
                     ));

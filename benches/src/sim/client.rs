@@ -9,7 +9,7 @@ use fastrand::Rng;
 use homeward::sip::{header::Name, message::Message, message::Start};
 
 use super::{
-    DOMAIN,
+    DOMAIN, QUIET,
     network::{client_address, host_address, node},
 };
 
@@ -102,7 +102,7 @@ impl Client {
             rewrites: rng.bool(),
             stays: rng.u8(..5) == 0,
             refresh: if rng.bool() { Refresh::Half } else { Refresh::Late },
-            expires_s: [60, 60, 90, 120, 600][rng.usize(..5)],
+            expires_s: [60, 90, 120, 600, 600][rng.usize(..5)],
             retry: Duration::from_secs(rng.u64(30..120)),
         };
         Self {
@@ -164,7 +164,7 @@ impl Client {
             }
             Some(_) => None,
             None if self.next <= now => {
-                self.change_its_mind(rng);
+                self.change_its_mind(now, rng);
                 let to = self.at.filter(|_| self.manner.stays);
                 Some(self.begin(to.unwrap_or(host_address(self.edge)), None, now))
             }
@@ -172,15 +172,17 @@ impl Client {
         }
     }
 
-    fn change_its_mind(&mut self, rng: &mut Rng) {
+    fn change_its_mind(&mut self, now: Duration, rng: &mut Rng) {
         if self.steady || !self.wants {
             self.wants = true;
             return;
         }
+        // Who leaves shortly before all comes to rest would still be bound then if it came back.
+        let leaves = if now + Duration::from_secs(150) > QUIET { 16 } else { 4 };
         match rng.u8(..40) {
-            0..4 => self.wants = false,
-            4 => (self.boot, self.cseq) = (self.boot + 1, 0),
-            5 => self.edge = rng.usize(..self.edges),
+            it if it < leaves => self.wants = false,
+            20 => (self.boot, self.cseq) = (self.boot + 1, 0),
+            21 => self.edge = rng.usize(..self.edges),
             _ => {}
         }
     }

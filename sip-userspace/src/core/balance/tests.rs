@@ -451,7 +451,7 @@ fn plans_that_make_room_leave_the_table_and_what_was_not_stated_is_nobodys() {
 fn a_host_that_has_lost_the_lead_begins_no_more() {
     let mut site = Site::new(Mode::Automatic);
     site.balancer.rules.rate = 1;
-    site.run(35);
+    site.run(25);
     let made = site.commits.len();
     assert!(made > 0);
     site.leads = false;

@@ -192,7 +192,7 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let (host, rarely) = (0..3usize, prop::bool::weighted(0.3));
     let act = prop_oneof![
-        (host.clone(), rarely.clone()).prop_map(|(host, anew)| Act::Register { host, anew }),
+        (host.clone(), rarely).prop_map(|(host, anew)| Act::Register { host, anew }),
         (host.clone(), rarely, any::<bool>()).prop_map(|(host, anew, all)| Act::Remove {
             host,
             anew,

@@ -94,9 +94,8 @@ fn a_home_that_is_one_only_since_the_redirect_teaches_nothing() {
         let applied = apply(edge.table_mut(), vec![Change::Assign { aor, assignment }]);
         edge.table_changed(&applied, at(40_000), &mut Vec::new());
         let out = take(&mut edge, 60, &register(2, ""));
-        let to_standby = |it: &Output| {
-            matches!(it, Output::Send { flow, .. } if flow.peer == addr(STANDBY))
-        };
+        let to_standby =
+            |it: &Output| matches!(it, Output::Send { flow, .. } if flow.peer == addr(STANDBY));
         assert!(matches!(&out[..], [sent] if to_standby(sent)), "{out:?}");
         assert_eq!(edge.table().learned().get(&key), None);
         // When the redirect is forgotten it is redirected as anybody.
