@@ -147,10 +147,11 @@ impl Balancer {
         let mode = self.stated.wanted.filter(|mode| self.stated.mode != Some(*mode));
         let text = mode.and_then(|mode| serde_json::to_string(&mode).ok());
         changes.extend(text.map(|text| Change::Order { number: MODE, text: Some(text) }));
-        let marks = self.marks();
-        for job in
-            self.jobs.iter().filter(|job| marks.get(&job.id) != self.stated.marks.get(&job.id))
-        {
+        let (marks, mut next) = (self.marks(), self.stated.marks.clone());
+        // One plan at a time: each may be as large as a transaction.
+        let differs = |job: &&Job| marks.get(&job.id) != self.stated.marks.get(&job.id);
+        if let Some(job) = self.jobs.iter().find(differs) {
+            next.extend(marks.get(&job.id).map(|mark| (job.id, mark.clone())));
             // One that is too large for a document stays this host's alone.
             let text = serde_json::to_string(&job.to_kept()).ok();
             let text = text.filter(|text| text.len() <= ORDER_MAX);
@@ -158,11 +159,12 @@ impl Balancer {
         }
         let gone = self.stated.marks.keys().filter(|number| !marks.contains_key(number));
         changes.extend(gone.map(|number| Change::Order { number: *number, text: None }));
+        next.retain(|number, _| marks.contains_key(number));
         if changes.is_empty() {
-            self.stated.marks = marks;
+            self.stated.marks = next;
             return None;
         }
-        self.stated.asked = Some((marks, mode));
+        self.stated.asked = Some((next, mode));
         let (by, why) = (self.node.clone(), "what the balancer was told, and its plans".to_owned());
         Some(Proposal { base: table.revision(), by, why, led: true, changes })
     }
