@@ -17,6 +17,7 @@ struct Phone {
     socket: UdpSocket,
     user: String,
     serial: u32,
+    expires: u32,
     prompt: Option<WwwAuthenticateHeader>,
 }
 
@@ -25,12 +26,12 @@ impl Phone {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         socket.connect(("127.0.0.1", daemon.port)).unwrap();
-        Self { socket, user: user.to_owned(), serial: 0, prompt: None }
+        Self { socket, user: user.to_owned(), serial: 0, expires: 300, prompt: None }
     }
 
     fn send(&mut self, password: &str) -> String {
         self.serial += 1;
-        let (user, serial) = (&self.user, self.serial);
+        let (user, serial, expires) = (&self.user, self.serial, self.expires);
         let local = self.socket.local_addr().unwrap();
         let credentials = self.prompt.as_mut().map_or_else(String::new, |prompt| {
             let method = HttpMethod::from("REGISTER");
@@ -46,7 +47,7 @@ impl Phone {
         let text = format!(
             "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{user}{serial};rport\r\n\
              From: <sip:{user}@example.com>;tag=1\r\nTo: <sip:{user}@example.com>\r\nCall-ID: {user}\r\n\
-             CSeq: {serial} REGISTER\r\nContact: <sip:{user}@{local}>\r\nExpires: 300\r\n\
+             CSeq: {serial} REGISTER\r\nContact: <sip:{user}@{local}>\r\nExpires: {expires}\r\n\
              {credentials}Content-Length: 0\r\n\r\n"
         );
         self.socket.send(text.as_bytes()).unwrap();
@@ -112,6 +113,15 @@ fn users_register_and_their_bindings_survive_kill_9() {
         let clients = &status["more"]["clients"];
         assert_eq!(clients["registered"], answered.len() + 1, "{status:#}");
     }
+    // Who has left stays away.
+    let (user, mut phone) = answered.pop().unwrap();
+    phone.expires = 0;
+    assert!(phone.register(&format!("p{}", &user[1..])).starts_with("SIP/2.0 200 "));
+    daemon.kill();
+    daemon.start();
+    let status = daemon.done(&["--json", "status"], "");
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["more"]["clients"]["registered"], answered.len() + 1, "{status:#}");
     for (user, phone) in &mut answered {
         let shown = daemon.done(&["client", "show", &format!("{user}@example.com")], "");
         let contact = format!("<sip:{user}@{}>", phone.socket.local_addr().unwrap());

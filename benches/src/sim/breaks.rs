@@ -15,16 +15,19 @@ pub enum Break {
     DropUnkept,
     /// The store is told that a revision is applied before the kernel has it.
     TellEarly,
+    /// State is given without what its clients have taken back.
+    ForgetRemovals,
 }
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SkipBarrier,
         Self::DropFence,
         Self::AcknowledgeUnwritten,
         Self::AnswerUnwritten,
         Self::DropUnkept,
         Self::TellEarly,
+        Self::ForgetRemovals,
     ];
 }

@@ -2,12 +2,9 @@
 //!
 //! Of each client the last registration that a host has answered with 200 is known here, whether or
 //! not the client has heard of it. It has to be somewhere at every step, and at the client's home
-//! when nothing fails any more.
+//! when nothing fails any more; and who has left has to be nowhere then.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use homeward::core::{
     bindings::{Binding, CallId},
@@ -80,8 +77,8 @@ pub struct Checks {
     pub redirected: u64,
     /// Moves that ended as they should.
     pub moved: u64,
-    /// Clients that have left and are bound again by an older request.
-    pub ghosts: u64,
+    /// Clients that had left, and had, when all had come to rest.
+    pub left: u64,
 }
 
 /// The number in a user's name.
@@ -185,10 +182,10 @@ impl Sim {
         self.checks.registered += 1;
         self.checks.changed = true;
         match self.checks.accepted.get(&client) {
-            // Of two hosts that were apart one was later. Who has left and is bound by what was
-            // late on its way is not looked at.
+            // Of two hosts that were apart one was later. Where what was late on its way is of an
+            // earlier start of the client, and undoes what was said since, no CSeq orders them.
             Some(old) if (old.boot, old.cseq) > (new.boot, new.cseq) => {
-                if old.until.is_none() {
+                if old.boot != new.boot && old.until.is_none() != new.until.is_none() {
                     self.checks.accepted.remove(&client);
                 }
             }
@@ -224,6 +221,13 @@ impl Sim {
             Some(daemon) => daemon.core.bindings_of(&key).iter().any(fits),
             None => it.logged(&self.clients[client].aor(), self.clock.now()).iter().any(fits),
         }
+    }
+
+    /// Whether a host binds a client that has left, by nothing that came later.
+    fn is_back(&self, host: usize, client: usize, accepted: &Accepted) -> bool {
+        let Some(daemon) = &self.hosts[host].daemon else { return false };
+        let is_older = |it: &Binding| it.call == accepted.call && it.cseq <= accepted.cseq;
+        daemon.core.bindings_of(&self.key_of(client)).iter().any(is_older)
     }
 
     /// Whether a registration counts: it has not ended, nor will at once.
@@ -305,6 +309,26 @@ impl Sim {
             let what = [Moved::Slot(new.table.slot(key)), Moved::Client(aor)];
             what.iter().any(|what| new.moved.contains(what)).then_some((from, to))
         };
+        let bound = |host: u16, client: usize| {
+            let it = &self.hosts[usize::from(host)];
+            let key = self.key_of(client);
+            let daemon = it.daemon.as_ref();
+            daemon.is_some_and(|daemon| !daemon.core.bindings_of(&key).is_empty())
+        };
+        let ghost = self.checks.accepted.iter().find_map(|(client, accepted)| {
+            let (from, to) = moved(*client).filter(|_| accepted.until.is_none())?;
+            let runs = self.hosts[usize::from(from)].daemon.is_some();
+            let comes_back =
+                runs && !bound(from, *client) && self.is_back(to.into(), *client, accepted);
+            comes_back.then(|| {
+                format!(
+                    "user{client} has left, and its move from host{from} to host{to} brings it back"
+                )
+            })
+        });
+        if let Some(ghost) = ghost {
+            return self.violate(format_args!("{ghost}"));
+        }
         let left = self.checks.accepted.iter().find_map(|(client, accepted)| {
             let (from, to) = moved(*client).filter(|_| self.counts(accepted))?;
             // What the old home has not answered yet is not waited for.
@@ -446,11 +470,8 @@ impl Sim {
             }
             for client in 0..self.clients.len() {
                 let key = self.key_of(client);
-                let is_left = core
-                    .bindings_of(&key)
-                    .iter()
-                    .any(|_| store::home(table, &key) != Some(host as u16));
-                if is_left {
+                let known = core.bindings_of(&key).iter().chain(core.past().get(&key)).next();
+                if known.is_some() && store::home(table, &key) != Some(host as u16) {
                     wrong.push(format!("host{host} still holds user{client}"));
                 }
                 let named =
@@ -460,7 +481,6 @@ impl Sim {
                 }
             }
         }
-        let mut ghosts = BTreeSet::new();
         for (client, accepted) in &self.checks.accepted {
             let home = store::home(table, &self.key_of(*client));
             let Some(home) = home.map(usize::from) else { continue };
@@ -469,10 +489,17 @@ impl Sim {
                     "host{home} has not the registration of user{client}: {accepted:?}"
                 ));
             }
-            if let (None, Some(daemon)) = (accepted.until, &self.hosts[home].daemon)
-                && !daemon.core.bindings_of(&self.key_of(*client)).is_empty()
-            {
-                ghosts.insert(*client);
+            if let (None, Some(daemon)) = (accepted.until, &self.hosts[home].daemon) {
+                self.checks.left += 1;
+                let back = self.is_back(home, *client, accepted);
+                // Nobody comes and goes any more, so it is not bound by an earlier start either.
+                let known = daemon.core.bindings_of(&self.key_of(*client)).iter();
+                let older = known.filter(|it| it.call != accepted.call).count() > 0;
+                if back || older && now >= END {
+                    wrong.push(format!(
+                        "user{client} has left, and host{home} has it: {accepted:?}"
+                    ));
+                }
             }
         }
         if now >= END {
@@ -485,7 +512,6 @@ impl Sim {
             let lost = self.clients.iter().filter(is_lost);
             wrong.extend(lost.map(|it| format!("never registers again: {}", it.shown())));
         }
-        self.checks.ghosts += ghosts.len() as u64;
         wrong
     }
 }

@@ -9,12 +9,14 @@ use fastrand::Rng;
 use homeward::sip::{header::Name, message::Message, message::Start};
 
 use super::{
-    DOMAIN,
+    DOMAIN, QUIET,
     network::{client_address, host_address, node},
 };
 
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
+/// Long after the end.
+const NEVER: Duration = Duration::from_secs(1 << 32);
 /// Timer F.
 const GIVE_UP: Duration = Duration::from_secs(32);
 
@@ -89,7 +91,7 @@ pub struct Client {
     /// Until when it is, as it knows.
     pub until: Option<Duration>,
     /// It stays as it is: it neither leaves nor starts again.
-    pub steady: bool,
+    steady: bool,
 }
 
 impl Client {
@@ -100,7 +102,7 @@ impl Client {
             rewrites: rng.bool(),
             stays: rng.u8(..5) == 0,
             refresh: if rng.bool() { Refresh::Half } else { Refresh::Late },
-            expires_s: [60, 60, 90, 120, 600][rng.usize(..5)],
+            expires_s: [60, 90, 120, 600, 600][rng.usize(..5)],
             retry: Duration::from_secs(rng.u64(30..120)),
         };
         Self {
@@ -162,7 +164,7 @@ impl Client {
             }
             Some(_) => None,
             None if self.next <= now => {
-                self.change_its_mind(rng);
+                self.change_its_mind(now, rng);
                 let to = self.at.filter(|_| self.manner.stays);
                 Some(self.begin(to.unwrap_or(host_address(self.edge)), None, now))
             }
@@ -170,16 +172,26 @@ impl Client {
         }
     }
 
-    fn change_its_mind(&mut self, rng: &mut Rng) {
+    fn change_its_mind(&mut self, now: Duration, rng: &mut Rng) {
         if self.steady || !self.wants {
             self.wants = true;
             return;
         }
+        // Who leaves shortly before all comes to rest would still be bound then if it came back.
+        let leaves = if now + Duration::from_secs(150) > QUIET { 16 } else { 4 };
         match rng.u8(..40) {
-            0 => self.wants = false,
-            1 => (self.boot, self.cseq) = (self.boot + 1, 0),
-            2 => self.edge = rng.usize(..self.edges),
+            it if it < leaves => self.wants = false,
+            20 => (self.boot, self.cseq) = (self.boot + 1, 0),
+            21 => self.edge = rng.usize(..self.edges),
             _ => {}
+        }
+    }
+
+    /// From now on it stays as it is; away, if it has left.
+    pub fn settle(&mut self) {
+        self.steady = true;
+        if !self.wants && self.until.is_none() && self.is_idle() {
+            self.next = NEVER;
         }
     }
 
@@ -195,6 +207,11 @@ impl Client {
         let expires_s = if self.wants { self.manner.expires_s } else { 0 };
         let branch = format!("z9hG4bK{}-{}", self.user, self.serial);
         let Self { user, address, boot, cseq, .. } = self;
+        let contact = match expires_s {
+            // Phones have either way to leave.
+            0 if self.manner.expires_s == 60 => "*".to_owned(),
+            _ => format!("<sip:{user}@{address}>"),
+        };
         let target = target.filter(|_| self.manner.rewrites).unwrap_or(DOMAIN);
         let payload = format!(
             "REGISTER sip:{target} SIP/2.0\r\n\
@@ -204,7 +221,7 @@ impl Client {
              From: <sip:{user}@{DOMAIN}>;tag=t{boot}\r\n\
              Call-ID: {boot}-{user}@{}\r\n\
              CSeq: {cseq} REGISTER\r\n\
-             Contact: <sip:{user}@{address}>\r\n\
+             Contact: {contact}\r\n\
              Expires: {expires_s}\r\n\
              User-Agent: a phone of the simulation\r\n\
              Allow: INVITE, ACK, CANCEL, BYE, NOTIFY, REFER, MESSAGE, OPTIONS, INFO, SUBSCRIBE\r\n\
@@ -249,7 +266,9 @@ impl Client {
         match answer.status {
             200 if attempt.expires_s == 0 => {
                 (self.until, self.at) = (None, None);
-                self.next = now + Duration::from_secs(rng.u64(20..300));
+                // Some were never meant to be away for long.
+                let longest = if rng.bool() { 15 } else { 300 };
+                self.next = now + Duration::from_secs(rng.u64(1..longest));
                 (Heard::Done, None)
             }
             200 => {

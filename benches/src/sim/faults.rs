@@ -7,6 +7,7 @@ use homeward::core::Output;
 
 use super::{
     Event, QUIET, Sim,
+    client::Client,
     kernel::Kernel,
     network::{Node, Weather},
 };
@@ -247,8 +248,6 @@ impl Sim {
             it.kernel.maps.refused = 0;
             self.clock.after(Duration::ZERO, Event::Start { host });
         }
-        for client in &mut self.clients {
-            client.steady = true;
-        }
+        self.clients.iter_mut().for_each(Client::settle);
     }
 }

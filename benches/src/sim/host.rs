@@ -10,6 +10,7 @@ use homeward::{
     core::{
         Core, Now, Settings,
         bindings::Binding,
+        history,
         record::Record,
         route::Strict,
         table::{Revision, Table},
@@ -128,8 +129,9 @@ impl Host {
     /// A client's bindings as a start would find them.
     pub fn logged(&self, aor: &str, now: Duration) -> Vec<Binding> {
         let Some((record, same_boot)) = self.log.of(aor) else { return Vec::new() };
-        let live = |it: Record<'_>| it.live(self.now(now), same_boot, EXPIRES_MAX_S);
-        Record::decode(record).map_or(Vec::new(), live)
+        let Some(record) = Record::decode(record) else { return Vec::new() };
+        let all = record.live(self.now(now), same_boot, EXPIRES_MAX_S);
+        history::settle(all, usize::MAX).bindings
     }
 
     /// The process ends, at any point.

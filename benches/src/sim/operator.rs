@@ -124,5 +124,6 @@ fn shown(change: &Change) -> String {
         Change::Unassign { aor } => format!("{aor} by its slot"),
         Change::Move { what, to: Some(to) } => format!("{what} to host{to}"),
         Change::Move { what, to: None } => format!("{what} stays"),
+        Change::Order { number, .. } => format!("order {number}"),
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use homeward::{
     core::{
+        Now,
         handover::{Batch, Taken, Took},
-        record::Record,
+        record::{self, Record},
         returning::Seen,
     },
     net::peers::{Answer, Question},
@@ -18,7 +19,11 @@ use super::{Event, Sim, breaks::Break, host::Asker, network::Node};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Sim {
-    pub(super) fn give(&mut self, host: usize, server: u16, batch: Batch) {
+    pub(super) fn give(&mut self, host: usize, server: u16, mut batch: Batch) {
+        if self.breaks == Some(Break::ForgetRemovals) {
+            let now = self.hosts[host].now(self.clock.now());
+            batch.records.iter_mut().for_each(|record| forget_removals(record, now));
+        }
         let users = batch.records.iter().filter_map(|it| Record::decode(it));
         let users: Vec<_> = users.map(|it| String::from_utf8_lossy(it.aor).into_owned()).collect();
         let what = format!("host{host}'s batch {} to host{server}: {users:?}", batch.id);
@@ -128,4 +133,13 @@ impl Sim {
             }
         }
     }
+}
+
+/// Leaves the bindings of a record alone.
+fn forget_removals(record: &mut Vec<u8>, now: Now) {
+    let Some(read) = Record::decode(record) else { return };
+    let aor = read.aor;
+    let live = read.live(now, true, u32::MAX).into_iter();
+    let bindings: Vec<_> = live.filter(|it| !it.gone).collect();
+    *record = record::encode(aor, &bindings, &[], now);
 }

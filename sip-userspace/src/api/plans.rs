@@ -67,7 +67,7 @@ pub(super) async fn balance(caller: Caller) -> Result<Json<BalanceView>, Fault> 
     set(caller, None).await
 }
 
-/// Sets what the balancer does by itself, until the daemon starts again.
+/// Sets what the balancers of all hosts do by themselves; it stands in the table.
 #[utoipa::path(put, path = "/v1/balance", tag = "plans",
     request_body(content = Wish, example = json!({"mode": "advise"})),
     responses((status = 200, body = BalanceView), (status = 503, body = Fault)))]

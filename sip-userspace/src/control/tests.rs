@@ -84,7 +84,9 @@ fn of_balance(
     match &call.command {
         Command::Plan(order) => Some(balancer.order(order, &call.by, &sight)),
         Command::Balance { mode } => {
-            balancer.set_mode(*mode);
+            if let Some(mode) = mode {
+                balancer.set_mode(*mode);
+            }
             Some(Ok(Answer::Balance(Box::new(balancer.status(&sight, None)))))
         }
         _ => None,

@@ -29,7 +29,7 @@ pub const PATH_MAX: usize = 1_024;
 /// default; 1 is what proxies take).
 const Q_DEFAULT: u16 = 1_000;
 
-/// One contact of a client.
+/// One contact of a client; or what is remembered of one that is gone (`core::history`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// `<URI>` and the header parameters but expires, then the Path values, then the packed flow.
@@ -39,8 +39,12 @@ pub struct Binding {
     path_len: u16,
     /// Preference in thousandths.
     pub q: u16,
-    /// When it was registered, in seconds of the monotonic clock.
-    pub since_s: u32,
+    /// It is gone: a tombstone, which says so of its Call-ID up to its CSeq.
+    pub gone: bool,
+    /// How often its CSeq began anew under one Call-ID after its contact was gone.
+    pub round: u8,
+    /// When it was accepted, in seconds of the monotonic clock: negative before this machine started.
+    pub since_s: i32,
     /// Which Call-ID it was registered with.
     pub call: CallId,
     /// The CSeq number that it was registered with.
@@ -81,13 +85,37 @@ impl Binding {
         let contact_len = u16::try_from(text.len()).ok()?;
         let q = Params::parse(&mut lex::Cursor::new(params)).and_then(|params| params.value("q"));
         let q = q.and_then(read_q).unwrap_or(Q_DEFAULT);
-        Some(Self { text, uri_len, contact_len, path_len: 0, q, since_s: 0, call, cseq, expires_s })
+        Some(Self {
+            text,
+            uri_len,
+            contact_len,
+            path_len: 0,
+            q,
+            gone: false,
+            round: 0,
+            since_s: 0,
+            call,
+            cseq,
+            expires_s,
+        })
+    }
+
+    /// The tombstone of this: the same contact, without a way to it.
+    #[must_use]
+    pub fn into_gone(self) -> Self {
+        let text = self.contact().into();
+        Self { text, path_len: 0, gone: true, ..self }
+    }
+
+    /// Whether this is the tombstone of all contacts.
+    pub fn is_all(&self) -> bool {
+        self.gone && self.uri_len == 0
     }
 
     /// The same, registered at `since_s` along these Path values, and reached over this flow where
     /// its client itself sent the request; `None` if the Path is too long.
     #[must_use]
-    pub fn reached_by(self, path: &[u8], flow: Option<&Flow>, since_s: u32) -> Option<Self> {
+    pub fn reached_by(self, path: &[u8], flow: Option<&Flow>, since_s: i32) -> Option<Self> {
         let path_len = (path.len() <= PATH_MAX).then(|| u16::try_from(path.len()).ok())??;
         let len = self.text.len().saturating_add(path.len()).saturating_add(48);
         let mut text = Vec::with_capacity(len);
@@ -120,6 +148,11 @@ impl Binding {
         let start = usize::from(self.contact_len);
         let end = start.saturating_add(usize::from(self.path_len));
         self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Everything but the contact: Path and flow.
+    pub(super) fn way(&self) -> &[u8] {
+        self.text.get(usize::from(self.contact_len)..).unwrap_or_default()
     }
 
     /// The flow over which its client registered itself.

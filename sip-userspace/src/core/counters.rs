@@ -24,6 +24,7 @@ counters! {
     registered: "requests that the registrar accepted",
     registers_shed: "requests shed because too many answers wait for their records",
     registers_paced: "requests sent away for a while because too many came at once",
+    removals_forgotten: "contacts taken back that there was no room to remember: a copy may come back",
     bindings_expired: "bindings that ran out",
     options: "OPTIONS answered with 200",
     refused: "requests refused with a final answer",

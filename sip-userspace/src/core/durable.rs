@@ -13,6 +13,8 @@ use sip_common::{abi::ClientKey, siphash::hash_128};
 
 use super::{
     Core, Now, Output,
+    bindings::Bindings,
+    history::{self, Settled},
     record::{self, Record},
     subscriptions::{DialogId, PublicationPlace},
     transaction::key::TransactionKey,
@@ -62,6 +64,7 @@ pub struct Walk(Next);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Bindings(u32),
+    Past(u32),
     Subscriptions(Option<DialogId>),
     Publications(PublicationPlace),
 }
@@ -171,12 +174,25 @@ impl Core {
         };
         let aor = record.aor;
         let key = self.key_of(aor);
-        let bindings = record.live(now, same_boot, self.settings.expires_max_s);
-        self.bindings.set(key, bindings);
-        self.bindings.saw(&key, now.mono_s(), false, || aor.into());
+        let all = record.live(now, same_boot, self.settings.expires_max_s);
+        self.know(key, aor, history::settle(all, self.settings.contacts_max), now);
         // Its home may have become another one while nobody looked.
         self.queues.look_at(self.table.slot(key));
         true
+    }
+
+    /// From now on this is what is known of a client's contacts.
+    pub(super) fn know(&mut self, key: ClientKey, aor: &[u8], settled: Settled, now: Now) {
+        for (known, all) in [(&mut self.bindings, settled.bindings), (&mut self.past, settled.past)]
+        {
+            known.set(key, all);
+            known.saw(&key, now.mono_s(), false, || aor.into());
+        }
+    }
+
+    /// The record of all that is known of a client's contacts.
+    pub(super) fn record_of(&self, aor: &[u8], key: &ClientKey, now: Now) -> Vec<u8> {
+        record::encode(aor, self.bindings.get(key), self.past.get(key), now)
     }
 
     /// A client's key by its canonical AoR.
@@ -189,8 +205,11 @@ impl Core {
     pub fn rewrite(&self, walk: Walk, now: Now, put: impl FnMut(Vec<u8>)) -> Option<Walk> {
         let next = match walk.0 {
             Next::Bindings(from_s) => self
-                .rewrite_bindings(from_s, now, put)
-                .map_or(Next::Subscriptions(None), Next::Bindings),
+                .rewrite_bindings(&self.bindings, from_s, now, put)
+                .map_or(Next::Past(0), Next::Bindings),
+            Next::Past(from_s) => self
+                .rewrite_bindings(&self.past, from_s, now, put)
+                .map_or(Next::Subscriptions(None), Next::Past),
             Next::Subscriptions(after) => self
                 .rewrite_subscriptions(after, now, put)
                 .map_or(Next::Publications(PublicationPlace::default()), |last| {
@@ -203,12 +222,20 @@ impl Core {
         Some(Walk(next))
     }
 
-    fn rewrite_bindings(&self, from_s: u32, now: Now, mut put: impl FnMut(Vec<u8>)) -> Option<u32> {
-        let (second, keys) = self.bindings.ending_from(from_s)?;
+    /// The records of who has something among the bindings, or the past: whoever is in both comes
+    /// twice, which harms nobody.
+    fn rewrite_bindings(
+        &self,
+        known: &Bindings,
+        from_s: u32,
+        now: Now,
+        mut put: impl FnMut(Vec<u8>),
+    ) -> Option<u32> {
+        let (second, keys) = known.ending_from(from_s)?;
         for key in keys {
-            let aor = self.bindings.aor(key);
+            let aor = known.aor(key);
             if !aor.is_empty() {
-                put(record::encode(aor, self.bindings.get(key), now));
+                put(self.record_of(aor, key, now));
             }
         }
         second.checked_add(1)

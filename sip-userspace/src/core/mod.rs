@@ -29,6 +29,7 @@ mod forwarding;
 pub mod handled;
 pub mod handover;
 pub mod health;
+pub mod history;
 pub mod io;
 pub mod load;
 pub mod moves;
@@ -40,6 +41,7 @@ pub mod proxy;
 pub mod record;
 pub mod redirect;
 pub mod registrar;
+mod rehomed;
 mod requests;
 mod resolving;
 pub mod returning;
@@ -80,6 +82,7 @@ use self::{
     names::Names,
     proxy::Proxy,
     redirect::Redirects,
+    rehomed::Rehomed,
     requests::After,
     returning::{Known, Returning},
     route::{Judged, Strict},
@@ -98,7 +101,10 @@ pub struct Core {
     settings: Settings,
     table: Table,
     bindings: Bindings,
+    /// What is remembered of contacts beside those that are bound (`history`).
+    past: Bindings,
     redirects: Redirects,
+    rehomed: Rehomed,
     transactions: Transactions,
     proxy: Proxy,
     tokens: Tokens,
@@ -136,8 +142,10 @@ impl Core {
             proxy: Proxy::new(&settings),
             transactions,
             redirects: Redirects::new(&settings),
+            rehomed: Rehomed::default(),
             tokens: Tokens::new(&settings, &table),
             bindings: Bindings::new(table.meta().slots),
+            past: Bindings::new(table.meta().slots),
             counters: Counters::default(),
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
@@ -184,6 +192,11 @@ impl Core {
         &self.bindings
     }
 
+    /// What is remembered of contacts that are gone, or overruled.
+    pub fn past(&self) -> &Bindings {
+        &self.past
+    }
+
     /// The bindings of a client; [`Binding::expires_s`] counts from the monotonic clock's zero.
     pub fn bindings_of(&self, key: &ClientKey) -> &[Binding] {
         self.bindings.get(key)
@@ -222,7 +235,8 @@ impl Core {
 
     /// When [`Self::handle_timeout`] wants to be called, on the monotonic clock.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let bindings = self.bindings.next_s().map(|second| Duration::from_secs(second.into()));
+        let next_s = |known: &Bindings| Some(Duration::from_secs(known.next_s()?.into()));
+        let bindings = [next_s(&self.bindings), next_s(&self.past)];
         let requests = [
             self.transactions.deadline(),
             self.proxy.deadline(),
@@ -235,7 +249,7 @@ impl Core {
             self.has_to_look().then_some(Duration::ZERO),
             self.subscriptions.deadline(),
         ];
-        requests.into_iter().chain([bindings]).flatten().min()
+        requests.into_iter().chain(bindings).flatten().min()
     }
 
     /// Does what is due.
@@ -262,6 +276,7 @@ impl Core {
 
     /// Ends the bindings that have run out, and has those told who watch their clients.
     fn expire_bindings(&mut self, now: Now) {
+        self.past.expire(now.mono_s(), |_, _| {});
         let (subscriptions, mut ended) = (&self.subscriptions, Vec::new());
         let expired = self.bindings.expire(now.mono_s(), |key, old| {
             if subscriptions.is_watched(&key) {

@@ -1,7 +1,7 @@
 //! What is kept of a client's bindings: bytes for a log, and back.
 //!
-//! A record is the whole state of one client after a change, so the last one says all and any may
-//! be read twice. Each binding carries its end on both clocks: the monotonic one is right as long as
+//! A record is the whole state of one client after a change, with what is remembered of contacts that
+//! are gone, so the last one says all and any may be read twice. Each binding carries its end on both clocks: the monotonic one is right as long as
 //! the machine was not started again, whatever became of the calendar; after that the calendar is
 //! all there is, and no binding lives longer than one that is granted now. A field more is a
 //! version more; other versions are records of subscriptions and publications, of which each has
@@ -14,7 +14,11 @@ use super::{
 };
 
 /// The form that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 6;
+/// The form that knew of nothing that is gone; it is read.
+const VERSION_OF_BINDINGS: u8 = 1;
+/// The flag of a tombstone.
+const GONE: u8 = 1;
 
 /// A client's bindings as they were kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,15 +28,18 @@ pub struct Record<'a> {
     bindings: Vec<(Binding, End)>,
 }
 
-/// The bytes of a record. Nothing of it is ever too long for its place: bindings are bounded.
-pub fn encode(aor: &[u8], bindings: &[Binding], now: Now) -> Vec<u8> {
-    let len = bindings.iter().map(|binding| binding.contact().len().saturating_add(64));
+/// The bytes of a record of all that is known of a client: what is in force of it, and the rest.
+/// Nothing of it is ever too long for its place: bindings are bounded, and so is the past.
+pub fn encode(aor: &[u8], bindings: &[Binding], past: &[Binding], now: Now) -> Vec<u8> {
+    let all = || bindings.iter().chain(past).take(u8::MAX.into());
+    let len = all().map(|binding| binding.contact().len().saturating_add(64));
     let mut out =
         Vec::with_capacity(len.sum::<usize>().saturating_add(aor.len()).saturating_add(8));
     out.push(VERSION);
     push(&mut out, aor);
-    out.push(u8::try_from(bindings.len()).unwrap_or(u8::MAX));
-    for binding in bindings.iter().take(u8::MAX.into()) {
+    out.push(u8::try_from(all().count()).unwrap_or(u8::MAX));
+    for binding in all() {
+        out.extend_from_slice(&[if binding.gone { GONE } else { 0 }, binding.round]);
         push_end(&mut out, binding.expires_s, now);
         out.extend_from_slice(&binding.cseq.to_le_bytes());
         out.extend_from_slice(&binding.call.to_bytes());
@@ -83,41 +90,47 @@ impl<'a> Record<'a> {
     /// Reads a record; `None` for one of another version, or that contradicts itself.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        if reader.array::<1>()? != [VERSION] {
+        let [version] = reader.array()?;
+        if ![VERSION, VERSION_OF_BINDINGS].contains(&version) {
             return None;
         }
         let aor = reader.text()?;
         let [len] = reader.array()?;
         let mut bindings = Vec::with_capacity(len.into());
         for _ in 0..len {
+            let [flags, round] = match version {
+                VERSION => reader.array()?,
+                _ => [0; 2],
+            };
             let end = reader.end()?;
             let cseq = u32::from_le_bytes(reader.array()?);
             let call = CallId::from_bytes(reader.array()?);
-            let since_s = u32::from_le_bytes(reader.array()?);
+            let since_s = i32::from_le_bytes(reader.array()?);
             let (uri, params, path) = (reader.text()?, reader.text()?, reader.text()?);
             let flow = reader.text()?;
             let flow = if flow.is_empty() { None } else { Some(pack::read(flow)?) };
             let binding = Binding::new(uri, params, call, cseq, end.mono_s)?;
-            let binding = binding.reached_by(path, flow.as_ref(), since_s)?;
+            let mut binding = binding.reached_by(path, flow.as_ref(), since_s)?;
+            (binding.gone, binding.round) = (flags & GONE != 0, round);
             bindings.push((binding, end));
         }
         reader.0.is_empty().then_some(Self { aor, bindings })
     }
 
-    /// The bindings that have not ended, with their ends on today's monotonic clock. `same_boot`:
-    /// that clock has run since the record was written.
+    /// What has not ended, with its times on today's monotonic clock. `same_boot`: that clock has run
+    /// since the record was written. What is in force of it says [`super::history::settle`].
     pub fn live(self, now: Now, same_boot: bool, life_max_s: u32) -> Vec<Binding> {
         let now_s = now.mono_s();
-        let mut since: Vec<u32> = self.bindings.iter().map(|(it, _)| it.since_s).collect();
-        since.sort_unstable();
         let left = |(mut binding, end): (Binding, End)| {
             let left_s = end.left_s(now, same_boot);
+            let ends_s = now_s.saturating_add(left_s.min(life_max_s));
             if !same_boot {
-                // Their order is kept; whatever is registered from now on is newer.
-                let rank = since.iter().filter(|other| **other < binding.since_s).count();
-                binding.since_s = u32::try_from(rank).unwrap_or(0);
+                // It was granted for as long as ever, and nothing was accepted in the future.
+                let life_s = i64::from(end.mono_s).saturating_sub(binding.since_s.into());
+                let since_s = i64::from(ends_s).saturating_sub(life_s).min(now_s.into());
+                binding.since_s = i32::try_from(since_s).unwrap_or(i32::MIN);
             }
-            binding.expires_s = now_s.saturating_add(left_s.min(life_max_s));
+            binding.expires_s = ends_s;
             (left_s > 0).then_some(binding)
         };
         self.bindings.into_iter().filter_map(left).collect()
@@ -173,15 +186,15 @@ mod tests {
         let mut old = bindings();
         let flow = Flow { transport: Transport::Tcp, connection: 7, ..old[0].flow().unwrap() };
         old[0] = old[0].clone().reached_by(b"", Some(&flow), 900).unwrap();
-        let bytes = encode(b"a@h", &old, at(1_000, 1_700_000_000));
+        let bytes = encode(b"a@h", &old, &[], at(1_000, 1_700_000_000));
         let live = Record::decode(&bytes).unwrap().live(at(5, 1_700_000_100), false, 600);
         assert!(live.iter().all(|binding| binding.flow().is_none()));
-        assert_eq!(live.iter().map(|it| it.since_s).collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(live.iter().map(|it| it.since_s).collect::<Vec<_>>(), [-195, -295]);
     }
 
     #[test]
     fn a_record_reads_as_it_was_written() {
-        let bytes = encode(b"a@h", &bindings(), at(1_000, 1_700_000_000));
+        let bytes = encode(b"a@h", &bindings(), &[], at(1_000, 1_700_000_000));
         let record = Record::decode(&bytes).unwrap();
         assert_eq!(record.aor, b"a@h");
         assert_eq!(record.live(at(1_000, 1_700_000_000), true, 600), bindings());
@@ -189,13 +202,36 @@ mod tests {
             assert_eq!(Record::decode(&bytes[..cut]), None, "{cut}");
         }
         assert_eq!(Record::decode(&[&bytes[..], b"x"].concat()), None);
-        let gone = encode(b"a@h", &[], at(0, 0));
+        let gone = encode(b"a@h", &[], &[], at(0, 0));
         assert!(Record::decode(&gone).unwrap().live(at(0, 0), true, 600).is_empty());
     }
 
     #[test]
+    fn what_is_gone_stays_gone_and_a_record_that_knew_of_nothing_gone_is_read() {
+        let now = at(1_000, 1_700_000_000);
+        let mut gone = bindings()[1].clone().into_gone();
+        gone.round = 3;
+        let bytes = encode(b"a@h", &bindings()[..1], &[gone.clone()], now);
+        let live = Record::decode(&bytes).unwrap().live(now, true, 600);
+        assert_eq!(live, [bindings()[0].clone(), gone]);
+
+        let mut old = vec![VERSION_OF_BINDINGS];
+        push(&mut old, b"a@h");
+        old.push(1);
+        push_end(&mut old, 1_600, now);
+        old.extend_from_slice(&7u32.to_le_bytes());
+        old.extend_from_slice(&CallId::of(b"x").to_bytes());
+        old.extend_from_slice(&900u32.to_le_bytes());
+        for text in [&b"sip:a@h"[..], b";q=0.5", b"", b""] {
+            push(&mut old, text);
+        }
+        let live = Record::decode(&old).unwrap().live(now, true, 600);
+        assert_eq!(live, [bindings()[0].clone().reached_by(b"", None, 900).unwrap()]);
+    }
+
+    #[test]
     fn what_is_left_of_a_binding_survives_steps_of_the_clock() {
-        let bytes = encode(b"a@h", &bindings(), at(1_000, 1_700_000_000));
+        let bytes = encode(b"a@h", &bindings(), &[], at(1_000, 1_700_000_000));
         for (now, same_boot, left) in [
             (at(1_100, 1_700_000_100), true, vec![500, 200]),
             (at(1_100, 1_800_000_000), true, vec![500, 200]),

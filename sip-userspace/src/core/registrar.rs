@@ -5,12 +5,13 @@
 //! are kept.
 
 mod outbound;
+mod past;
 mod path;
 
 use rsip::headers;
 use sip_common::abi::ClientKey;
 
-use self::{outbound::FlowOf, path::PathOf};
+use self::{outbound::FlowOf, past::Past, path::PathOf};
 use super::{
     Flow, Now,
     bindings::{Binding, Bindings, CONTACT_MAX, CONTACTS_LEN_MAX, CallId},
@@ -100,6 +101,7 @@ pub struct Came {
 #[derive(Default)]
 struct Done<'m> {
     changed: bool,
+    forgot: bool,
     path: PathOf<'m>,
     registers_flow: bool,
 }
@@ -109,13 +111,16 @@ struct Done<'m> {
 pub struct Outcome {
     /// The answer.
     pub answer: Answer,
-    /// The client's bindings are others than before.
+    /// What is known of the client's contacts is another thing than before.
     pub changed: bool,
+    /// There was no room to remember what was taken back.
+    pub forgot: bool,
 }
 
-/// Handles a REGISTER of this client: changes its bindings, or not, and says what to answer.
+/// Handles a REGISTER of this client: changes its bindings, or not, and says what to answer. Beside
+/// the bindings stands what is remembered of contacts that are gone.
 pub fn register(
-    bindings: &mut Bindings,
+    (bindings, past): (&mut Bindings, &mut Bindings),
     settings: &Settings,
     key: ClientKey,
     request: &Request<'_>,
@@ -123,13 +128,15 @@ pub fn register(
     now: Now,
 ) -> Outcome {
     let now_s = now.mono_s();
-    match update(bindings, settings, key, request, came, now_s) {
+    match update((&mut *bindings, past), settings, key, request, came, now_s) {
         Ok(done) => {
             let mut answer = accepted(bindings.get(&key), now_s, now.unix_s);
             extend(&mut answer, &done, settings, bindings.get(&key).is_empty());
-            Outcome { answer, changed: done.changed }
+            Outcome { answer, changed: done.changed, forgot: done.forgot }
         }
-        Err(refused) => Outcome { answer: refusal(refused, settings), changed: false },
+        Err(refused) => {
+            Outcome { answer: refusal(refused, settings), changed: false, forgot: false }
+        }
     }
 }
 
@@ -184,7 +191,7 @@ fn extend(answer: &mut Answer, done: &Done<'_>, settings: &Settings, is_empty: b
 }
 
 fn update<'m>(
-    bindings: &mut Bindings,
+    (bindings, remembered): (&mut Bindings, &mut Bindings),
     settings: &Settings,
     key: ClientKey,
     request: &Request<'m>,
@@ -196,33 +203,39 @@ fn update<'m>(
     let call = CallId::of(request.call_id);
     // Steps 6 and 7: a request that is not newer than what it changes is aborted.
     let newer = |binding: &Binding| binding.call != call || request.cseq > binding.cseq;
+    let mut past = Past::of(remembered.get(&key), settings, (call, request.cseq), now_s);
     let mut new = old.clone();
     let mut done = Done { path: PathOf::read(request, came)?, ..Done::default() };
     match wishes(settings, request)? {
-        Wishes::RemoveAll if old.iter().all(newer) => new.clear(),
-        Wishes::RemoveAll => return Err(Refused::OutOfOrder),
+        Wishes::RemoveAll if !old.iter().all(newer) || past.is_late(|_| true, true) => {
+            return Err(Refused::OutOfOrder);
+        }
+        Wishes::RemoveAll => past.remove(None, new.drain(..)),
         Wishes::List(list) if list.is_empty() => {}
         Wishes::List(list) => {
             done.registers_flow = outbound::registers_flow(request, &list, &done.path, came)?;
             let path = done.path.text();
             for wish in list {
                 let means = |binding: &Binding| wish.means(binding);
-                if old.iter().any(|binding| means(binding) && !newer(binding)) {
+                let is_late = old.iter().any(|binding| means(binding) && !newer(binding));
+                if is_late || past.is_late(means, wish.expires_s == 0) {
                     return Err(Refused::OutOfOrder);
                 }
                 let place = new.iter().position(means);
                 if wish.expires_s == 0 {
-                    new.retain(|binding| !means(binding));
+                    past.remove(Some(&wish), new.extract_if(.., |binding| means(binding)));
                     continue;
                 }
                 let expires_s = now_s.saturating_add(wish.expires_s);
                 let flow = Some(&came.flow).filter(|flow| is_sender(request, wish.uri_text, flow));
-                let binding =
+                let mut binding =
                     Binding::new(wish.uri_text, &wish.params, call, request.cseq, expires_s)
-                        .and_then(|binding| binding.reached_by(&path, flow, now_s))
+                        .and_then(|binding| binding.reached_by(&path, flow, past.now_s()))
                         .ok_or(Refused::ContactTooLong)?;
-                match place.and_then(|place| new.get_mut(place)) {
-                    Some(old) => *old = binding,
+                let old = place.and_then(|place| new.get_mut(place));
+                binding.round = past.round(means, old.as_deref());
+                match old {
+                    Some(old) => past.replace(std::mem::replace(old, binding)),
                     None => new.push(binding),
                 }
             }
@@ -239,8 +252,16 @@ fn update<'m>(
     if new.len() > old.len() && total > settings.bindings_max {
         return Err(Refused::Full);
     }
-    done.changed = new != old;
-    if done.changed {
+    let past = past.changed(&new);
+    done.changed = new != old || past.is_some();
+    if let Some(mut past) = past {
+        done.forgot = !past.is_empty() && remembered.len() >= settings.bindings_max;
+        if done.forgot {
+            past.clear();
+        }
+        remembered.set(key, past);
+    }
+    if new != old {
         bindings.set(key, new);
     }
     Ok(done)
@@ -255,6 +276,22 @@ impl Wish<'_> {
             Some(flow) => flow.has(binding) || !has_flow(binding) && same(),
             None => same(),
         }
+    }
+}
+
+/// Whether two bindings are of one contact: of one flow (RFC 5626 section 6), or, unless both have one,
+/// of the same URI. All contacts are the same as themselves only.
+pub(super) fn same_contact(one: &Binding, other: &Binding) -> bool {
+    if one.uri().is_empty() || other.uri().is_empty() {
+        return one.is_all() && other.is_all();
+    }
+    let params = |it| Params::parse(&mut Cursor::new(it));
+    match (params(one.params()).as_ref().and_then(FlowOf::of), has_flow(other)) {
+        (Some(flow), true) => flow.has(other),
+        _ => match (Uri::parse(one.uri()), Uri::parse(other.uri())) {
+            (Ok(one), Ok(other)) => compare::same(one, other),
+            _ => false,
+        },
     }
 }
 

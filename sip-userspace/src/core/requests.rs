@@ -9,7 +9,7 @@ use super::{
     decide::{Cause, Decision, decide, read_routes},
     durable::Answered,
     proxy::routes::Routes,
-    record, redirect,
+    redirect,
     registrar::{self, Came, Outcome},
     returning::Known,
     subscriptions::RegEvent,
@@ -289,21 +289,26 @@ impl Core {
         let came = Came { flow: at.came, trusted: self.is_trusted_hop(at.source()) };
         let watched = self.subscriptions.is_watched(&key);
         let before = if watched { self.bindings.get(&key).to_vec() } else { Vec::new() };
-        let Outcome { answer, changed } =
-            registrar::register(&mut self.bindings, &self.settings, key, request, &came, now);
+        let books = (&mut self.bindings, &mut self.past);
+        let Outcome { answer, changed, forgot } =
+            registrar::register(books, &self.settings, key, request, &came, now);
         let status = answer.status();
         let counter = match status {
             200 => &mut self.counters.registered,
             _ => &mut self.counters.refused,
         };
         Counters::add(counter);
+        if forgot {
+            Counters::add(&mut self.counters.removals_forgotten);
+        }
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
         self.bindings.saw(&key, now.mono_s(), request.vias.len() == 1, || aor.bytes().into());
+        self.past.saw(&key, now.mono_s(), false, || aor.bytes().into());
         if changed && watched {
             self.bindings_changed(key, &before, RegEvent::Unregistered, now);
         }
-        let record = (self.settings.durable && changed)
-            .then(|| record::encode(aor.bytes(), self.bindings.get(&key), now));
+        let record =
+            (self.settings.durable && changed).then(|| self.record_of(aor.bytes(), &key, now));
         let held = Answered { transaction: at.transaction, status, payload, watcher: None };
         self.hold(changed.then_some(key), record, held, now, out);
     }

@@ -4,7 +4,9 @@
 //! the redirect; its request waits here meanwhile. Of any other home only the time tells: phones
 //! that give up on a 302 try again within five minutes, a follower comes back when what it was
 //! granted is half over. Who followed is redirected again, who did not is proxied from then on; a
-//! home that can't be asked teaches nothing, and the request is proxied.
+//! home that can't be asked, that was down meanwhile, or that is the client's only since it was
+//! redirected (`rehomed`), teaches nothing, and the request is proxied: hosts that do not agree yet
+//! would send it about.
 //!
 //! Invariants: what waits is bounded and waits [`PATIENCE`] at most; a request waits once. Deliberately
 //! absent: how a home is asked.
@@ -157,6 +159,16 @@ impl Core {
         }
     }
 
+    /// Whether a home was found not to answer at some time in the last `age_s` seconds: who was sent
+    /// there may have followed. A change of its standing that is younger is one from or to that.
+    fn was_down(&self, server: u16, age_s: u32, now: Now) -> bool {
+        use super::health::gauge::Standing;
+        let age = Duration::from_secs(age_s.into());
+        self.health.standing(server).is_some_and(|(standing, since)| {
+            standing == Standing::Down || now.mono.saturating_sub(since) <= age
+        })
+    }
+
     /// Goes on with what has waited long enough.
     pub(super) fn give_up_homes(&mut self, now: Now, out: &mut Vec<Output>) {
         while let Some((until, key)) =
@@ -182,6 +194,9 @@ impl Core {
         let known = match (after.known, after.age_s) {
             (Some(known), _) => known,
             (None, None) => Known::Unsure,
+            (None, Some(age_s)) if self.rehomed.within(&key, &self.table, age_s, now.mono_s()) => {
+                Known::Unsure
+            }
             (None, Some(age_s)) => {
                 let home = self.table.server(server);
                 let asked = home.is_some_and(|home| {
@@ -200,6 +215,8 @@ impl Core {
                         }
                         None => Known::Unsure,
                     }
+                } else if self.was_down(server, age_s, now) {
+                    Known::Unsure
                 } else {
                     by_time(age_s, asked_s(request).unwrap_or(self.settings.expires_default_s))
                 }

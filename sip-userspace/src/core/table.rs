@@ -37,6 +37,9 @@ pub use overrides::{Entry, Overrides};
 pub use restore::Parts;
 pub use server::{ContactHost, Kind, Server, State};
 
+/// Orders to the balancer by number, as `core::balance::stated` writes them.
+pub type Orders = BTreeMap<u64, String>;
+
 /// Stands in a slot that no server can take.
 pub const NO_SERVER: u16 = u16::MAX;
 /// Slots of a table that was created without saying how many.
@@ -172,6 +175,7 @@ pub struct Table {
     slots: Vec<u16>,
     overrides: Overrides,
     moves: Moves,
+    orders: Orders,
     learned: Learned,
     this_name: String,
     this: Option<u16>,
@@ -193,6 +197,7 @@ impl Table {
             slots: vec![NO_SERVER; meta.slots as usize],
             overrides: Overrides::new(meta.slots),
             moves: Moves::default(),
+            orders: Orders::new(),
             learned: Learned::default(),
             this_name: this.to_owned(),
             this: None,
@@ -253,6 +258,11 @@ impl Table {
     /// Assignments of single clients.
     pub fn overrides(&self) -> &Overrides {
         &self.overrides
+    }
+
+    /// What the balancer was told.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// What this host has learned about clients.

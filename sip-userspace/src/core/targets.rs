@@ -15,7 +15,7 @@ use super::{
     },
     requests::Place,
     resolving::Look,
-    table::Server,
+    table::{Kind, Server},
 };
 use crate::sip::{
     lex::{self, Hides},
@@ -83,7 +83,24 @@ impl Core {
         request: &Request<'_>,
     ) -> Option<Target> {
         let hop = Hop { transport, peer: server.address_for(transport)? };
-        self.hop_target(at, hop, transport == Transport::Udp, request)
+        let target = self.hop_target(at, hop, transport == Transport::Udp, request)?;
+        Some(Target { uri: self.uri_at(server, request), ..target })
+    }
+
+    /// What a home is asked for where the Request-URI names a Homeward host: a client that followed a
+    /// redirect puts that host there (section 8.1.3.4), and only Homeward hosts answer to each other's
+    /// names. This host is responsible for it, and what it stands for is the domain's (sections 16.5
+    /// and 16.6 step 2).
+    fn uri_at(&self, server: &Server, request: &Request<'_>) -> Option<Box<[u8]>> {
+        let (uri, to) = (request.uri.sip()?, request.to_uri.sip()?);
+        let is_host = !uri.host.eq_ignore_ascii_case(to.host)
+            && (self.settings.is_own(uri.host) || !self.settings.serves(uri.host));
+        let is_same = uri.user.is_none() || uri.user == to.user;
+        if server.kind != Kind::Foreign || !is_host || !is_same {
+            return None;
+        }
+        let user = uri.user.map_or(Vec::new(), |user| [user, b"@"].concat());
+        Some([b"sip:", &user[..], to.host].concat().into())
     }
 
     /// The bindings of a client: by q, then the most recent.

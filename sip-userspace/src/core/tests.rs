@@ -7,7 +7,7 @@ use sip_common::siphash::Key;
 
 use super::{
     settings::Source,
-    table::{Assignment, Change, Commit, ContactHost, Meta, Server, State},
+    table::{Applied, Assignment, Change, Commit, ContactHost, Meta, Server, State},
     *,
 };
 use crate::sip::{header::Name, lex::Hides, request::REQUEST_MAX, typed};
@@ -58,10 +58,10 @@ pub(crate) fn table(this: &str, home: Option<u16>) -> Table {
     table
 }
 
-pub(crate) fn apply(table: &mut Table, changes: Vec<Change>) {
+pub(crate) fn apply(table: &mut Table, changes: Vec<Change>) -> Applied {
     let revision = table.revision().next();
     let commit = Commit { revision, at_ms: 1, by: "test".into(), why: "test".into(), changes };
-    table.apply(&commit).unwrap();
+    table.apply(&commit).unwrap()
 }
 
 pub(crate) fn assign(table: &mut Table, assignment: Assignment) {

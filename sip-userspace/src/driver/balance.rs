@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: decisions, which are the balancer's (`core::balance`).
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::{Host, reply};
@@ -19,9 +21,14 @@ use crate::{
 
 type Result = std::result::Result<Commit, StoreError>;
 
+/// An order waits so long for the store.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The balancer with its way to the store.
 pub(super) struct Balance {
     balancer: Balancer,
+    /// Orders that are answered when they stand in the table, with when they came.
+    unanswered: Vec<(Duration, Call, Answer)>,
     pub(super) settled: mpsc::UnboundedReceiver<Result>,
     settled_in: mpsc::UnboundedSender<Result>,
 }
@@ -30,7 +37,7 @@ impl Balance {
     pub(super) fn new(rules: Rules, node: &str) -> Self {
         let (settled_in, settled) = mpsc::unbounded_channel();
         let balancer = Balancer::new(rules, node);
-        Self { balancer, settled, settled_in }
+        Self { balancer, unanswered: Vec::new(), settled, settled_in }
     }
 }
 
@@ -56,7 +63,11 @@ impl Host {
 
     fn balance_step(&mut self) {
         let (leads, now) = (self.shared.leads(), clock::now());
-        let proposal = self.balance.balancer.step(self.core.table(), leads, now);
+        let (balancer, table) = (&mut self.balance.balancer, self.core.table());
+        // What is ordered stands in the table before anything is done about it.
+        let proposal =
+            balancer.state(table, leads, now).or_else(|| balancer.step(table, leads, now));
+        self.answer_stated();
         for notice in self.balance.balancer.notices() {
             tracing::info!(plan = notice.plan, "{}", notice.text);
         }
@@ -93,6 +104,21 @@ impl Host {
         }
     }
 
+    /// Answers orders that stand in the table by now, or that the store did not take in time.
+    fn answer_stated(&mut self) {
+        let (is_stated, now) = (self.balance.balancer.is_stated(), clock::now().mono);
+        let over = |(since, ..): &mut (Duration, Call, Answer)| {
+            is_stated || now.saturating_sub(*since) > PATIENCE
+        };
+        for (_, call, answer) in self.balance.unanswered.extract_if(.., over) {
+            let late = || {
+                let reason = "the store has not taken the order yet";
+                Refused::daemon(reason, "none is needed: it is tried again; look at it then")
+            };
+            reply(call, if is_stated { Ok(answer) } else { Err(late()) });
+        }
+    }
+
     /// Answers what is asked of the balancer, or gives the call back.
     pub(super) fn of_balance(&mut self, call: Call) -> Option<Call> {
         let answer = match &call.command {
@@ -107,13 +133,12 @@ impl Host {
                     false => Err(self.not_here()),
                 }
             }
+            Command::Balance { mode: Some(_) } if !self.shared.leads() => Err(self.not_here()),
             Command::Balance { mode } => {
-                if mode.is_some() && !self.shared.leads() {
-                    Err(self.not_here())
-                } else {
+                if let Some(mode) = mode {
                     self.balance.balancer.set_mode(*mode);
-                    Ok(self.balance_status())
                 }
+                Ok(self.balance_status())
             }
             Command::ServerDrain { name, rate, within_s } => {
                 let paced = rate.is_some() || within_s.is_some();
@@ -131,7 +156,13 @@ impl Host {
             }
             _ => return Some(call),
         };
-        reply(call, answer);
+        match answer {
+            Ok(answer) if !self.balance.balancer.is_stated() => {
+                self.balance.unanswered.push((clock::now().mono, call, answer));
+                self.balance_step();
+            }
+            answer => reply(call, answer),
+        }
         None
     }
 

@@ -90,7 +90,8 @@ impl Durable {
         }
         let (clients, records) = (core.bindings().clients(), found.records);
         tracing::info!(clients, records, bytes = found.bytes, "bindings loaded");
-        durable.alive_bytes = RECORD_BYTES.saturating_mul(core.bindings().len() as u64);
+        let known = core.bindings().len().saturating_add(core.past().len());
+        durable.alive_bytes = RECORD_BYTES.saturating_mul(known as u64);
         durable.log = Some(log);
         Ok(durable)
     }

@@ -39,6 +39,10 @@ pub fn assign(aor: &str, server: Option<u16>) -> Change {
     Change::Assign { aor: aor.into(), assignment }
 }
 
+pub fn order(number: u64, text: Option<&str>) -> Change {
+    Change::Order { number, text: text.map(str::to_owned) }
+}
+
 pub fn what_is_loaded_equals_what_was_applied(kind: &str, store: &dyn AssignmentStore) {
     let mut table = store.load("home0").unwrap();
     assert_eq!(table.revision(), Revision::default(), "{kind}");
@@ -72,6 +76,8 @@ pub fn what_is_loaded_equals_what_was_applied(kind: &str, store: &dyn Assignment
             Change::Move { what: Moved::Client("alice@example.com".into()), to: None },
         ],
         vec![Change::Server { index: 1, server: draining }],
+        vec![order(0, Some("advise")), order(7, Some("{\"zoë\":1}")), order(8, Some("x"))],
+        vec![order(7, Some("{}")), order(8, None)],
         vec![assign("alice@example.com", Some(2)), assign("bob@example.com", Some(0))],
         vec![
             Change::Unassign { aor: "bob@example.com".into() },
@@ -134,6 +140,7 @@ pub fn what_does_not_fit_is_rejected_whole(kind: &str, store: &dyn AssignmentSto
         twin,
         Change::Server { index: 2, server: widow },
         assign(&"x".repeat(300), None),
+        order(1, Some(&"x".repeat((1 << 20) + 1))),
     ] {
         let changes = vec![assign("bob@example.com", Some(0)), change.clone()];
         match store.commit(proposal(base, changes)) {

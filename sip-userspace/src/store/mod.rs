@@ -148,7 +148,8 @@ impl From<&Commit> for Record {
             by: commit.by.clone(),
             why: commit.why.clone(),
             count,
-            changes: (count <= RECORD_CHANGES_MAX).then(|| commit.changes.clone()),
+            changes: (count <= RECORD_CHANGES_MAX)
+                .then(|| commit.changes.iter().map(Change::shortened).collect()),
         }
     }
 }

@@ -100,5 +100,10 @@ fn words(change: &Change, servers: &BTreeMap<String, String>) -> String {
         Change::Unassign { aor } => format!("{aor} to its slot"),
         Change::Move { what, to: Some(to) } => format!("{what} begins to move to {}", name(to)),
         Change::Move { what, to: None } => format!("{what} moves no more"),
+        Change::Order { number: 0, text } => {
+            format!("the balancer is told: {}", text.as_deref().unwrap_or("nothing"))
+        }
+        Change::Order { number, text: Some(_) } => format!("plan {number} is kept as it stands"),
+        Change::Order { number, text: None } => format!("plan {number} is kept no more"),
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::stated::Kept;
 use crate::core::{
     plan::{Move, Outcome, Plan},
     table::{Change, Kind, Moved, Revision, State, Table},
@@ -70,6 +71,8 @@ pub(super) struct Job {
     /// The balancer's own, not an operator's.
     pub is_own: bool,
     pub stage: Stage,
+    /// No more of its moves begin.
+    pub is_cut: bool,
     /// Moves that begin in a second.
     pub rate: u32,
     pub servers: Vec<Outcome>,
@@ -92,6 +95,7 @@ impl Job {
             by,
             why,
             is_own: false,
+            is_cut: false,
             stage: Stage::Created,
             rate: 1,
             servers,
@@ -101,6 +105,53 @@ impl Job {
             open: Vec::new(),
             reasons: Vec::new(),
         }
+    }
+
+    /// One that stands in the table; [`Self::recount`] says how far it is.
+    pub(super) fn kept(id: u64, kept: Kept) -> Self {
+        let plan = Plan { moves: kept.moves, servers: kept.servers };
+        let job = Self::new(id, plan, kept.base, kept.by, kept.why);
+        let Kept { stage, is_cut, is_own, rate, .. } = kept;
+        Self { is_own, is_cut, stage, rate, ..job }
+    }
+
+    /// What stands in the table of it.
+    pub(super) fn to_kept(&self) -> Kept {
+        Kept {
+            stage: self.stage,
+            is_cut: self.is_cut,
+            base: self.base,
+            by: self.by.clone(),
+            why: self.why.clone(),
+            is_own: self.is_own,
+            rate: self.rate,
+            servers: self.servers.clone(),
+            moves: self.moves.clone(),
+        }
+    }
+
+    /// Looks up in the table how far every move is.
+    pub(super) fn recount(&mut self, table: &Table, now_s: u64) {
+        if self.stage == Stage::Created {
+            return;
+        }
+        let waits = matches!(self.stage, Stage::Running | Stage::Paused) && !self.is_cut;
+        self.open.clear();
+        for (place, (one, step)) in self.moves.iter().zip(&mut self.steps).enumerate() {
+            let home = table.home_of(&one.what);
+            *step = if table.moves().get(&one.what) == Some(one.to) {
+                self.open.push(place);
+                Step::Begun(now_s)
+            } else if home == Some(one.to) {
+                Step::Done
+            } else if home == Some(one.from) && waits {
+                Step::Waiting
+            } else {
+                Step::Failed
+            };
+        }
+        let first = self.steps.iter().position(|step| *step == Step::Waiting);
+        self.next = first.unwrap_or(self.steps.len());
     }
 
     /// The moves by how far they are: waiting, in progress, done, failed.
@@ -153,6 +204,7 @@ impl Job {
         if self.next < self.moves.len() {
             self.note(reason.to_owned());
         }
+        self.is_cut = true;
         self.next = self.moves.len();
     }
 
@@ -218,6 +270,9 @@ impl Job {
         {
             let place = self.next;
             self.next = self.next.saturating_add(1);
+            if self.steps.get(place) != Some(&Step::Waiting) {
+                continue;
+            }
             let step = match unfit(table, one) {
                 None => {
                     changes.extend(match hands_over(table, one) {

@@ -5,7 +5,8 @@
 //! has one, and only that of the host that leads decides; the store refuses the proposals of one
 //! that believes it wrongly. Invariants: one plan is carried out at a time; moves begin at a pace,
 //! a bounded number is in progress; pinned clients and what moved lately stay; what an operator
-//! ordered is not touched by what the balancer wants.
+//! ordered is not touched by what the balancer wants. What it was told, and its plans, stand in the
+//! table too (`stated`), so that whoever leads next goes on.
 //! Deliberately absent: who measures the load, and how a move is carried out (`handover`).
 
 mod drain;
@@ -13,6 +14,7 @@ mod job;
 mod orders;
 mod rules;
 mod show;
+mod stated;
 mod trigger;
 
 use std::{
@@ -28,6 +30,7 @@ pub use self::{
 use self::{
     drain::Stranded,
     job::Job,
+    stated::Stated,
     trigger::{Cause, Triggers},
 };
 use super::{
@@ -106,6 +109,7 @@ pub struct Balancer {
     drains: BTreeMap<u16, Pace>,
     stranded: Stranded,
     notices: Vec<Notice>,
+    stated: Stated,
 }
 
 impl Balancer {
@@ -128,6 +132,7 @@ impl Balancer {
             drains: BTreeMap::new(),
             stranded: Stranded::default(),
             notices: Vec::new(),
+            stated: Stated::default(),
         }
     }
 
@@ -152,8 +157,8 @@ impl Balancer {
         self.due = sight.now.mono.saturating_add(Duration::from_secs(self.rules.window_s.into()));
         self.recent.expire(now_s, self.rules.cooldown_s);
         let trigger = self.triggers.look(sight.view, &self.rules);
+        self.hear(sight.table, sight.leads, sight.now);
         if !sight.leads {
-            self.lose();
             return;
         }
         if self.drain(sight) {
@@ -219,17 +224,6 @@ impl Balancer {
         self.jobs.iter().find(|job| job.is_live())
     }
 
-    /// Another host leads: what has begun goes on without us, and nothing more begins here.
-    fn lose(&mut self) {
-        for job in &mut self.jobs {
-            if job.stage == Stage::Running {
-                job.cut("another host leads now");
-                let text = "another host leads now: no more moves begin here".to_owned();
-                self.notices.push(Notice { plan: job.id, text });
-            }
-        }
-    }
-
     /// Whether another table is to be followed by a [`Self::step`] at once: moves have ended by then,
     /// and others may begin. Otherwise so many would begin in a second as may be in progress.
     pub fn waits_for_table(&self) -> bool {
@@ -240,9 +234,10 @@ impl Balancer {
     /// once a second, when a proposal is settled, and as [`Self::waits_for_table`] says.
     pub fn step(&mut self, table: &Table, leads: bool, now: Now) -> Option<Proposal> {
         let now_s = now.mono.as_secs();
+        self.hear(table, leads, now);
         self.follow(table, now);
         let since = now.mono.saturating_sub(std::mem::replace(&mut self.reckoned, now.mono));
-        if !leads || self.asked.is_some() {
+        if !leads || self.asked.is_some() || self.stated.is_asked() {
             return None;
         }
         self.waits_for_table = false;
@@ -277,6 +272,9 @@ impl Balancer {
 
     /// A proposal was committed, or was not.
     pub fn settled(&mut self, settled: Settled, now: Now) {
+        if self.settled_orders(settled == Settled::Made) {
+            return;
+        }
         let Some(moved) = self.asked.take() else { return };
         let (is_made, now_s) = (settled == Settled::Made, now.mono.as_secs());
         match settled {

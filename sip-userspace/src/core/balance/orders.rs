@@ -21,6 +21,11 @@ impl Balancer {
         by: &str,
         sight: &Sight<'_>,
     ) -> Result<Answer, Refused> {
+        self.hear(sight.table, sight.leads, sight.now);
+        if !sight.leads {
+            let now_s = sight.now.mono.as_secs();
+            self.jobs.iter_mut().for_each(|job| job.recount(sight.table, now_s));
+        }
         let id = match order {
             PlanOrder::Status { plan: None } => {
                 let plans = self.jobs.iter().map(|job| self.view(job, sight.table)).collect();
@@ -51,9 +56,14 @@ impl Balancer {
         Ok(Answer::Plan(Box::new(self.view(job, sight.table))))
     }
 
-    /// Sets what the balancer does by itself, and says how it stands.
-    pub fn set_mode(&mut self, mode: Option<Mode>) {
-        if let Some(mode) = mode.filter(|mode| *mode != self.rules.mode) {
+    /// Sets what the balancer does by itself, of all hosts.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.stated.want(mode);
+        self.change_mode(mode);
+    }
+
+    pub(super) fn change_mode(&mut self, mode: Mode) {
+        if mode != self.rules.mode {
             self.rules.mode = mode;
             self.triggers.give_up(&self.rules);
             for job in self.jobs.iter_mut().filter(|job| job.is_own && job.is_live()) {

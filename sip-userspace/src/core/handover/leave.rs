@@ -15,7 +15,8 @@ use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 use sip_common::abi::ClientKey;
 
 use crate::core::{
-    Core, Counters, Now, Output, record,
+    Core, Counters, Now, Output,
+    history::Settled,
     subscriptions::Reason,
     table::{Revision, State, learned::KeyMap},
 };
@@ -134,10 +135,10 @@ impl Core {
             return;
         }
         self.queues.keep(&key);
-        if !self.bindings.get(&key).is_empty() {
-            let aor = self.bindings.aor(&key).to_vec();
-            self.bindings.set(key, Vec::new());
-            self.keep(record::encode(&aor, &[], now), out);
+        let aor = self.aor_of(&key).to_vec();
+        if !aor.is_empty() {
+            self.know(key, &aor, Settled::default(), now);
+            self.keep(self.record_of(&aor, &key, now), out);
             Counters::add(&mut self.counters.clients_left);
         }
         self.drop_publications(&key, now, out);

@@ -11,7 +11,6 @@
 
 mod batch;
 mod leave;
-mod merge;
 mod queue;
 
 use std::{collections::BTreeSet, net::SocketAddr};
@@ -27,6 +26,7 @@ use super::{
     Core, Counters, Now, Output,
     bindings::Binding,
     durable::Answered,
+    history,
     proxy::record::path_value,
     record::{self, Record},
     subscriptions::publication_of,
@@ -54,6 +54,7 @@ impl Core {
     /// What a commit, or another host's, has made of the table: whose state has to go, and what
     /// begins to move.
     pub fn table_changed(&mut self, applied: &Applied, now: Now, out: &mut Vec<Output>) {
+        self.rehomed.note(applied, now.mono_s(), self.settings.redirect_memory_s);
         if applied.servers.is_empty() {
             self.queues.look_at.extend(applied.slots.iter().copied());
         } else {
@@ -73,7 +74,9 @@ impl Core {
         while left > 0
             && let Some(slot) = self.queues.look_at.pop_first()
         {
-            let keys = self.bindings.in_slot(slot).to_vec();
+            let mut keys = self.bindings.in_slot(slot).to_vec();
+            let unbound = |key: &&ClientKey| self.bindings.get(key).is_empty();
+            keys.extend(self.past.in_slot(slot).iter().filter(unbound));
             left = left.saturating_sub(keys.len().max(1));
             slots.insert(slot);
             for key in keys {
@@ -92,7 +95,9 @@ impl Core {
 
     /// Whether clients or moves wait to be looked at.
     pub(super) fn has_to_look(&self) -> bool {
-        let nobody = self.bindings.is_empty() && self.subscriptions.keys().next().is_none();
+        let nobody = self.bindings.is_empty()
+            && self.past.is_empty()
+            && self.subscriptions.keys().next().is_none();
         self.moving.is_behind(&self.table) || !self.queues.look_at.is_empty() && !nobody
     }
 
@@ -118,7 +123,15 @@ impl Core {
 
     /// Whether there is something of a client to be given away.
     fn has_state(&self, key: &ClientKey) -> bool {
-        !self.bindings.get(key).is_empty() || self.subscriptions.has_publications(key)
+        !self.aor_of(key).is_empty() || self.subscriptions.has_publications(key)
+    }
+
+    /// The AoR of a client of whose contacts something is known.
+    pub(super) fn aor_of(&self, key: &ClientKey) -> &[u8] {
+        match self.bindings.aor(key) {
+            [] => self.past.aor(key),
+            aor => aor,
+        }
     }
 
     /// Whether a client's home is another server, which serves it by now.
@@ -239,8 +252,9 @@ impl Core {
         let mut records = self.publications_of(key, now);
         let bindings = self.bindings.get(key).iter();
         let bindings: Vec<_> = bindings.map(|it| self.through_here(it)).collect();
-        if !bindings.is_empty() {
-            records.push(record::encode(self.bindings.aor(key), &bindings, now));
+        let (aor, past) = (self.aor_of(key), self.past.get(key));
+        if !aor.is_empty() {
+            records.push(record::encode(aor, &bindings, past, now));
         }
         records
     }
@@ -321,19 +335,22 @@ impl Core {
                 }
             };
             let aor = record.aor;
-            let bindings = record.live(theirs, false, self.settings.expires_max_s);
-            let live = |it: &&Binding| it.expires_s > now.mono_s();
-            let own: Vec<_> = self.bindings.get(&key).iter().filter(live).cloned().collect();
-            let Some(merged) = merge::merge(&own, bindings, self.settings.contacts_max) else {
+            let all = record.live(theirs, false, self.settings.expires_max_s);
+            let own = self.bindings.get(&key).iter().chain(self.past.get(&key));
+            let own: Vec<_> = own.filter(|it| it.expires_s > now.mono_s()).cloned().collect();
+            let merged = history::merge(own.clone(), all);
+            if merged == own {
                 continue;
-            };
+            }
             if moving(self, &key) && own.is_empty() {
                 self.queues.guests.insert(key);
             }
-            let record = record::encode(aor, &merged, now);
-            self.bindings.set(key, merged);
-            self.bindings.saw(&key, now.mono_s(), false, || aor.into());
-            self.keep(record, out);
+            let mut settled = history::settle(merged, self.settings.contacts_max);
+            if self.past.len() >= self.settings.bindings_max {
+                settled.past.clear();
+            }
+            self.know(key, aor, settled, now);
+            self.keep(self.record_of(aor, &key, now), out);
             match self.goes_to(&key) {
                 None => self.stays(&key),
                 Some(to) => self.queues.came(&key, to),

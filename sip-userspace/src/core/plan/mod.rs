@@ -46,7 +46,7 @@ impl Default for Limits {
 }
 
 /// One move.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Move {
     /// What moves.
     pub what: Moved,
@@ -86,7 +86,7 @@ pub struct Carried {
 }
 
 /// A server before and after a plan.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Its index.
     pub server: u16,

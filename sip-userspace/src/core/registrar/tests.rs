@@ -11,6 +11,7 @@ const KEY: ClientKey = ClientKey([1, 2]);
 /// A registrar that is sent one request a second.
 struct Script {
     bindings: Bindings,
+    past: Bindings,
     settings: Settings,
     came: Came,
     second: u64,
@@ -22,7 +23,8 @@ impl Script {
         let at = |address: &str| address.parse().unwrap();
         let came =
             Came { flow: Flow::udp(at("192.0.2.1:5060"), at("192.0.2.9:5060")), trusted: false };
-        Self { bindings: Bindings::default(), settings, came, second: 0 }
+        let (bindings, past) = Default::default();
+        Self { bindings, past, settings, came, second: 0 }
     }
 
     /// Status and the contacts that are bound afterwards.
@@ -60,7 +62,8 @@ impl Script {
         let request = Request::read(&message).unwrap().unwrap();
         let now = self.now();
         let (settings, came) = (&self.settings, &self.came);
-        let answer = register(&mut self.bindings, settings, key, &request, came, now).answer;
+        let books = (&mut self.bindings, &mut self.past);
+        let answer = register(books, settings, key, &request, came, now).answer;
         let path = Path::of(&message, came.flow.peer).unwrap();
         String::from_utf8(answer.compose(&message, &path, 0)).unwrap()
     }
@@ -375,5 +378,59 @@ fn outbound_is_used_where_flows_are_kept() {
         let says = answer.contains("\r\nRequire: outbound\r\nFlow-Timer: 120\r\n");
         assert_eq!(says, used, "{lines}{more}{contact}");
         assert_eq!(script.bindings.is_empty(), status != 200);
+    }
+}
+
+#[test]
+fn what_is_taken_back_is_remembered_where_another_host_may_have_it() {
+    let mut script = Script::new();
+    script.send("x", 1, "Contact: <sip:a@h>\r\n");
+    script.send("x", 2, "Contact: <sip:a@h>\r\nExpires: 0\r\n");
+    assert!(script.past.is_empty(), "nobody has a copy");
+    assert_eq!(script.send("x", 1, "Contact: <sip:a@h>\r\n").0, 200);
+
+    let mut script = Script::new();
+    script.settings.asks_homes = true;
+    let past = |script: &Script| {
+        let shown = |it: &Binding| {
+            let left_s = it.expires_s - script.now().mono_s();
+            format!("{} {} {left_s}", String::from_utf8_lossy(it.uri()), it.cseq)
+        };
+        script.past.get(&KEY).iter().map(shown).collect::<Vec<_>>()
+    };
+    let (a, no_a) = ("Contact: <sip:a@h>\r\n", "Contact: <sip:a@h>\r\nExpires: 0\r\n");
+    assert_eq!(script.send("x", 4, no_a).0, 200, "another host may have bound it");
+    assert_eq!(past(&script), ["sip:a@h 4 600"]);
+    assert_eq!(script.send("x", 4, no_a).0, 200, "the same again");
+    assert_eq!(past(&script), ["sip:a@h 4 599"], "is the same");
+    for (cseq, lines) in [(3, a), (4, a), (3, no_a)] {
+        assert_eq!(script.send("x", cseq, lines).0, 500, "{cseq} was late on its way");
+    }
+    assert_eq!(script.send("x", 5, a).0, 200);
+    assert!(past(&script).is_empty(), "it is said anew");
+    assert_eq!(script.send("y", 1, a).0, 200);
+    assert_eq!(past(&script), ["sip:a@h 5 599"], "what is replaced is, as long as a copy lives");
+    assert_eq!(script.send("y", 2, "Contact: *\r\nExpires: 0\r\n"), (200, vec![]));
+    assert_eq!(past(&script), ["sip:a@h 5 598", " 2 600"]);
+    script.second += 40;
+    assert_eq!(script.send("y", 1, a), (200, bound(&["<sip:a@h> 600"])), "it counts anew");
+    assert_eq!(script.bindings.get(&KEY)[0].round, 1);
+    assert_eq!(script.send("y", 2, a).0, 200);
+    assert_eq!(script.bindings.get(&KEY)[0].round, 1);
+    script.second += 1_000;
+    script.send("z", 1, no_a);
+    assert_eq!(past(&script), ["sip:a@h 1 600"], "what has ended is forgotten");
+}
+
+#[test]
+fn what_there_is_no_room_to_remember_is_taken_back_all_the_same() {
+    let mut script = Script::new();
+    script.settings = Settings { asks_homes: true, bindings_max: 1, ..script.settings };
+    for (number, kept) in [(1, 1), (2, 0)] {
+        let key = ClientKey([number, 0]);
+        script.send_for(key, "x", 1, "Contact: <sip:a@h>\r\n");
+        let lines = "Contact: <sip:a@h>\r\nExpires: 0\r\n";
+        assert_eq!(script.send_for(key, "x", 2, lines), (200, vec![]));
+        assert_eq!(script.past.get(&key).len(), kept);
     }
 }

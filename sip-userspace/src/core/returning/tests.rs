@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::core::{
+    health::{Rules, gauge::Thresholds},
     settings::Settings,
-    table::Change,
-    tests::{EDGE, HOME, addr, apply, at, settings, status, table},
+    table::{Assignment, Change},
+    tests::{EDGE, HOME, STANDBY, addr, apply, at, settings, status, table},
 };
 
 const CLIENT: &str = "203.0.113.7:40000";
@@ -79,6 +80,44 @@ fn a_home_says_whether_its_client_followed() {
         let followed = edge.agents().all().get("Phone").map_or(0, |agent| agent.followed);
         assert_eq!(followed > 0, lesson == Some(Lesson::Follows));
     }
+}
+
+#[test]
+fn a_home_that_is_one_only_since_the_redirect_teaches_nothing() {
+    for asks in [true, false] {
+        let mut edge = edge(asks, Kind::Homeward);
+        let key = edge.table().key("alice@example.com");
+        assert_eq!(told(&take(&mut edge, 0, &register(1, ""))), ["302"]);
+        // Its home dies, and it is another server's.
+        let assignment = Assignment { server: Some(2), ..Assignment::default() };
+        let aor = "alice@example.com".to_owned();
+        let applied = apply(edge.table_mut(), vec![Change::Assign { aor, assignment }]);
+        edge.table_changed(&applied, at(40_000), &mut Vec::new());
+        let out = take(&mut edge, 60, &register(2, ""));
+        let to_standby =
+            |it: &Output| matches!(it, Output::Send { flow, .. } if flow.peer == addr(STANDBY));
+        assert!(matches!(&out[..], [sent] if to_standby(sent)), "{out:?}");
+        assert_eq!(edge.table().learned().get(&key), None);
+        // When the redirect is forgotten it is redirected as anybody.
+        assert_eq!(told(&take(&mut edge, 700, &register(3, ""))), ["302"]);
+    }
+}
+
+#[test]
+fn a_home_that_was_down_meanwhile_teaches_nothing() {
+    let second = Duration::from_secs(1);
+    let thresholds = Thresholds { up: 2, down: 3, damping: second, pause_max: second };
+    let (interval, timeout) = (2 * second, 2 * second);
+    let rules = Rules { all: true, failover: true, interval, timeout, thresholds };
+    let table = edge(false, Kind::Foreign).table().clone();
+    let mut edge = Core::new(Settings { probe: Some(rules), ..settings(EDGE) }, table, None);
+    take(&mut edge, 0, &register(1, ""));
+    for ms in (0..60_000).step_by(500) {
+        edge.handle_timeout(at(ms), &mut Vec::new());
+    }
+    take(&mut edge, 60, &register(2, ""));
+    let key = edge.table().key("alice@example.com");
+    assert_eq!(edge.table().learned().get(&key), None);
 }
 
 #[test]

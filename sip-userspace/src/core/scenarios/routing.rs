@@ -1,6 +1,7 @@
 //! Loops, Max-Forwards, strict routers, redirected watchers (RFC 3261 sections 16.3, 16.4, 16.6).
 
 use super::{calls::phones, ua::Ua, *};
+use crate::core::table::{Kind, Server};
 
 #[test]
 fn max_forwards_ends_a_request() {
@@ -116,4 +117,33 @@ fn a_watcher_is_redirected_once_and_proxied_when_it_comes_back() {
     assert_eq!(World::seen(&arrived, CALLER), ["200", "NOTIFY"], "I7: it did not follow");
     assert_eq!(World::find(&arrived, CALLER, "NOTIFY").flow.peer, addr(EDGE));
     assert_eq!(world.host(EDGE).counters().learned_no_redirect, 0, "that is about alice, not bob");
+}
+
+#[test]
+fn a_foreign_home_is_asked_for_the_domain_by_who_followed_a_redirect() {
+    for kind in [Kind::Foreign, Kind::Homeward] {
+        let mut world = World::new(1, |_| {});
+        // Alice's phone stands for the home, and the edge is where a redirect has sent her before.
+        world.at.remove(&addr(HOME));
+        let home = Server { kind, ..world.host(EDGE).table().server(1).unwrap().clone() };
+        apply(world.table(EDGE), vec![Change::Server { index: 1, server: home }]);
+        world.assign(Assignment { server: Some(1), no_redirect: true, ..Assignment::default() });
+        let mut alice = Ua::udp("alice", ALICE, EDGE);
+        for (method, uri, there) in [
+            ("REGISTER", format!("sip:{EDGE};transport=udp"), "sip:example.com"),
+            ("REGISTER", "sip:example.com:5062".to_owned(), "sip:example.com:5062"),
+            ("SUBSCRIBE", format!("sip:alice@{EDGE}"), "sip:alice@example.com"),
+            ("MESSAGE", "sip:alice@example.com".to_owned(), "sip:alice@example.com"),
+        ] {
+            let text = alice.request(method, &uri, "<sip:alice@example.com>", "");
+            world.say(alice.flow, &text);
+            let came = World::find(&world.run(50), HOME, method);
+            let there = if kind == Kind::Foreign { there } else { &uri };
+            assert!(
+                came.text.starts_with(&format!("{method} {there} SIP/2.0\r\n")),
+                "{}",
+                came.text
+            );
+        }
+    }
 }

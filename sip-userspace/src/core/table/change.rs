@@ -11,6 +11,11 @@ use sip_common::abi::{ClientKey, SERVERS_MAX};
 
 use super::{Moved, NO_SERVER, Revision, Server, Table, overrides, rendezvous};
 
+/// Longest order, in bytes: one is a document of the store's.
+pub const ORDER_MAX: usize = 1 << 20;
+/// Characters of an order in the history.
+const ORDER_SHOWN: usize = 120;
+
 /// Servers by index, and the slots that are placed on one.
 type Layout = (BTreeMap<u16, Server>, BTreeMap<u32, u16>);
 
@@ -69,6 +74,26 @@ pub enum Change {
         /// Where to; none if it moves no more.
         to: Option<u16>,
     },
+    /// States an order to the balancer, or takes it back: what it does by itself, a plan.
+    Order {
+        /// Its number ([`super::Orders`]).
+        number: u64,
+        /// What it says; none if it stands no more. The history keeps its beginning.
+        text: Option<String>,
+    },
+}
+
+impl Change {
+    /// As the history keeps it: what an order said at length is not shown there.
+    pub fn shortened(&self) -> Self {
+        match self {
+            Self::Order { number, text: Some(text) } => {
+                let text = Some(text.chars().take(ORDER_SHOWN).collect());
+                Self::Order { number: *number, text }
+            }
+            other => other.clone(),
+        }
+    }
 }
 
 /// Changes that somebody wants to make.
@@ -144,6 +169,9 @@ pub enum ApplyError {
     /// An AoR that is too long.
     #[error("an AoR of {0} bytes is longer than {max}", max = overrides::AOR_MAX)]
     AorLong(usize),
+    /// An order that is too long.
+    #[error("an order of {0} bytes is longer than {ORDER_MAX}")]
+    OrderLong(usize),
 }
 
 impl Table {
@@ -176,6 +204,12 @@ impl Table {
                     {
                         applied.slots.insert(*slot);
                     }
+                }
+                Change::Order { number, text } => {
+                    match text {
+                        Some(text) => self.orders.insert(*number, text.clone()),
+                        None => self.orders.remove(number),
+                    };
                 }
                 Change::Server { .. } | Change::RemoveServer { .. } | Change::Place { .. } => {}
             }
@@ -236,7 +270,13 @@ impl Table {
                 Change::Move { what: Moved::Slot(slot), .. } if *slot >= self.meta.slots => {
                     return Err(ApplyError::NoSlot(*slot));
                 }
-                Change::Assign { .. } | Change::Unassign { .. } | Change::Move { .. } => {}
+                Change::Order { text: Some(text), .. } if text.len() > ORDER_MAX => {
+                    return Err(ApplyError::OrderLong(text.len()));
+                }
+                Change::Assign { .. }
+                | Change::Unassign { .. }
+                | Change::Move { .. }
+                | Change::Order { .. } => {}
             }
         }
         let servers = layout.as_ref().map_or(&self.servers, |(servers, _)| servers);

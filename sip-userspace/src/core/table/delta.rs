@@ -29,6 +29,8 @@ pub struct Delta {
     pub servers: BTreeMap<u16, Option<Server>>,
     /// Slots that may differ.
     pub slots: BTreeMap<u32, SlotContent>,
+    /// Orders that may differ; `None` for one that stands no more.
+    pub orders: BTreeMap<u64, Option<String>>,
     /// What is not named here is not in the table.
     pub whole: bool,
 }
@@ -99,6 +101,15 @@ impl Table {
         self.replace_moves(&delta, &mut applied);
         if servers != self.servers || placed != self.placed {
             self.set_servers(servers, placed, &mut applied);
+        }
+        if delta.whole {
+            self.orders.clear();
+        }
+        for (number, text) in delta.orders {
+            match text {
+                Some(text) => self.orders.insert(number, text),
+                None => self.orders.remove(&number),
+            };
         }
         self.slots_since = delta.slots_since;
         self.revision = delta.revision;
@@ -209,6 +220,7 @@ impl Table {
             slots_since: self.slots_since,
             servers: self.servers().map(|(i, server)| (i, Some(server.clone()))).collect(),
             slots,
+            orders: self.orders.iter().map(|(n, text)| (*n, Some(text.clone()))).collect(),
             whole: true,
             ..Delta::default()
         }

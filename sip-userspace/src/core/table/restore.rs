@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ApplyError, Assignment, Change, Commit, Meta, Moves, Revision, Server, Table};
+use super::{ApplyError, Assignment, Change, Commit, Meta, Moves, Orders, Revision, Server, Table};
 
 /// All of a table but its overrides, which are given one by one.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Parts {
     pub placed: BTreeMap<u32, u16>,
     /// Moves that have begun.
     pub moves: Moves,
+    /// What the balancer was told.
+    pub orders: Orders,
 }
 
 impl Table {
@@ -31,6 +33,7 @@ impl Table {
             servers: self.servers.clone(),
             placed: self.placed.clone(),
             moves: self.moves.clone(),
+            orders: self.orders.clone(),
         }
     }
 
@@ -54,6 +57,7 @@ impl Table {
         }
         table.revision = parts.revision;
         table.slots_since = parts.slots_since;
+        table.orders = parts.orders;
         Ok(table)
     }
 

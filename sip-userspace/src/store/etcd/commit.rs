@@ -183,6 +183,7 @@ impl Runner {
                         let read: docs::Rev = docs::read(found.value()).map_err(odd)?;
                         rev = Some((read, found.mod_revision()));
                     }
+                    Part::Order(_) => {}
                     Part::Server(index) => {
                         servers.insert(index, docs::read(found.value()).map_err(odd)?);
                     }
@@ -267,6 +268,13 @@ fn writes(plan: &Plan, commit: &Commit, before: &docs::Rev, id: &str) -> Vec<(us
         let key = Part::Slot(*slot).key();
         writes.push(match docs::write_slot(content) {
             Some(value) => put(key, value),
+            None => delete(key),
+        });
+    }
+    for (number, text) in &plan.orders {
+        let key = Part::Order(*number).key();
+        writes.push(match text {
+            Some(text) => put(key, text.clone().into_bytes()),
             None => delete(key),
         });
     }

@@ -12,7 +12,7 @@ use super::{
     keys::Part,
 };
 use crate::{
-    core::table::{Delta, Parts, Server, Table},
+    core::table::{Delta, Orders, Parts, Server, Table},
     store::StoreError,
 };
 
@@ -75,6 +75,7 @@ pub(super) struct Contents {
     rev: Option<docs::Rev>,
     servers: BTreeMap<u16, Server>,
     slots: Vec<(u32, Vec<u8>)>,
+    orders: Orders,
 }
 
 impl Contents {
@@ -89,6 +90,9 @@ impl Contents {
                 self.servers.insert(index, docs::read(&value).map_err(odd)?);
             }
             Part::Slot(slot) => self.slots.push((slot, value)),
+            Part::Order(number) => {
+                self.orders.insert(number, docs::read_order(value).map_err(odd)?);
+            }
         }
         Ok(())
     }
@@ -115,7 +119,8 @@ impl Contents {
             moves.extend(read.moves);
         }
         let (meta, moves) = (secret.meta(meta.slots), moves.into_iter().collect());
-        let parts = Parts { meta, revision, slots_since, servers: self.servers, placed, moves };
+        let (servers, orders) = (self.servers, self.orders);
+        let parts = Parts { meta, revision, slots_since, servers, placed, moves, orders };
         let table = Table::restore(parts, this);
         let mut table = table.map_err(|error| Problem::odd(Part::Rev, error))?;
         for (slot, value) in self.slots {
@@ -139,6 +144,7 @@ impl Contents {
         delta.whole = true;
         delta.servers =
             self.servers.into_iter().map(|(index, server)| (index, Some(server))).collect();
+        delta.orders = self.orders.into_iter().map(|(n, text)| (n, Some(text))).collect();
         for (slot, value) in self.slots {
             let content = docs::read_slot(&value);
             let content = content.map_err(|cause| Problem::odd(Part::Slot(slot), cause))?;

@@ -234,7 +234,7 @@ impl Session {
 /// Takes away what an earlier attempt may have left.
 fn clearing() -> Vec<TxnOp> {
     let all = || Some(DeleteOptions::new().with_prefix());
-    let parts = [keys::SERVERS, keys::SLOTS, keys::HISTORY, keys::USERS];
+    let parts = [keys::SERVERS, keys::SLOTS, keys::PLANS, keys::HISTORY, keys::USERS];
     parts.map(|prefix| TxnOp::delete(prefix, all())).to_vec()
 }
 
@@ -263,12 +263,15 @@ fn documents(new: &New<'_>) -> impl Iterator<Item = (String, Vec<u8>)> {
         new.table.slots.iter().filter_map(|(slot, content)| {
             Some((Part::Slot(*slot).key(), docs::write_slot(content)?))
         });
+    let orders = new.table.orders.iter().filter_map(|(number, text)| {
+        Some((Part::Order(*number).key(), text.clone()?.into_bytes()))
+    });
     let history = new.history.iter().map(|record| {
         let past = docs::Past::new(record.clone(), String::new());
         (keys::history(record.revision), docs::write(&past))
     });
     let users = new.users.iter().map(|user| (keys::user(&user.aor), super::users::write(user)));
-    servers.chain(slots).chain(history).chain(users)
+    servers.chain(slots).chain(orders).chain(history).chain(users)
 }
 
 /// The documents of meta and revision.

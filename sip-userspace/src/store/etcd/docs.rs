@@ -82,6 +82,11 @@ impl From<Past> for Record {
     }
 }
 
+/// Reads an order, which is kept as it is.
+pub(super) fn read_order(value: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(value).map_err(|error| error.to_string())
+}
+
 /// What a host has applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Applied {

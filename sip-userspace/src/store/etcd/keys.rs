@@ -1,6 +1,6 @@
 //! The names under which a cluster's table lies in etcd.
 //!
-//! Names sort so that what every host watches as one (`meta`, `rev`, `server/`, `slot/`) is one
+//! Names sort so that what every host watches as one (`meta`, `plan/`, `rev`, `server/`, `slot/`) is one
 //! range, without the history, the users and what the edges say. Numbers are decimal, but those of
 //! the history, which sort as they were committed.
 
@@ -12,6 +12,8 @@ pub(super) const META: &str = "/homeward/v1/meta";
 pub(super) const REV: &str = "/homeward/v1/rev";
 /// Before each server.
 pub(super) const SERVERS: &str = "/homeward/v1/server/";
+/// Before each order to the balancer, whose number follows: plans, and what it does by itself (0).
+pub(super) const PLANS: &str = "/homeward/v1/plan/";
 /// Before each slot.
 pub(super) const SLOTS: &str = "/homeward/v1/slot/";
 /// Before each commit of the history.
@@ -34,6 +36,7 @@ pub(super) const TABLE_END: &str = "/homeward/v1/slot0";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Meta,
+    Order(u64),
     Rev,
     Server(u16),
     Slot(u32),
@@ -46,11 +49,15 @@ impl Part {
         match key {
             META => Some(Self::Meta),
             REV => Some(Self::Rev),
-            _ => match (key.strip_prefix(SERVERS), key.strip_prefix(SLOTS)) {
-                (Some(index), _) => Some(Self::Server(index.parse().ok()?)),
-                (_, Some(slot)) => Some(Self::Slot(slot.parse().ok()?)),
-                _ => None,
-            },
+            _ => {
+                let number = |prefix| key.strip_prefix(prefix);
+                match (number(SERVERS), number(SLOTS), number(PLANS)) {
+                    (Some(index), ..) => Some(Self::Server(index.parse().ok()?)),
+                    (_, Some(slot), _) => Some(Self::Slot(slot.parse().ok()?)),
+                    (.., Some(number)) => Some(Self::Order(number.parse().ok()?)),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -59,6 +66,7 @@ impl Part {
         match self {
             Self::Meta => META.to_owned(),
             Self::Rev => REV.to_owned(),
+            Self::Order(number) => format!("{PLANS}{number}"),
             Self::Server(index) => format!("{SERVERS}{index}"),
             Self::Slot(slot) => format!("{SLOTS}{slot}"),
         }
@@ -91,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_key_reads_as_it_is_written_and_lies_in_the_watched_range() {
-        for part in [Part::Meta, Part::Rev, Part::Server(1023), Part::Slot(65_535)] {
+        let parts = [Part::Meta, Part::Order(7), Part::Rev, Part::Server(1023), Part::Slot(65_535)];
+        for part in parts {
             let key = part.key();
             assert_eq!(Part::read(key.as_bytes()), Some(part));
             assert!((TABLE..TABLE_END).contains(&key.as_str()), "{key}");

@@ -14,7 +14,8 @@ use sip_common::{
 };
 
 use crate::core::table::{
-    ApplyError, Change, Commit, Meta, Moved, Server, SlotContent, Stated, overrides::AOR_MAX,
+    ApplyError, Change, Commit, Meta, Moved, Server, SlotContent, Stated, change::ORDER_MAX,
+    overrides::AOR_MAX,
 };
 
 /// The slot of a client.
@@ -35,7 +36,7 @@ pub(super) fn slots(meta: &Meta, changes: &[Change]) -> BTreeSet<u32> {
         Change::Place { slot, .. } => Some(*slot),
         Change::Assign { aor, .. } | Change::Unassign { aor } => Some(slot_of(meta, aor)),
         Change::Move { what, .. } => Some(slot_of_moved(meta, what)),
-        Change::Server { .. } | Change::RemoveServer { .. } => None,
+        Change::Server { .. } | Change::RemoveServer { .. } | Change::Order { .. } => None,
     };
     changes.iter().filter_map(slot).collect()
 }
@@ -48,6 +49,8 @@ pub(super) struct Plan {
     pub(super) servers: BTreeMap<u16, Server>,
     /// The touched slots with the commit.
     pub(super) slots: BTreeMap<u32, SlotContent>,
+    /// The orders that are stated, or taken back.
+    pub(super) orders: BTreeMap<u64, Option<String>>,
 }
 
 impl Plan {
@@ -59,7 +62,7 @@ impl Plan {
         commit: &Commit,
     ) -> Result<Self, ApplyError> {
         let servers = before.clone();
-        let mut plan = Self { before, servers, slots };
+        let mut plan = Self { before, servers, slots, orders: BTreeMap::new() };
         for change in &commit.changes {
             plan.make(meta, change, commit)?;
         }
@@ -105,6 +108,12 @@ impl Plan {
                     Some(old) => *old = stated,
                     None => overrides.push(stated),
                 }
+            }
+            Change::Order { text: Some(text), .. } if text.len() > ORDER_MAX => {
+                return Err(ApplyError::OrderLong(text.len()));
+            }
+            Change::Order { number, text } => {
+                self.orders.insert(*number, text.clone());
             }
             Change::Unassign { aor } => {
                 self.slot(slot_of(meta, aor)).overrides.retain(|old| old.aor != *aor);

@@ -199,6 +199,10 @@ impl Runner {
                     let server = value.as_deref().map(docs::read).transpose().map_err(odd)?;
                     delta.servers.insert(*index, server);
                 }
+                Part::Order(number) => {
+                    let text = value.clone().map(docs::read_order).transpose().map_err(odd)?;
+                    delta.orders.insert(*number, text);
+                }
                 Part::Slot(slot) => {
                     let content = value.as_deref().map(docs::read_slot).transpose();
                     delta.slots.insert(*slot, content.map_err(odd)?.unwrap_or_default());

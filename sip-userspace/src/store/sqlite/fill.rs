@@ -27,6 +27,9 @@ pub(super) fn fill(
     for (what, to) in table.moves().iter() {
         write::put_move(&transaction, what, Some(to))?;
     }
+    for (number, text) in table.orders() {
+        write::put_order(&transaction, *number, Some(text))?;
+    }
     for entry in table.overrides().iter() {
         let mut assigning = write::Assigning::new(&transaction, entry.why)?;
         assigning.put(entry.aor, entry.assignment, entry.since)?;

@@ -12,7 +12,7 @@ use super::{
     write::{MOVING, NO_REDIRECT, PINNED},
 };
 use crate::{
-    core::table::{Assignment, ContactHost, Meta, Moves, Parts, Revision, Server, Table},
+    core::table::{Assignment, ContactHost, Meta, Moves, Orders, Parts, Revision, Server, Table},
     store::{Record, StoreError},
 };
 
@@ -104,6 +104,7 @@ fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
             servers: BTreeMap::new(),
             placed: BTreeMap::new(),
             moves: Moves::default(),
+            orders: Orders::new(),
         })
     })?;
     let mut statement = connection.prepare("SELECT * FROM server")?;
@@ -113,6 +114,7 @@ fn parts(connection: &Connection) -> rusqlite::Result<Parts> {
     let placed = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     parts.placed = placed.collect::<rusqlite::Result<_>>()?;
     parts.moves = moves(connection)?;
+    parts.orders = orders(connection)?;
     Ok(parts)
 }
 
@@ -127,6 +129,16 @@ fn moves(connection: &Connection) -> rusqlite::Result<Moves> {
         Ok((what.parse().map_err(|_| odd(0, "move", &what))?, row.get(1)?))
     })?;
     moves.collect()
+}
+
+/// What layout 6 added.
+fn orders(connection: &Connection) -> rusqlite::Result<Orders> {
+    if !connection.table_exists(None, "plan")? {
+        return Ok(Orders::new());
+    }
+    let mut statement = connection.prepare("SELECT id, text FROM plan")?;
+    let orders = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    orders.collect()
 }
 
 fn server(row: &Row<'_>) -> rusqlite::Result<(u16, Server)> {

@@ -20,7 +20,8 @@ const CHECKED_BYTES_MAX: u64 = 256 << 20;
 const CACHE_KIB: i64 = 8 << 10;
 
 /// From layout n to n + 1.
-const MIGRATIONS: &[&str] = &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4, LAYOUT_5];
+const MIGRATIONS: &[&str] =
+    &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4, LAYOUT_5, LAYOUT_6];
 
 const LAYOUT_1: &str = "
     CREATE TABLE meta (
@@ -93,6 +94,14 @@ const LAYOUT_4: &str = "
 const LAYOUT_5: &str = "
     ALTER TABLE server ADD COLUMN peer TEXT;
     ALTER TABLE server ADD COLUMN was TEXT;
+";
+
+/// Orders to the balancer.
+const LAYOUT_6: &str = "
+    CREATE TABLE plan (
+        id INTEGER PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// The newest layout.

@@ -9,7 +9,8 @@ use rusqlite::{
 use super::failed;
 use crate::{
     core::table::{
-        Assignment, Change, Commit, Moved, Proposal, Revision, Server, State, overrides::AOR_MAX,
+        Assignment, Change, Commit, Moved, Proposal, Revision, Server, State, change::ORDER_MAX,
+        overrides::AOR_MAX,
     },
     store::{HISTORY_MAX, Record, StoreError, now_ms},
 };
@@ -80,6 +81,10 @@ fn write(
             assigning.map_or(Ok(()), |assigning| assigning.put(aor, *assignment, revision))
         }
         Change::Move { what, to } => put_move(transaction, what, *to),
+        Change::Order { text: Some(text), .. } if text.len() > ORDER_MAX => {
+            return Err(StoreError::Rejected(format!("an order of {} bytes", text.len())));
+        }
+        Change::Order { number, text } => put_order(transaction, *number, text.as_deref()),
         Change::Unassign { aor } => transaction
             .prepare_cached("DELETE FROM assignment WHERE aor = ?1")
             .and_then(|mut statement| statement.execute([aor]))
@@ -98,6 +103,20 @@ pub(super) fn put_move(
             transaction.execute("INSERT OR REPLACE INTO move VALUES (?1, ?2)", params![what, to])
         }
         None => transaction.execute("DELETE FROM move WHERE what = ?1", [what]),
+    }
+    .map(|_| ())
+}
+
+pub(super) fn put_order(
+    transaction: &Transaction<'_>,
+    number: u64,
+    text: Option<&str>,
+) -> rusqlite::Result<()> {
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    match text {
+        Some(text) => transaction
+            .execute("INSERT OR REPLACE INTO plan VALUES (?1, ?2)", params![number, text]),
+        None => transaction.execute("DELETE FROM plan WHERE id = ?1", [number]),
     }
     .map(|_| ())
 }
@@ -190,7 +209,8 @@ fn reason(transaction: &Transaction<'_>, why: &str) -> rusqlite::Result<i64> {
 fn finish(transaction: &Transaction<'_>, commit: &Commit) -> rusqlite::Result<()> {
     let Revision { epoch, counter } = commit.revision;
     let of_slots = |change: &Change| {
-        !matches!(change, Change::Assign { .. } | Change::Unassign { .. } | Change::Move { .. })
+        use Change::{Place, RemoveServer, Server};
+        matches!(change, Server { .. } | RemoveServer { .. } | Place { .. })
     };
     transaction
         .prepare_cached(

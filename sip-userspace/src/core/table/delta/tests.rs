@@ -35,6 +35,9 @@ fn parts(table: &Table, changes: &[Change]) -> Delta {
                 let slot = table.slot(table.key(aor));
                 delta.slots.insert(slot, table.slot_content(slot));
             }
+            Change::Order { number, .. } => {
+                delta.orders.insert(*number, table.orders().get(number).cloned());
+            }
             Change::Move { what, .. } => {
                 let slot = table.slot_of(what);
                 delta.slots.insert(slot, table.slot_content(slot));
@@ -56,6 +59,8 @@ fn steps() -> Vec<Vec<Change>> {
             Change::Move { what: Moved::Client("user7@example.com".into()), to: Some(1) },
         ],
         vec![Change::Move { what: Moved::Slot(5), to: None }],
+        [1, 2].map(|number| Change::Order { number, text: Some("{}".into()) }).into(),
+        vec![Change::Order { number: 1, text: None }],
         vec![
             Change::Unassign { aor: "user8@example.com".into() },
             Change::Place { slot: 5, server: None },
