@@ -6,7 +6,9 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, ProgramArray},
 };
 
-use crate::layout::{Answers, LATENCY_MAX, Lane, NONCES_MAX, Nonce, PROOFS_MAX, Proof, SEEN_MAX, Sample, Seen};
+use crate::layout::{
+    Answers, LATENCY_MAX, Lane, NONCES_MAX, Nonce, PROOFS_MAX, Proof, SEEN_MAX, Sample, Seen,
+};
 
 /// Orders and state of each processor's generator.
 #[map]
