@@ -5,13 +5,15 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    build, process,
+    build::{self, Built},
+    process,
     setup::{self, Tools},
     workspace,
 };
@@ -32,29 +34,38 @@ pub fn command(options: &Options) -> Result<ExitCode> {
 
 /// Runs the program of the benches with these words.
 pub(crate) fn run(words: &[OsString]) -> Result<ExitCode> {
+    let measured = if needs_kernel(words) { Some(measured()?) } else { None };
     let mut bench = Command::new(binary()?);
     bench.args(words).env("HOMEWARD_BENCH_COMMAND", typed(words));
-    if needs_kernel(words) {
-        place(&mut bench, &setup::setup(&setup::Options::default())?)?;
+    if let Some((tools, built)) = measured {
+        place(&mut bench, &tools, built);
     }
     let status = bench.status().context("cannot start homeward-bench")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds the program of the benches.
-pub(crate) fn binary() -> Result<std::path::PathBuf> {
-    process::run(
-        process::cargo()
-            .args(["build", "--release", "--quiet", "-p", "benches"])
-            .current_dir(workspace::root()),
-    )
-    .context("the benches do not build")?;
+/// Builds the program of the benches, with the kernel program that was built last in their library, as
+/// it is in the daemon's: another one would have that library compiled anew, which takes minutes.
+pub(crate) fn binary() -> Result<PathBuf> {
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--release", "--quiet", "-p", "benches"]).current_dir(workspace::root());
+    let object = build::object();
+    if object.is_file() {
+        cargo.env(build::OBJECT, object);
+    }
+    process::run(&mut cargo).context("the benches do not build")?;
     Ok(workspace::target().join("release/homeward-bench"))
 }
 
-/// Builds what is measured and says where it lies.
-fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
+/// Builds what is measured.
+fn measured() -> Result<(Tools, Built)> {
+    let tools = setup::setup(&setup::Options::default())?;
     let built = build::build(&tools.toolchain, &build::Options::default())?;
+    Ok((tools, built))
+}
+
+/// Says where it lies.
+fn place(bench: &mut Command, tools: &Tools, built: Built) {
     bench.arg("--object").arg(built.object).arg("--daemon").arg(built.daemon);
     if let Some(object) = built.bench_object {
         bench.arg("--bench-object").arg(object);
@@ -63,7 +74,6 @@ fn place(bench: &mut Command, tools: &Tools) -> Result<()> {
     bench.arg("--kamailio").arg(&tools.kamailio.binary);
     bench.arg("--kamailio-modules").arg(&tools.kamailio.modules);
     bench.arg("--out").arg(workspace::target().join("bench"));
-    Ok(())
 }
 
 /// Whether the bench loads kernel programs: those that read files or only parse do not.

@@ -21,6 +21,11 @@ use crate::{
     workspace,
 };
 
+/// Names the object that the daemon carries, when it is built.
+pub const OBJECT: &str = "HOMEWARD_XDP_OBJECT";
+/// The object's file.
+const OBJECT_FILE: &str = "homeward-xdp.o";
+
 /// Arguments of `cargo xtask build`.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Options {
@@ -62,8 +67,13 @@ pub fn build(toolchain: &Toolchain, options: &Options) -> Result<Built> {
 /// Builds the kernel program: `target/bpf/homeward-xdp.o`, or `homeward-xdp-log.o`.
 pub fn kernel_program(toolchain: &Toolchain, options: &Options) -> Result<PathBuf> {
     let (features, name): (&[&str], _) =
-        if options.log { (&["log"], "homeward-xdp-log.o") } else { (&[], "homeward-xdp.o") };
+        if options.log { (&["log"], "homeward-xdp-log.o") } else { (&[], OBJECT_FILE) };
     publish(&kernel::compile(toolchain, "sip-ebpf", "homeward-xdp", features)?, name)
+}
+
+/// Where the last build left the kernel program.
+pub fn object() -> PathBuf {
+    workspace::bpf_target().join(OBJECT_FILE)
 }
 
 /// Builds the objects that tests of an upgrade need: the same maps under another program, and
@@ -93,7 +103,7 @@ pub fn daemon(object: &Path) -> Result<PathBuf> {
         process::cargo()
             .args(["build", "--release", "--quiet", "-p", "homeward"])
             .current_dir(workspace::root())
-            .env("HOMEWARD_XDP_OBJECT", object),
+            .env(OBJECT, object),
     )
     .context("the daemon does not build")?;
     Ok(workspace::target().join("release/homeward"))

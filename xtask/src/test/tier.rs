@@ -4,7 +4,12 @@ use std::{fmt, path::Path, process::Command};
 
 use anyhow::{Result, bail};
 
-use crate::{build::Built, group, interop, process, setup::Tools, sim, soak, workspace};
+use crate::{
+    build::{self, Built},
+    group, interop, process,
+    setup::Tools,
+    sim, soak, workspace,
+};
 
 /// Generated messages that a test run goes through; `cargo xtask fuzz` goes through more.
 const MUTANTS: u32 = 50_000;
@@ -156,7 +161,7 @@ pub(crate) fn kernel_test(targets: &[&str], object: &Path, release: bool) -> Com
     let mut command = cargo_test(&["-p", "homeward", "--features", "kernel-tests"]);
     command.args(release.then_some("--release"));
     command.args(targets.iter().flat_map(|target| ["--test", target]));
-    command.env("HOMEWARD_XDP_OBJECT", object);
+    command.env(build::OBJECT, object);
     command
 }
 
