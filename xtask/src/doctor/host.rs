@@ -109,12 +109,8 @@ fn capabilities(status: &str) -> Vec<Finding> {
 
 /// Whether a bpffs is mounted where pins are expected.
 fn bpffs(mounts: &str) -> Finding {
-    let mounted = mounts.lines().any(|line| {
-        let mut fields = line.split(' ').skip(1);
-        fields.next() == Some("/sys/fs/bpf") && fields.next() == Some("bpf")
-    });
-    if mounted {
-        return Finding::ok("bpffs", "/sys/fs/bpf");
+    if setup::bpffs::stands_in(mounts) {
+        return Finding::ok("bpffs", setup::bpffs::PATH);
     }
     Finding::warn(
         "bpffs",

@@ -6,6 +6,7 @@
 //! changes to the user's toolchains or PATH, anything under `target/`.
 
 mod apt;
+pub mod bpffs;
 mod ci;
 pub mod linker;
 pub mod peers;
@@ -111,6 +112,9 @@ pub fn setup(options: &Options) -> Result<Tools> {
     if peers::find_etcd(&folder).is_err() {
         attempt(&mut troubles, peers::ETCD.install(&folder));
     }
+    if !bpffs::is_mounted() {
+        attempt(&mut troubles, bpffs::provide());
+    }
     if options.ci && ci::find(&folder).is_none() {
         attempt(&mut troubles, ci::install(&folder));
     }
@@ -164,6 +168,13 @@ fn conclude(folder: &Path, options: &Options, troubles: &[String]) -> Result<Too
     let toolchain = look_for_toolchain().map_err(|lacking| missing.extend(lacking));
     let kamailio = look_for_kamailio().map_err(|lacking| missing.push(lacking));
     let etcd = look_for_etcd().map_err(|lacking| missing.push(lacking));
+    if !bpffs::is_mounted() {
+        missing.push(Missing {
+            thing: "a bpffs".into(),
+            reason: format!("none is mounted at {}, and tests pin programs there", bpffs::PATH),
+            cure: cure(&format!("`mount -t bpf bpf {}`", bpffs::PATH)),
+        });
+    }
     let deny = ci::find(folder);
     if options.ci && deny.is_none() {
         missing.push(Missing {
