@@ -102,7 +102,7 @@ impl Client {
             rewrites: rng.bool(),
             stays: rng.u8(..5) == 0,
             refresh: if rng.bool() { Refresh::Half } else { Refresh::Late },
-            expires_s: [60, 90, 120, 600, 600][rng.usize(..5)],
+            expires_s: [60, 60, 60, 60, 90, 120, 600, 600][rng.usize(..8)],
             retry: Duration::from_secs(rng.u64(30..120)),
         };
         Self {
