@@ -136,6 +136,67 @@ pub fn hash_128(key: Key, bytes: &[u8]) -> [u64; 2] {
     feed(State::new_128(key), bytes).finish_128()
 }
 
+/// A byte string that is hashed piece by piece, without being put together anywhere.
+#[derive(Clone, Copy)]
+pub struct Pieces {
+    state: State,
+    /// Bytes that fill no word yet, from the low end on.
+    tail: u64,
+    len: usize,
+}
+
+impl Pieces {
+    /// Nothing yet, for a result of 64 bits.
+    pub fn new(key: Key) -> Self {
+        Self { state: State::new(key), tail: 0, len: 0 }
+    }
+
+    /// Nothing yet, for a result of 128 bits.
+    pub fn new_128(key: Key) -> Self {
+        Self { state: State::new_128(key), tail: 0, len: 0 }
+    }
+
+    /// Takes bytes in.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let filled = (self.len % 8) as u32 * 8;
+        self.len = self.len.wrapping_add(bytes.len());
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            let word = u64::from_le_bytes(*word);
+            self.state.word(self.tail | word << filled);
+            // What is above the word's end; all of it is when no byte was left over.
+            self.tail = word.checked_shr(64 - filled).unwrap_or(0);
+        }
+        let last = rest.iter().rev().fold(0, |last, byte| last << 8 | u64::from(*byte));
+        self.tail |= last << filled;
+        if filled + rest.len() as u32 * 8 >= 64 {
+            self.state.word(self.tail);
+            self.tail = last.checked_shr(64 - filled).unwrap_or(0);
+        }
+    }
+
+    /// Takes bytes in with their number before them, so that no two lists of parts are the same.
+    pub fn part(&mut self, bytes: &[u8]) {
+        self.push(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.push(bytes);
+    }
+
+    fn close(mut self) -> State {
+        self.state.word(self.tail | (self.len as u64) << 56);
+        self.state
+    }
+
+    /// The result of 64 bits: that of [`hash`] over all pieces.
+    pub fn finish(self) -> u64 {
+        self.close().finish()
+    }
+
+    /// The result of 128 bits: that of [`hash_128`] over all pieces.
+    pub fn finish_128(self) -> [u64; 2] {
+        self.close().finish_128()
+    }
+}
+
 fn feed(mut state: State, bytes: &[u8]) -> State {
     let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
@@ -164,6 +225,18 @@ mod tests {
             reference.write(&bytes);
             let wide = sip128::Hasher128::finish128(&reference);
             prop_assert_eq!(hash_128(Key { k0, k1 }, &bytes), [wide.h1, wide.h2]);
+        }
+
+        #[test]
+        fn pieces_are_hashed_as_the_whole(k0: u64, k1: u64, pieces: std::vec::Vec<std::vec::Vec<u8>>) {
+            let key = Key { k0, k1 };
+            let (mut short, mut long) = (Pieces::new(key), Pieces::new_128(key));
+            for piece in &pieces {
+                short.push(piece);
+                long.push(piece);
+            }
+            prop_assert_eq!(short.finish(), hash(key, &pieces.concat()));
+            prop_assert_eq!(long.finish_128(), hash_128(key, &pieces.concat()));
         }
     }
 }

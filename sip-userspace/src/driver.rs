@@ -87,6 +87,8 @@ impl Host {
         service.ready(self.standing());
         self.timers();
         loop {
+            // All records of a turn in one batch: each costs the log's thread a system call.
+            self.durable.send();
             let timer = self.next_timer();
             tokio::select! {
                 () = ready.notified() => if self.batches(&ready) {

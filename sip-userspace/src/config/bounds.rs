@@ -255,8 +255,11 @@ pub(super) fn sources(document: &Document<'_>) -> Result<Sources, ConfigError> {
 
 pub(super) fn receive(document: &Document<'_>) -> Result<Receive, ConfigError> {
     let number = |name, bounds, default| document.number(name, bounds, default);
+    // On one processor a thread would only interrupt the driver at every datagram.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = u64::from(processors > 1);
     Ok(Receive {
-        threads: number("receive.threads", 0..=64, 1)?.value as usize,
+        threads: number("receive.threads", 0..=64, threads)?.value as usize,
         batch: number("receive.batch", 1..=1024, 64)?.value as usize,
         queue: number("receive.queue", 1..=65_536, 1024)?.value as usize,
         buffer_bytes: number("receive.buffer", 65_536..=1 << 30, 8 << 20)?.value as usize,

@@ -14,6 +14,7 @@
 
 pub mod admin;
 mod again;
+mod agenda;
 pub mod agents;
 pub mod auth;
 mod authenticate;

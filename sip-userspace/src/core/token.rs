@@ -8,7 +8,7 @@
 //! number is never taken for that of another run, since the key of streams is drawn at the start,
 //! while tokens of datagrams outlive a restart as the dialogs do.
 
-use sip_common::siphash::{Key, hash_128};
+use sip_common::siphash::{Key, Pieces, hash_128};
 
 use super::{io::Flow, io::Transport, pack, settings::Settings, table::Table};
 
@@ -112,7 +112,9 @@ impl Tokens {
         let stream = flow.is_some_and(|flow| flow.transport != Transport::Udp);
         let key = if stream { self.passing } else { self.lasting };
         let len = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let [low, high] = hash_128(key, &[&len, body, bound].concat());
+        let mut pieces = Pieces::new_128(key);
+        [&len, body, bound].into_iter().for_each(|piece| pieces.push(piece));
+        let [low, high] = pieces.finish_128();
         let mut code = [0; CODE_LEN];
         for (place, byte) in
             code.iter_mut().zip(low.to_le_bytes().into_iter().chain(high.to_le_bytes()))
@@ -131,10 +133,9 @@ fn base64(bytes: &[u8]) -> String {
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
         let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..=chunk.len() {
-            let index = word >> (18 - 6 * place) & 63;
-            out.extend(ALPHABET.get(index as usize).map(|byte| char::from(*byte)));
-        }
+        let digit = |shift: u32| ALPHABET.get((word >> shift & 63) as usize).copied();
+        let digits = [18, 12, 6, 0].map(|shift| char::from(digit(shift).unwrap_or_default()));
+        out.extend(digits.iter().take(chunk.len().saturating_add(1)));
     }
     out
 }

@@ -23,15 +23,22 @@ use super::{
     },
 };
 
+/// A transaction; what is kept longest, and most of, is small.
 #[derive(Debug)]
-enum Machine {
-    Invite(InviteServer),
-    Other(Server),
+enum Entry {
+    Invite(Box<Invite>),
+    /// It has no final answer yet.
+    Open(Box<Open>),
+    /// It waits for retransmissions, which say themselves where their answer goes.
+    Answered {
+        machine: Server,
+        answer: Box<[u8]>,
+    },
 }
 
 #[derive(Debug)]
-struct Entry {
-    machine: Machine,
+struct Invite {
+    machine: InviteServer,
     flow: Flow,
     /// The last answer, as long as it may be sent again.
     last: Box<[u8]>,
@@ -39,9 +46,46 @@ struct Entry {
     queued: Duration,
 }
 
+#[derive(Debug)]
+struct Open {
+    machine: Server,
+    flow: Flow,
+    /// The 100, if it was told so.
+    last: Box<[u8]>,
+}
+
 impl Entry {
-    const fn is_reliable(&self) -> bool {
-        !matches!(self.flow.transport, Transport::Udp)
+    /// The last answer, if there was one that may be sent again.
+    fn last(&self) -> &[u8] {
+        match self {
+            Self::Invite(invite) => &invite.last,
+            Self::Open(open) => &open.last,
+            Self::Answered { answer, .. } => answer,
+        }
+    }
+
+    /// A retransmission: whether the last answer is to be sent again.
+    fn on_request(&self) -> bool {
+        match self {
+            Self::Invite(invite) => invite.machine.on_request(),
+            Self::Open(open) => open.machine.on_request(),
+            Self::Answered { machine, .. } => machine.on_request(),
+        }
+    }
+
+    fn invite(&mut self) -> Option<&mut Invite> {
+        match self {
+            Self::Invite(invite) => Some(invite),
+            _ => None,
+        }
+    }
+}
+
+/// The wait for stragglers: none over a stream.
+fn timer_j(flow: &Flow, timers: Timers) -> Duration {
+    match flow.transport {
+        Transport::Udp => timers.give_up(),
+        Transport::Tcp | Transport::Tls => Duration::ZERO,
     }
 }
 
@@ -125,11 +169,8 @@ impl Transactions {
     /// What is known about a request.
     pub fn find(&self, key: &TransactionKey) -> Found<'_> {
         let Some(entry) = self.entries.get(key) else { return Found::New };
-        let again = match &entry.machine {
-            Machine::Invite(machine) => machine.on_request(),
-            Machine::Other(machine) => machine.on_request(),
-        };
-        if again && !entry.last.is_empty() { Found::Answered(&entry.last) } else { Found::Working }
+        let last = entry.last();
+        if entry.on_request() && !last.is_empty() { Found::Answered(last) } else { Found::Working }
     }
 
     /// Begins a transaction; false if there is no room.
@@ -137,12 +178,13 @@ impl Transactions {
         if self.entries.len() >= self.number_max || self.held >= self.held_max {
             return false;
         }
-        let reliable = flow.transport != Transport::Udp;
-        let machine = match invite {
-            true => Machine::Invite(InviteServer::new(reliable)),
-            false => Machine::Other(Server::Trying),
+        let last = Box::default();
+        let entry = if invite {
+            let machine = InviteServer::new(flow.transport != Transport::Udp);
+            Entry::Invite(Box::new(Invite { machine, flow, last, queued: Duration::MAX }))
+        } else {
+            Entry::Open(Box::new(Open { machine: Server::Trying, flow, last }))
         };
-        let entry = Entry { machine, flow, last: Box::default(), queued: Duration::MAX };
         self.entries.insert(key, entry);
         true
     }
@@ -162,53 +204,56 @@ impl Transactions {
         now: Duration,
     ) -> Option<Flow> {
         let entry = self.entries.get_mut(key)?;
-        let timer_j = if entry.is_reliable() { Duration::ZERO } else { self.timers.give_up() };
-        let (sent, keep) = match &mut entry.machine {
-            Machine::Invite(machine) => {
-                let sent = machine.on_answer(status, now, self.timers);
-                (sent, machine.holds_answer())
+        let (flow, sent, keep) = match entry {
+            Entry::Invite(invite) => {
+                let sent = invite.machine.on_answer(status, now, self.timers);
+                (invite.flow, sent, invite.machine.holds_answer())
             }
-            Machine::Other(machine) => {
-                let sent = machine.on_answer(status, now, timer_j);
-                (sent, !machine.is_over(now))
+            Entry::Open(open) => {
+                let timer_j = timer_j(&open.flow, self.timers);
+                let sent = open.machine.on_answer(status, now, timer_j);
+                (open.flow, sent, !open.machine.is_over(now))
             }
+            // It is the first one that counts.
+            Entry::Answered { .. } => return None,
         };
         if !sent {
             return None;
         }
-        let flow = entry.flow;
-        self.held = self.held.saturating_sub(entry.last.len());
-        entry.last = Box::default();
+        self.held = self.held.saturating_sub(entry.last().len());
         let held = self.held.saturating_add(answer.len());
-        if keep && held <= self.held_max {
-            entry.last = answer.into();
-            self.held = held;
-        } else if keep && status >= 200 {
+        if keep && held > self.held_max && status >= 200 {
             self.entries.remove(key);
             return Some(flow);
         }
-        let invite = matches!(entry.machine, Machine::Invite(_));
-        match (invite, keep) {
-            (true, _) => self.queue(key),
-            (false, true) if status >= 200 => {
-                self.ends.push_back((now.saturating_add(timer_j), *key))
+        let room = keep && held <= self.held_max;
+        let last: Box<[u8]> = if room { answer.into() } else { Box::default() };
+        self.held = self.held.saturating_add(last.len());
+        match entry {
+            Entry::Invite(invite) => {
+                invite.last = last;
+                self.queue(key);
             }
-            (false, true) => {}
-            (false, false) => {
+            Entry::Open(_) if !keep => {
                 self.entries.remove(key);
             }
+            Entry::Open(open) if status < 200 => open.last = last,
+            Entry::Open(open) => {
+                *entry = Entry::Answered { machine: open.machine, answer: last };
+                self.ends.push_back((now.saturating_add(timer_j(&flow, self.timers)), *key));
+            }
+            Entry::Answered { .. } => {}
         }
         Some(flow)
     }
 
     /// An ACK; `None` if it belongs to no transaction here.
     pub fn ack(&mut self, key: &TransactionKey, now: Duration) -> Option<Acked> {
-        let entry = self.entries.get_mut(key)?;
-        let Machine::Invite(machine) = &mut entry.machine else { return None };
-        let acked = machine.on_ack(now, self.timers);
-        if !machine.holds_answer() {
-            self.held = self.held.saturating_sub(entry.last.len());
-            entry.last = Box::default();
+        let invite = self.entries.get_mut(key)?.invite()?;
+        let acked = invite.machine.on_ack(now, self.timers);
+        if !invite.machine.holds_answer() {
+            self.held = self.held.saturating_sub(invite.last.len());
+            invite.last = Box::default();
         }
         self.queue(key);
         Some(acked)
@@ -217,21 +262,20 @@ impl Transactions {
     /// Whether an INVITE waits here for its final answer.
     pub fn is_proceeding(&self, key: &TransactionKey) -> bool {
         let entry = self.entries.get(key);
-        entry.is_some_and(|entry| matches!(&entry.machine, Machine::Invite(m) if m.is_proceeding()))
+        entry.is_some_and(|entry| matches!(entry, Entry::Invite(it) if it.machine.is_proceeding()))
     }
 
     /// Ends a transaction that was not answered.
     pub fn abandon(&mut self, key: &TransactionKey) {
-        let held = self.entries.remove(key).map_or(0, |entry| entry.last.len());
+        let held = self.entries.remove(key).map_or(0, |entry| entry.last().len());
         self.held = self.held.saturating_sub(held);
     }
 
     /// Has an INVITE looked at when it wants to be.
     fn queue(&mut self, key: &TransactionKey) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        let Machine::Invite(machine) = &entry.machine else { return };
-        let Some(at) = machine.deadline().filter(|at| *at != entry.queued) else { return };
-        entry.queued = at;
+        let Some(invite) = self.entries.get_mut(key).and_then(Entry::invite) else { return };
+        let Some(at) = invite.machine.deadline().filter(|at| *at != invite.queued) else { return };
+        invite.queued = at;
         self.invites.push(Reverse((at, *key)));
     }
 
@@ -245,13 +289,17 @@ impl Transactions {
     /// Forgets what is over, and says what is due.
     pub fn expire(&mut self, now: Duration, out: &mut Vec<Timed>) {
         while let Some((_, key)) = self.ends.pop_front_if(|(at, _)| *at <= now) {
-            let over = |entry: &Entry| matches!(entry.machine, Machine::Other(m) if m.is_over(now));
+            let over = |entry: &Entry| match entry {
+                Entry::Answered { machine, .. } => machine.is_over(now),
+                Entry::Invite(_) | Entry::Open(_) => false,
+            };
             if self.entries.get(&key).is_some_and(over) {
                 self.abandon(&key);
             }
         }
         while let Some((_, key)) = self.late.pop_front_if(|(at, _)| *at <= now) {
-            let trying = |entry: &Entry| matches!(entry.machine, Machine::Other(Server::Trying));
+            let trying =
+                |entry: &Entry| matches!(entry, Entry::Open(it) if it.machine == Server::Trying);
             if self.entries.get(&key).is_some_and(trying) {
                 out.push(Timed::Late { key });
             }
@@ -261,14 +309,14 @@ impl Transactions {
                 return;
             }
             self.invites.pop();
-            let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.queued == at) else {
+            let Some(invite) = self.entries.get_mut(&key).and_then(Entry::invite) else { continue };
+            if invite.queued != at {
                 continue;
-            };
-            let Machine::Invite(machine) = &mut entry.machine else { continue };
-            match machine.on_time(now, self.timers) {
+            }
+            match invite.machine.on_time(now, self.timers) {
                 Due::Again => {
-                    let payload = entry.last.to_vec();
-                    out.push(Timed::Again { flow: entry.flow, payload });
+                    let payload = invite.last.to_vec();
+                    out.push(Timed::Again { flow: invite.flow, payload });
                 }
                 Due::TimedOut => {
                     out.push(Timed::Unacknowledged);

@@ -59,7 +59,6 @@ impl Host {
                 Output::Send { flow, payload } => failed.extend(self.send(flow, payload).err()),
             }
         }
-        self.durable.send();
         for (local, datagrams) in sends {
             self.udp.send(local, &datagrams);
         }

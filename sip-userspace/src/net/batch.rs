@@ -18,6 +18,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Room for so many datagrams of so many bytes together.
+    pub fn with_room(datagrams: usize, bytes: usize) -> Self {
+        Self { entries: Vec::with_capacity(datagrams), bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Adds a datagram.
     pub fn push(&mut self, source: SocketAddr, local: SocketAddr, payload: &[u8]) {
         let start = self.bytes.len();

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use rsip::Header;
-use sip_common::siphash::{Key, hash};
+use sip_common::siphash::{Key, Pieces};
 
 use super::{
     fault::Silence,
@@ -16,6 +16,7 @@ use super::{
     message::Message,
     reason,
     via::Via,
+    write,
 };
 
 /// An answer before it is bound to a request.
@@ -64,7 +65,11 @@ impl Answer {
     pub fn compose(&self, message: &Message<'_>, path: &Path, tag: u64) -> Vec<u8> {
         let phrase = self.phrase.as_deref().unwrap_or(reason::phrase(self.status));
         let mut out = Vec::with_capacity(message.datagram().len().saturating_add(256));
-        out.extend_from_slice(format!("SIP/2.0 {} {phrase}\r\n", self.status).as_bytes());
+        out.extend_from_slice(b"SIP/2.0 ");
+        write::decimal(&mut out, self.status.into());
+        out.push(b' ');
+        out.extend_from_slice(phrase.as_bytes());
+        out.extend_from_slice(b"\r\n");
         path.push_vias(message, &mut out);
         for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
             let Some(value) = message.first(name) else { continue };
@@ -72,7 +77,8 @@ impl Answer {
             out.extend_from_slice(b": ");
             push_value(message, value, &mut out);
             if name == Name::To && self.status != 100 && !has_tag(value) {
-                out.extend_from_slice(format!(";tag={tag:016x}").as_bytes());
+                out.extend_from_slice(b";tag=");
+                out.extend_from_slice(&write::hex(tag));
             }
             out.extend_from_slice(b"\r\n");
         }
@@ -109,20 +115,20 @@ pub fn acknowledges_ours(ack: &Message<'_>, to_tag: &[u8], secret: Key) -> bool 
     let cseq = ack.first(Name::CSeq).and_then(|cseq| cseq.strip_suffix(b"ACK"));
     cseq.is_some_and(|number| {
         let tag = tag_with(ack, &[number, b"INVITE"].concat(), secret);
-        format!("{tag:016x}").as_bytes() == to_tag
+        write::hex(tag) == to_tag
     })
 }
 
 fn tag_with(message: &Message<'_>, cseq: &[u8], secret: Key) -> u64 {
-    let mut text = Vec::with_capacity(256);
+    let mut pieces = Pieces::new(secret);
     let top = message.first(Name::Via).unwrap_or_default();
     let top = lex::split_first(top, Hides::Comments).map_or(top, |(first, _)| first);
-    text.extend_from_slice(top);
+    pieces.push(top);
     for value in [message.first(Name::CallId), message.first(Name::From), Some(cseq)] {
-        text.push(0);
-        text.extend_from_slice(value.unwrap_or_default());
+        pieces.push(&[0]);
+        pieces.push(value.unwrap_or_default());
     }
-    hash(secret, &text)
+    pieces.finish()
 }
 
 /// The way back to where a request came from.

@@ -97,15 +97,46 @@ const NAMES: &[(&str, Name)] = &[
 impl Name {
     /// The name that a header line begins with.
     pub fn of(text: &[u8]) -> Self {
-        NAMES
-            .iter()
-            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text))
-            .map_or(Self::Other, |(_, name)| *name)
+        let Some(first) = text.first().map(u8::to_ascii_lowercase) else { return Self::Other };
+        // Most that have another name differ in its first letter or its length.
+        let named = |(name, _): &&(&str, Self)| {
+            let name = name.as_bytes();
+            name.len() == text.len()
+                && name.first().map(u8::to_ascii_lowercase) == Some(first)
+                && name.eq_ignore_ascii_case(text)
+        };
+        NAMES.iter().find(named).map_or(Self::Other, |(_, name)| *name)
     }
 
     /// The name in its long form.
-    pub fn text(self) -> &'static str {
-        NAMES.iter().find(|(_, name)| *name == self).map_or("Other", |(text, _)| *text)
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Via => "Via",
+            Self::From => "From",
+            Self::To => "To",
+            Self::CallId => "Call-ID",
+            Self::CSeq => "CSeq",
+            Self::MaxForwards => "Max-Forwards",
+            Self::ContentLength => "Content-Length",
+            Self::Contact => "Contact",
+            Self::Expires => "Expires",
+            Self::Route => "Route",
+            Self::RecordRoute => "Record-Route",
+            Self::Path => "Path",
+            Self::Require => "Require",
+            Self::ProxyRequire => "Proxy-Require",
+            Self::UserAgent => "User-Agent",
+            Self::RetryAfter => "Retry-After",
+            Self::Authorization => "Authorization",
+            Self::ProxyAuthorization => "Proxy-Authorization",
+            Self::Supported => "Supported",
+            Self::Event => "Event",
+            Self::Accept => "Accept",
+            Self::ContentType => "Content-Type",
+            Self::ContentEncoding => "Content-Encoding",
+            Self::SipIfMatch => "SIP-If-Match",
+            Self::Other => "Other",
+        }
     }
 
     /// Whether a message may hold it once at most.
@@ -146,6 +177,10 @@ mod tests {
             ("", Name::Other),
         ] {
             assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+        }
+        for (text, name) in NAMES {
+            assert_eq!(Name::of(text.as_bytes()), *name);
+            assert_eq!(Name::of(name.text().as_bytes()), *name, "{text}");
         }
     }
 }

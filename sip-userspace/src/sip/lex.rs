@@ -221,6 +221,16 @@ pub fn split_first(list: &[u8], hides: Hides) -> Result<(&[u8], Option<&[u8]>), 
 /// All values of a list. An empty one is a fault (RFC 4475 section 3.1.2.1).
 pub fn split(list: &[u8], hides: Hides) -> Result<Vec<&[u8]>, Fault> {
     let mut values = Vec::new();
+    split_into(list, hides, &mut values)?;
+    Ok(values)
+}
+
+/// The same behind the values of other lists.
+pub fn split_into<'a>(
+    list: &'a [u8],
+    hides: Hides,
+    values: &mut Vec<&'a [u8]>,
+) -> Result<(), Fault> {
     let mut rest = Some(list);
     while let Some(list) = rest {
         let (value, more) = split_first(list, hides)?;
@@ -230,7 +240,7 @@ pub fn split(list: &[u8], hides: Hides) -> Result<Vec<&[u8]>, Fault> {
         values.push(value);
         rest = more;
     }
-    Ok(values)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl<'a> Message<'a> {
     pub fn list(&self, name: Name, hides: lex::Hides) -> Result<Vec<&[u8]>, Fault> {
         let mut values = Vec::new();
         for list in self.all(name) {
-            values.extend(lex::split(list, hides)?);
+            lex::split_into(list, hides, &mut values)?;
         }
         Ok(values)
     }

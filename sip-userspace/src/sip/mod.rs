@@ -26,6 +26,7 @@ pub mod request;
 pub mod typed;
 pub mod uri;
 pub mod via;
+pub mod write;
 
 #[cfg(test)]
 mod corpus_tests;

@@ -117,16 +117,15 @@ impl<'m> Request<'m> {
 }
 
 fn check_counts(message: &Message<'_>) -> Result<(), Fault> {
-    let mut seen: Vec<Name> = Vec::with_capacity(8);
+    // A bit for each name; there are far fewer than 64.
+    let (mut seen, bit) = (0u64, |name: Name| 1 << name as u64);
     for name in message.headers.iter().map(|header| header.name) {
-        if name.single() && seen.contains(&name) {
+        if name.single() && seen & bit(name) != 0 {
             return Err(Fault::Doubled(name));
         }
-        if name != Name::Other {
-            seen.push(name);
-        }
+        seen |= bit(name);
     }
-    match REQUIRED.into_iter().find(|name| !seen.contains(name)) {
+    match REQUIRED.into_iter().find(|name| seen & bit(*name) == 0) {
         Some(missing) => Err(Fault::Missing(missing)),
         None => Ok(()),
     }

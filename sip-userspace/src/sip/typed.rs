@@ -33,9 +33,24 @@ pub const ALLOWED: [Method; 6] = [
 
 /// A method that SIP defines; unlike in `rsip` the case counts (RFC 3261 section 7.1).
 pub fn method(text: &[u8]) -> Option<Method> {
-    let text = std::str::from_utf8(text).ok()?;
-    let method: Method = text.parse().ok()?;
-    (method.to_string() == text).then_some(method)
+    // Not by `rsip`'s own reading and writing, which makes two texts of each.
+    Some(match text {
+        b"ACK" => Method::Ack,
+        b"BYE" => Method::Bye,
+        b"CANCEL" => Method::Cancel,
+        b"INFO" => Method::Info,
+        b"INVITE" => Method::Invite,
+        b"MESSAGE" => Method::Message,
+        b"NOTIFY" => Method::Notify,
+        b"OPTIONS" => Method::Options,
+        b"PRACK" => Method::PRack,
+        b"PUBLISH" => Method::Publish,
+        b"REFER" => Method::Refer,
+        b"REGISTER" => Method::Register,
+        b"SUBSCRIBE" => Method::Subscribe,
+        b"UPDATE" => Method::Update,
+        _ => return None,
+    })
 }
 
 /// The Allow header field.

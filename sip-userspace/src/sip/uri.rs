@@ -167,9 +167,22 @@ fn pairs(
 
 /// What may stand in a URI at all: no blanks, controls, quotes, angle brackets or bytes of 0x80
 /// and above.
+#[expect(clippy::indexing_slicing, reason = "a byte is below the table's length")]
 const fn allowed(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"' | b'\\' | b'^' | b'{' | b'}')
+    ALLOWED[byte as usize]
 }
+
+/// The same for each byte: it is asked for every byte of every URI.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would say so")]
+const ALLOWED: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0u8);
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_graphic()
+            && !matches!(byte, b'<' | b'>' | b'"' | b'\\' | b'^' | b'{' | b'}');
+        byte += 1;
+    }
+    table
+};
 
 fn escapes_complete(text: &[u8]) -> bool {
     memchr::memchr_iter(b'%', text).all(|at| {

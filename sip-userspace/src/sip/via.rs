@@ -7,6 +7,7 @@ use super::{
     header::Name,
     lex::{self, Cursor},
     params::{self, Param, Params},
+    write,
 };
 
 /// The UDP port where none is given.
@@ -123,16 +124,17 @@ impl<'a> Via<'a> {
         let mut out = Vec::with_capacity(self.head.len().saturating_add(160));
         out.extend_from_slice(self.head);
         let ip = source.ip().to_canonical();
-        let (port, address) = (source.port().to_string(), ip.to_string());
         for param in &self.params.0 {
             if param.name.eq_ignore_ascii_case(b"rport") {
-                params::push(&mut out, Param { name: param.name, value: Some(port.as_bytes()) });
+                params::push(&mut out, Param { name: param.name, value: Some(b"") });
+                write::decimal(&mut out, source.port().into());
             } else if !param.name.eq_ignore_ascii_case(b"received") {
                 params::push(&mut out, *param);
             }
         }
         if self.wants_rport() || self.address() != Some(ip) {
-            params::push(&mut out, Param { name: b"received", value: Some(address.as_bytes()) });
+            params::push(&mut out, Param { name: b"received", value: Some(b"") });
+            write::ip(&mut out, ip);
         }
         if !self.comment.is_empty() {
             out.push(b' ');

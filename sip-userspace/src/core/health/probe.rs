@@ -65,6 +65,7 @@ impl Probe {
 fn compose(flow: &Flow, id: u64) -> Vec<u8> {
     let Flow { transport, local, peer, .. } = *flow;
     let via = forward::via(transport, local, &format!("{PREFIX}{id:016x}"));
+    let via = String::from_utf8_lossy(&via);
     let param = match transport {
         Transport::Udp => String::new(),
         stream => format!(";transport={}", stream.label()),

@@ -43,8 +43,8 @@ pub struct Branch {
     pub machine: Machine,
     pub upstream: TransactionKey,
     pub flow: Flow,
-    /// The hash of the method.
-    pub method: u64,
+    /// What its responses fit.
+    pub check: u64,
     pub invite: bool,
     /// The request as long as it may be sent again; then the ACK of a refusal.
     pub payload: Box<[u8]>,

@@ -14,8 +14,9 @@ use crate::{
         answer::{self, Answer, Path},
         header::Name,
         lex::{self, Hides},
-        message::Message,
+        message::{Header, Message},
         request::Request,
+        write,
     },
 };
 
@@ -25,8 +26,51 @@ const MAX_FORWARDS_DEFAULT: u8 = 70;
 /// A request ready to be sent but for our own Via.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outbound {
-    start_line: Box<[u8]>,
-    rest: Box<[u8]>,
+    text: Vec<u8>,
+    /// Length of the start line in it.
+    start_len: usize,
+}
+
+/// Header lines on their way from a message to another: what stays as it came is copied in as few
+/// pieces as there can be.
+struct Lines<'m> {
+    message: &'m Message<'m>,
+    /// Where the lines begin that were not copied yet.
+    from: usize,
+    out: Vec<u8>,
+}
+
+impl<'m> Lines<'m> {
+    /// All lines of a message, behind what `out` has.
+    fn new(message: &'m Message<'m>, out: Vec<u8>) -> Self {
+        let from = message.headers.first().map_or(0, |header| header.line.start);
+        Self { message, from, out }
+    }
+
+    /// Copies what is before a line, which is left out; then lines in its place can be pushed.
+    fn instead_of(&mut self, header: &Header<'_>) -> &mut Vec<u8> {
+        self.copy_to(header.line.start);
+        self.from = header.line.end;
+        &mut self.out
+    }
+
+    fn copy_to(&mut self, end: usize) {
+        let lines = self.message.datagram().get(self.from..end).unwrap_or_default();
+        self.out.extend_from_slice(lines);
+    }
+
+    /// The rest of the lines, the end of the header section, and the body. A message that came in a
+    /// datagram may go on over a stream, which needs its length (section 20.14).
+    fn end(mut self) -> Vec<u8> {
+        self.copy_to(self.message.headers.last().map_or(0, |header| header.line.end));
+        let Self { message, mut out, .. } = self;
+        if message.first(Name::ContentLength).is_none() {
+            push_number(&mut out, "Content-Length", message.body.len() as u64);
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(message.body);
+        out
+    }
 }
 
 impl Outbound {
@@ -34,40 +78,42 @@ impl Outbound {
     pub fn new(request: &Request<'_>, path: &Path, routes: &Routes<'_>) -> Self {
         let message = request.message;
         let (target, values) = next_hop(routes);
-        let mut rest = Vec::with_capacity(message.datagram().len().saturating_add(128));
+        let mut text = Vec::with_capacity(message.datagram().len().saturating_add(128));
+        match target {
+            Some(uri) => push_request_line(&mut text, request.method, uri),
+            None => text.extend_from_slice(message.start_line),
+        }
+        let start_len = text.len();
         if request.max_forwards.is_none() {
-            push_line(&mut rest, "Max-Forwards", MAX_FORWARDS_DEFAULT.to_string().as_bytes());
+            push_number(&mut text, "Max-Forwards", MAX_FORWARDS_DEFAULT.into());
         }
         let (mut via_seen, mut route_seen) = (false, false);
+        let mut lines = Lines::new(message, text);
         for header in &message.headers {
             match header.name {
                 Name::Via if !via_seen => {
                     via_seen = true;
-                    push_line(&mut rest, "Via", path.first_line(message));
+                    push_line(lines.instead_of(header), "Via", path.first_line(message));
                 }
                 Name::MaxForwards => {
                     let left = request.max_forwards.unwrap_or_default().saturating_sub(1);
-                    push_line(&mut rest, "Max-Forwards", left.to_string().as_bytes());
+                    push_number(lines.instead_of(header), "Max-Forwards", left.into());
                 }
                 Name::Route if values.is_some() => {
                     let values = values.as_deref().filter(|_| !route_seen).unwrap_or_default();
                     route_seen = true;
-                    values.iter().for_each(|value| push_line(&mut rest, "Route", value));
+                    let out = lines.instead_of(header);
+                    values.iter().for_each(|value| push_line(out, "Route", value));
                 }
-                _ => rest.extend_from_slice(message.raw_line(header)),
+                _ => {}
             }
         }
-        push_end(&mut rest, message);
-        let start_line = match target {
-            Some(uri) => [request.method, b" ", uri, b" SIP/2.0\r\n"].concat().into(),
-            None => message.start_line.into(),
-        };
-        Self { start_line, rest: rest.into_boxed_slice() }
+        Self { text: lines.end(), start_len }
     }
 
     /// Bytes that it holds.
     pub const fn len(&self) -> usize {
-        self.start_line.len().saturating_add(self.rest.len())
+        self.text.len()
     }
 
     /// Whether it holds nothing.
@@ -77,38 +123,60 @@ impl Outbound {
 
     /// The method.
     pub fn method(&self) -> &[u8] {
-        self.start_line.split(|byte| *byte == b' ').next().unwrap_or_default()
+        self.text.split(|byte| *byte == b' ').next().unwrap_or_default()
     }
 
     /// The message for this flow: our Via on top, then these lines; with another Request-URI if
     /// there is one (section 16.6 steps 2, 4, 6 and 8).
     pub fn compose(&self, flow: &Flow, branch: &str, lines: &[u8], uri: Option<&[u8]>) -> Vec<u8> {
-        let via = via(flow.transport, flow.local, branch);
+        let (start, rest) = self.text.split_at_checked(self.start_len).unwrap_or_default();
+        let more = [branch.len(), lines.len(), uri.map_or(0, <[u8]>::len), OWN_VIA_MAX];
+        let len = more.into_iter().fold(self.text.len(), usize::saturating_add);
+        let mut out = Vec::with_capacity(len);
         match uri {
-            Some(uri) => {
-                let start: [&[u8]; 4] = [self.method(), b" ", uri, b" SIP/2.0\r\n"];
-                [&start.concat(), via.as_bytes(), lines, &self.rest].concat()
-            }
-            None => [&self.start_line, via.as_bytes(), lines, &self.rest].concat(),
+            Some(uri) => push_request_line(&mut out, self.method(), uri),
+            None => out.extend_from_slice(start),
         }
+        push_via(&mut out, flow.transport, flow.local, branch);
+        out.extend_from_slice(lines);
+        out.extend_from_slice(rest);
+        out
     }
 
     /// An answer of our own to the request.
     pub fn answer(&self, answer: &Answer, secret: Key) -> Option<Vec<u8>> {
-        let text = [&*self.start_line, &*self.rest].concat();
-        let message = Message::parse(&text).ok()?;
+        let message = Message::parse(&self.text).ok()?;
         Some(answer.compose(&message, &Path::as_it_is(), answer::tag(&message, secret)))
     }
 }
 
+/// Bytes of the line of a Via of this host, without its branch.
+const OWN_VIA_MAX: usize = 96;
+
 /// The line of a Via of this host.
-pub fn via(transport: Transport, sent_by: SocketAddr, branch: &str) -> String {
-    let transport = match transport {
-        Transport::Udp => "UDP",
-        Transport::Tcp => "TCP",
-        Transport::Tls => "TLS",
+pub fn via(transport: Transport, sent_by: SocketAddr, branch: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(OWN_VIA_MAX.saturating_add(branch.len()));
+    push_via(&mut out, transport, sent_by, branch);
+    out
+}
+
+fn push_via(out: &mut Vec<u8>, transport: Transport, sent_by: SocketAddr, branch: &str) {
+    let transport: &[u8] = match transport {
+        Transport::Udp => b"Via: SIP/2.0/UDP ",
+        Transport::Tcp => b"Via: SIP/2.0/TCP ",
+        Transport::Tls => b"Via: SIP/2.0/TLS ",
     };
-    format!("Via: SIP/2.0/{transport} {sent_by};branch={branch}\r\n")
+    out.extend_from_slice(transport);
+    write::address(out, sent_by);
+    for part in [&b";branch="[..], branch.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+fn push_request_line(out: &mut Vec<u8>, method: &[u8], uri: &[u8]) {
+    for part in [method, b" ", uri, b" SIP/2.0\r\n"] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// The Request-URI and the Routes, where they are not what the request has: a strict router wants
@@ -125,41 +193,35 @@ pub fn next_hop<'r>(routes: &Routes<'r>) -> (Option<&'r [u8]>, Option<Vec<Vec<u8
     (restored, routes.changed.then_some(values))
 }
 
-/// The end of the header section, and the body. A message that came in a datagram may go on over a
-/// stream, which needs its length (section 20.14).
-fn push_end(out: &mut Vec<u8>, message: &Message<'_>) {
-    if message.first(Name::ContentLength).is_none() {
-        push_line(out, "Content-Length", message.body.len().to_string().as_bytes());
-    }
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(message.body);
-}
-
 fn push_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
 }
 
+fn push_number(out: &mut Vec<u8>, name: &str, number: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    write::decimal(out, number);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// A response without its top Via value; `None` if there is no second one to send it to.
 pub fn without_top_via(message: &Message<'_>, status_line: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(message.datagram().len());
+    let len = message.datagram().len().saturating_add(status_line.len());
+    let mut out = Vec::with_capacity(len);
     out.extend_from_slice(status_line);
-    let (mut popped, mut left) = (false, 0usize);
-    for header in &message.headers {
-        if header.name != Name::Via || popped {
-            left = left.saturating_add(usize::from(header.name == Name::Via));
-            out.extend_from_slice(message.raw_line(header));
-            continue;
-        }
-        popped = true;
-        if let (_, Some(rest)) = lex::split_first(&header.value, Hides::Comments).ok()? {
-            left = left.saturating_add(1);
-            push_line(&mut out, "Via", lex::trim(rest));
+    let mut lines = Lines::new(message, out);
+    let mut vias = message.headers.iter().filter(|header| header.name == Name::Via);
+    let mut more = false;
+    if let Some(top) = vias.next() {
+        let out = lines.instead_of(top);
+        if let (_, Some(rest)) = lex::split_first(&top.value, Hides::Comments).ok()? {
+            more = true;
+            push_line(out, "Via", lex::trim(rest));
         }
     }
-    push_end(&mut out, message);
-    (left > 0).then_some(out)
+    (more || vias.next().is_some()).then(|| lines.end())
 }
 
 #[cfg(test)]

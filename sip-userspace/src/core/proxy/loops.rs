@@ -9,9 +9,9 @@
 //! a CANCEL lacks beside its INVITE (the To tag, Proxy-Require) is left out for their sake.
 
 use memchr::memmem;
-use sip_common::siphash::{Key, hash};
+use sip_common::siphash::{Key, Pieces};
 
-use crate::sip::{header::Name, request::Request, via::Via};
+use crate::sip::{header::Name, request::Request, via::Via, write};
 
 /// What this host's branches begin with.
 const PREFIX: &str = "z9hG4bKhw";
@@ -22,23 +22,33 @@ const STATELESS: &str = "z9hG4bKhs";
 
 /// The digest of a request.
 pub fn digest(request: &Request<'_>, secret: Key) -> u64 {
-    let mut text = Vec::with_capacity(256);
-    let mut part = |bytes: &[u8]| {
-        text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        text.extend_from_slice(bytes);
-    };
+    let mut pieces = Pieces::new(secret);
+    let mut part = |bytes: &[u8]| pieces.part(bytes);
     part(request.uri_text);
     part(request.to.uri);
     part(request.from.tag().unwrap_or_default());
     part(request.call_id);
     part(&request.cseq.to_le_bytes());
     request.message.all(Name::Route).for_each(&mut part);
-    hash(secret, &text)
+    pieces.finish()
 }
 
 /// The branch of a client transaction of this host.
 pub fn branch(id: u64, digest: u64) -> String {
-    format!("{PREFIX}{id:016x}.{digest:016x}")
+    written(PREFIX, id, digest, None)
+}
+
+fn written(prefix: &str, id: u64, digest: u64, token: Option<&str>) -> String {
+    let mut text = String::with_capacity(96);
+    text.push_str(prefix);
+    text.extend(write::hex(id).map(char::from));
+    text.push('.');
+    text.extend(write::hex(digest).map(char::from));
+    if let Some(token) = token {
+        text.push('.');
+        text.push_str(token);
+    }
+    text
 }
 
 /// The transaction and the digest in a branch of this form.
@@ -55,11 +65,8 @@ pub fn read_branch(branch: &[u8]) -> Option<(u64, u64)> {
 /// The branch of a request that is forwarded without state (section 16.11): a hash of what
 /// identifies it, so that an ACK of a refusal and a CANCEL have that of their INVITE.
 pub fn stateless_branch(request: &Request<'_>, secret: Key, digest: u64, token: &str) -> String {
-    let mut text = Vec::with_capacity(256);
-    let mut part = |bytes: &[u8]| {
-        text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        text.extend_from_slice(bytes);
-    };
+    let mut pieces = Pieces::new(secret);
+    let mut part = |bytes: &[u8]| pieces.part(bytes);
     if request.top.has_branch() {
         part(request.top.branch());
         part(&request.top.host.to_ascii_lowercase());
@@ -70,8 +77,7 @@ pub fn stateless_branch(request: &Request<'_>, secret: Key, digest: u64, token: 
         part(&request.cseq.to_le_bytes());
         part(request.uri_text);
     }
-    let id = hash(secret, &text);
-    format!("{STATELESS}{id:016x}.{digest:016x}.{token}")
+    written(STATELESS, pieces.finish(), digest, Some(token))
 }
 
 /// The token in a branch of a request that was forwarded without state.

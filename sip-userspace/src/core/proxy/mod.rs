@@ -24,14 +24,13 @@ pub mod routes;
 mod timed;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     hash::BuildHasherDefault,
     net::SocketAddr,
     time::Duration,
 };
 
-use sip_common::siphash::{Key, hash};
+use sip_common::siphash::{Key, Pieces, hash};
 
 use self::{
     branch::{Branch, Cancel},
@@ -40,6 +39,7 @@ use self::{
 };
 use super::{
     Flow, Settings, Transport,
+    agenda::Agenda,
     health::Told,
     settings::{Limits, Timers},
     table::learned::KeyHasher,
@@ -127,7 +127,12 @@ pub struct Proxy {
     branches: HashMap<u64, Branch, BuildHasherDefault<KeyHasher>>,
     /// The same by where they went, for what fails.
     by_peer: BTreeSet<(SocketAddr, u64)>,
-    due: BinaryHeap<Reverse<(Duration, u64)>>,
+    due: Agenda<u64>,
+    /// Client transactions that only wait for stragglers (timer K), by what tells their responses:
+    /// [`check_of`].
+    over: HashMap<u64, u64, BuildHasherDefault<KeyHasher>>,
+    /// When they end.
+    over_ends: VecDeque<(Duration, u64)>,
     serial: u64,
     /// Bytes of the messages in `contexts` and `branches`.
     bytes: usize,
@@ -144,7 +149,9 @@ impl Proxy {
             contexts: TransactionMap::default(),
             branches: HashMap::default(),
             by_peer: BTreeSet::new(),
-            due: BinaryHeap::new(),
+            due: Agenda::new(),
+            over: HashMap::default(),
+            over_ends: VecDeque::new(),
             serial: 0,
             bytes: 0,
             limits: settings.limits,
@@ -168,7 +175,7 @@ impl Proxy {
 
     /// Client transactions that have not ended.
     pub fn branches(&self) -> usize {
-        self.branches.len()
+        self.branches.len().saturating_add(self.over.len())
     }
 
     /// Bytes of the messages that are held.
@@ -188,7 +195,8 @@ impl Proxy {
 
     /// When [`Self::on_time`] has something to do.
     pub fn deadline(&self) -> Option<Duration> {
-        self.due.peek().map(|Reverse((at, _))| *at)
+        let over = self.over_ends.front().map(|(at, _)| *at);
+        self.due.next_at().into_iter().chain(over).min()
     }
 
     /// Sends a request to its first target. Without one, nobody can be reached.
@@ -243,7 +251,7 @@ impl Proxy {
         let id = loop {
             self.serial = self.serial.wrapping_add(1);
             let id = hash(self.secret, &self.serial.to_le_bytes());
-            if !self.branches.contains_key(&id) {
+            if !self.branches.contains_key(&id) && !self.over.contains_key(&id) {
                 break id;
             }
         };
@@ -266,7 +274,7 @@ impl Proxy {
             machine: Machine::new(work.invite, flow.transport != Transport::Udp, now, self.timers),
             upstream,
             flow,
-            method: hash(self.secret, work.outbound.method()),
+            check: check_of(self.secret, work.outbound.method(), flow.local),
             invite: work.invite,
             payload: payload.as_slice().into(),
             patience: others.then_some(now.saturating_add(work.patience)),
@@ -291,7 +299,7 @@ impl Proxy {
         let Some(branch) = self.branches.get_mut(&id) else { return };
         let Some(at) = branch.deadline().filter(|at| *at != branch.queued) else { return };
         branch.queued = at;
-        self.due.push(Reverse((at, id)));
+        self.due.push(at, id);
     }
 
     /// Replaces what a client transaction holds for sending again.
@@ -359,12 +367,43 @@ impl Proxy {
         Some(context)
     }
 
+    /// What is no INVITE has its final response: only the response's stragglers are still waited
+    /// for, over datagrams for timer K. If many wait the oldest is forgotten: its stragglers are
+    /// then taken for strays, and go no further either.
+    fn answered(&mut self, id: u64, now: Duration) {
+        let Some(branch) = self.remove_branch(id) else { return };
+        if branch.flow.transport != Transport::Udp {
+            return;
+        }
+        let most = self.limits.forwards.saturating_mul(BRANCHES_FACTOR);
+        if self.over.len() >= most
+            && let Some((_, oldest)) = self.over_ends.pop_front()
+        {
+            self.over.remove(&oldest);
+        }
+        self.over.insert(id, branch.check);
+        self.over_ends.push_back((now.saturating_add(self.timers.t4), id));
+    }
+
     fn remove_branch(&mut self, id: u64) -> Option<Branch> {
         let branch = self.branches.remove(&id)?;
         self.by_peer.remove(&(branch.flow.peer, id));
         self.bytes = self.bytes.saturating_sub(branch.bytes());
         Some(branch)
     }
+}
+
+/// What a response must fit beside its branch: the method in its CSeq (section 17.1.3) and the sent-by
+/// of its top Via, which is this host's (18.1.2).
+fn check_of(secret: Key, method: &[u8], sent_by: SocketAddr) -> u64 {
+    let mut pieces = Pieces::new(secret);
+    match sent_by.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => pieces.part(&ip.octets()),
+        std::net::IpAddr::V6(ip) => pieces.part(&ip.octets()),
+    }
+    pieces.part(&sent_by.port().to_le_bytes());
+    pieces.part(method);
+    pieces.finish()
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! Responses to what was forwarded (RFC 3261 section 16.7, RFC 6026 section 8).
 
-use std::time::Duration;
-
-use sip_common::siphash::hash;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     Event, Kind, Proxy,
     branch::Cancel,
+    check_of,
     context::{Ended, Next, status_line},
     forward, hop_by_hop, loops,
 };
@@ -33,21 +32,23 @@ impl Proxy {
         now: Duration,
         out: &mut Vec<Event>,
     ) {
-        let Some((id, to_cancel)) = self.branch_of(message) else {
-            out.push(Event::Stray);
-            return;
-        };
-        if to_cancel {
-            if let Some(branch) = self.branches.get_mut(&id)
-                && let Cancel::Sent { machine, .. } = &mut branch.cancel
-            {
-                machine.on_response(status, now);
+        match self.belongs_to(message) {
+            None => out.push(Event::Stray),
+            Some(Belongs::Over) => out.push(Event::Absorbed),
+            Some(Belongs::Cancel(id)) => {
+                if let Some(branch) = self.branches.get_mut(&id)
+                    && let Cancel::Sent { machine, .. } = &mut branch.cancel
+                {
+                    machine.on_response(status, now);
+                }
+                out.push(Event::Absorbed);
+                self.queue(id);
             }
-            out.push(Event::Absorbed);
-        } else {
-            self.heard(id, message, status, now, out);
+            Some(Belongs::Request(id)) => {
+                self.heard(id, message, status, now, out);
+                self.queue(id);
+            }
         }
-        self.queue(id);
     }
 
     fn heard(
@@ -126,7 +127,9 @@ impl Proxy {
         let Some(branch) = self.branches.get(&id) else { return };
         let (upstream, invite) = (branch.upstream, branch.invite);
         let accepted = status < 300;
-        if accepted || !invite {
+        if !invite {
+            self.answered(id, now);
+        } else if accepted {
             // Nothing is sent again from now on.
             self.hold(id, Box::default());
         }
@@ -161,25 +164,38 @@ impl Proxy {
         }
     }
 
-    /// The client transaction that a response belongs to, and whether to its CANCEL: its top Via
-    /// is ours (section 18.1.2), and CSeq names the method (17.1.3).
-    fn branch_of(&self, message: &Message<'_>) -> Option<(u64, bool)> {
+    /// What a response belongs to: its top Via is ours (section 18.1.2), and CSeq names the method
+    /// (17.1.3).
+    fn belongs_to(&self, message: &Message<'_>) -> Option<Belongs> {
         let (top, _) = lex::split_first(message.first(Name::Via)?, Hides::Comments).ok()?;
         let via = Via::parse(top).ok()?;
         let (id, _) = loops::read_branch(via.branch())?;
-        let branch = self.branches.get(&id)?;
-        let local = branch.flow.local;
         let default =
             if via.transport.eq_ignore_ascii_case(b"TLS") { PORT_TLS } else { PORT_DEFAULT };
-        let ours = via.address() == Some(local.ip().to_canonical())
-            && via.port.unwrap_or(default) == local.port();
-        let cseq = message.first(Name::CSeq)?;
+        let sent_by = SocketAddr::new(via.address()?, via.port.unwrap_or(default));
+        let cseq = message.first(Name::CSeq).filter(|_| message.fault.is_none())?;
         let method = cseq_method(cseq);
         request::read_cseq(cseq, method).ok()?;
-        let to_cancel = method == b"CANCEL" && branch.invite;
-        let fits = to_cancel || hash(self.secret, method) == branch.method;
-        (ours && fits && message.fault.is_none()).then_some((id, to_cancel))
+        let check = |method| check_of(self.secret, method, sent_by);
+        let Some(branch) = self.branches.get(&id) else {
+            let over = self.over.get(&id).is_some_and(|it| *it == check(method));
+            return over.then_some(Belongs::Over);
+        };
+        if branch.invite && method == b"CANCEL" {
+            return (check(b"INVITE") == branch.check).then_some(Belongs::Cancel(id));
+        }
+        (check(method) == branch.check).then_some(Belongs::Request(id))
     }
+}
+
+/// What a response belongs to.
+enum Belongs {
+    /// A client transaction.
+    Request(u64),
+    /// The CANCEL of one.
+    Cancel(u64),
+    /// One that has had its final response.
+    Over,
 }
 
 fn cseq_method(cseq: &[u8]) -> &[u8] {

@@ -1,6 +1,6 @@
 //! What comes due, and what fails, among the client transactions (RFC 3261 sections 16.8 and 16.9).
 
-use std::{cmp::Reverse, time::Duration};
+use std::time::Duration;
 
 use super::{Event, Kind, Proxy, branch::Cancel, context::Ended};
 use crate::core::{io::Flow, transaction::Due};
@@ -8,11 +8,10 @@ use crate::core::{io::Flow, transaction::Due};
 impl Proxy {
     /// Does what is due at `now`.
     pub fn on_time(&mut self, now: Duration, out: &mut Vec<Event>) {
-        while let Some(Reverse((at, id))) = self.due.peek().copied() {
-            if at > now {
-                return;
-            }
-            self.due.pop();
+        while let Some((_, id)) = self.over_ends.pop_front_if(|(at, _)| *at <= now) {
+            self.over.remove(&id);
+        }
+        while let Some((at, id)) = self.due.take(now) {
             if self.branches.get(&id).is_some_and(|branch| branch.queued == at) {
                 self.look_at(id, now, out);
                 self.queue(id);

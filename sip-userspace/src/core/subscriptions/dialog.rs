@@ -154,7 +154,7 @@ impl Dialog {
             parts.iter().for_each(|part| out.extend_from_slice(part));
         };
         push(&[b"NOTIFY ", uri.unwrap_or(&self.target), b" SIP/2.0\r\n"]);
-        push(&[via(self.flow.transport, self.flow.local, &branch).as_bytes()]);
+        push(&[&via(self.flow.transport, self.flow.local, &branch)]);
         push(&[b"Max-Forwards: 70\r\n"]);
         for value in values.iter().flatten() {
             push(&[b"Route: ", value, b"\r\n"]);

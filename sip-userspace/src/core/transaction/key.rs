@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use sip_common::siphash::{Key, hash_128};
+use sip_common::siphash::{Key, Pieces};
 
 use crate::{core::table::learned::KeyHasher, sip::request::Request};
 
@@ -14,8 +14,69 @@ use crate::{core::table::learned::KeyHasher, sip::request::Request};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransactionKey(pub [u64; 2]);
 
-/// A map by transaction: its keys are keyed hashes already.
-pub type TransactionMap<V> = HashMap<TransactionKey, V, BuildHasherDefault<KeyHasher>>;
+/// A map by transaction: its keys are keyed hashes already. It grows a part at a time: to move
+/// millions at once would keep all requests waiting for a tenth of a second.
+#[derive(Debug)]
+pub struct TransactionMap<V> {
+    parts: Box<[HashMap<TransactionKey, V, BuildHasherDefault<KeyHasher>>]>,
+    len: usize,
+}
+
+/// Parts of a map; a power of two.
+const PARTS: usize = 256;
+
+impl<V> Default for TransactionMap<V> {
+    fn default() -> Self {
+        Self { parts: (0..PARTS).map(|_| HashMap::default()).collect(), len: 0 }
+    }
+}
+
+impl<V> TransactionMap<V> {
+    /// The place of a key's part: of bits that the map in the part makes least of.
+    const fn part(key: &TransactionKey) -> usize {
+        let [low, _] = key.0;
+        (low >> 40) as usize % PARTS
+    }
+
+    /// Transactions in all.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What is kept of a transaction.
+    pub fn get(&self, key: &TransactionKey) -> Option<&V> {
+        self.parts.get(Self::part(key))?.get(key)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, key: &TransactionKey) -> Option<&mut V> {
+        self.parts.get_mut(Self::part(key))?.get_mut(key)
+    }
+
+    /// Whether a transaction is known.
+    pub fn contains_key(&self, key: &TransactionKey) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Puts a transaction in; what was kept of it before.
+    pub fn insert(&mut self, key: TransactionKey, value: V) -> Option<V> {
+        let before = self.parts.get_mut(Self::part(&key))?.insert(key, value);
+        self.len = self.len.saturating_add(usize::from(before.is_none()));
+        before
+    }
+
+    /// Takes a transaction out.
+    pub fn remove(&mut self, key: &TransactionKey) -> Option<V> {
+        let gone = self.parts.get_mut(Self::part(key))?.remove(key)?;
+        self.len = self.len.saturating_sub(1);
+        Some(gone)
+    }
+}
 
 impl TransactionKey {
     /// The key of a request: branch, sent-by and method, or, without a branch of RFC 3261, what
@@ -36,11 +97,8 @@ impl TransactionKey {
         answer_to: SocketAddr,
         secret: Key,
     ) -> Self {
-        let mut text = Vec::with_capacity(256);
-        let mut part = |bytes: &[u8]| {
-            text.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-            text.extend_from_slice(bytes);
-        };
+        let mut pieces = Pieces::new_128(secret);
+        let mut part = |bytes: &[u8]| pieces.part(bytes);
         match answer_to.ip().to_canonical() {
             IpAddr::V4(ip) => part(&ip.octets()),
             IpAddr::V6(ip) => part(&ip.octets()),
@@ -60,7 +118,7 @@ impl TransactionKey {
             part(&request.cseq.to_le_bytes());
             part(request.vias.first().copied().unwrap_or_default());
         }
-        Self(hash_128(secret, &text))
+        Self(pieces.finish_128())
     }
 }
 
