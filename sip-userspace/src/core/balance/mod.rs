@@ -74,12 +74,21 @@ pub struct Notice {
 pub enum Settled {
     /// It is in the table.
     Made,
-    /// The table was another one, or the store did not take it now.
+    /// Another commit was quicker, and is in this host's table by now.
+    Overtaken,
+    /// The table is another one than is known here, or the store did not take it now.
     Later,
     /// It was more than the store takes at once.
     TooLarge,
     /// It does not fit the table.
     Unfit,
+}
+
+impl Settled {
+    /// Whether there may be something to commit at once.
+    pub const fn goes_on(self) -> bool {
+        matches!(self, Self::Made | Self::Overtaken)
+    }
 }
 
 /// The balancer of one host.
@@ -283,16 +292,18 @@ impl Balancer {
                 moved.into_iter().for_each(|what| self.recent.note(what, now_s));
             }
             Settled::TooLarge => self.most = (self.most / 2).max(1),
+            Settled::Overtaken => {}
             Settled::Later => self.waits_for_table = true,
             Settled::Unfit => {
                 if let Some(job) = self.jobs.iter_mut().find(|job| job.is_live()) {
-                    job.settled(false, now_s);
+                    self.tokens += job.settled(false, now_s) as f64;
                     job.cut("the table does not take its moves");
                 }
             }
         }
         if let Some(job) = self.jobs.iter_mut().find(|job| job.is_live()) {
-            job.settled(is_made, now_s);
+            // What has not begun has not used up the pace.
+            self.tokens += job.settled(is_made, now_s) as f64;
         }
     }
 

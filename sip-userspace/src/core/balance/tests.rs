@@ -509,3 +509,28 @@ fn where_moves_wait_for_room_the_next_ones_begin_as_soon_as_others_have_ended() 
     paced.step();
     assert!(paced.moves() == 5 && !paced.balancer.waits_for_table());
 }
+
+#[test]
+fn who_was_overtaken_goes_on_at_once_and_what_has_not_begun_has_not_used_up_the_pace() {
+    let mut site = Site::new(Mode::Off);
+    let all = site.order(PlanOrder::Create { what_if: false }).unwrap().slots;
+    site.order(PlanOrder::Apply { plan: 1 }).unwrap();
+    site.state();
+    site.now_s += 1;
+    let now = at(site.now_s * 1_000);
+    for _ in 0..3 {
+        let proposal = site.balancer.step(&site.table, true, now).unwrap();
+        assert_eq!(proposal.base, site.table.revision());
+        assert_eq!(proposal.changes.len(), 5, "each time as many as in a second");
+        let other = Assignment { no_redirect: true, ..Assignment::default() };
+        make(&mut site.table, vec![Change::Assign { aor: "a@b".into(), assignment: other }])
+            .unwrap();
+        site.balancer.settled(Settled::Overtaken, now);
+    }
+    site.step();
+    site.step();
+    assert_eq!(site.moves(), 5, "and no more than that");
+    site.run(20);
+    let plan = site.order(PlanOrder::Status { plan: Some(1) }).unwrap();
+    assert_eq!((plan.stage, plan.done, plan.failed), (Stage::Done, all, 0));
+}
