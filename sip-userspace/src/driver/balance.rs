@@ -12,7 +12,7 @@ use crate::{
     control::Call,
     core::{
         admin::{Answer, Command, Refused, plans::PlanOrder},
-        balance::{Balancer, Pace, Rules, Settled, Sight},
+        balance::{Balancer, Rules, Settled, Sight},
         table::{Commit, Revision},
     },
     net::clock,
@@ -128,20 +128,6 @@ impl Host {
                     self.balance.balancer.set_mode(*mode);
                 }
                 Ok(self.balance_status())
-            }
-            Command::ServerDrain { name, rate, within_s } => {
-                let paced = rate.is_some() || within_s.is_some();
-                if paced && !self.shared.leads() {
-                    Err(self.not_here())
-                } else {
-                    let now = clock::now();
-                    let in_time = |s: u32| now.mono.as_secs().saturating_add(s.into());
-                    let pace = Pace { rate: *rate, by_s: within_s.map(in_time) };
-                    if let Some(server) = self.core.table().server_named(name) {
-                        self.balance.balancer.pace(server, pace, now);
-                    }
-                    return Some(call);
-                }
             }
             _ => return Some(call),
         };

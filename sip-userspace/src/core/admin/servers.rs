@@ -1,11 +1,14 @@
-//! `server add`, `server set` with its short forms, and `server remove`.
+//! `server add`, `server set` with its short forms, `server drain` and `server remove`.
 
 use std::net::SocketAddr;
 
 use sip_common::abi::SERVERS_MAX;
 
 use super::{Answer, Asker, Planned, Refused, ServerFields, names, propose, server_index};
-use crate::core::table::{Change, ContactHost, Server, State, Table, server::WEIGHT_MAX};
+use crate::core::{
+    balance::Pace,
+    table::{Change, ContactHost, Server, State, Table, server::WEIGHT_MAX},
+};
 
 /// What takes a value away.
 const NONE: &str = "none";
@@ -51,19 +54,51 @@ pub(super) fn set(
 ) -> Result<Planned, Refused> {
     let (index, before) = found(table, name)?;
     let server = changed(table, before.clone(), fields)?;
-    if server == *before {
+    // One that drains keeps its pace, also while it is down.
+    let drains = [Some(server.state), server.was].contains(&Some(State::Draining));
+    let pace = if drains { Pace::of(table, index) } else { Pace::default() };
+    change(table, index, before, server, pace, asker)
+}
+
+/// A server is to be emptied, at this pace.
+pub(super) fn drain(
+    table: &Table,
+    name: &str,
+    pace: Pace,
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    let (index, before) = found(table, name)?;
+    let server = Server { state: State::Draining, was: None, ..before.clone() };
+    change(table, index, before, server, pace, asker)
+}
+
+fn change(
+    table: &Table,
+    index: u16,
+    before: &Server,
+    server: Server,
+    pace: Pace,
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    let (name, paced) = (server.name.clone(), pace.stated(table, index));
+    let is_same = server == *before;
+    if is_same && paced.is_none() {
         let what = format!("server {name} is so already");
         return Ok(Planned::Answer(Answer::Done { revision: table.revision(), what }));
     }
     let only_state = Server { state: before.state, ..server.clone() } == *before;
-    let (what, why) = if only_state {
+    let (what, why) = if is_same {
+        let what = format!("server {name} is {}, at another pace", server.state);
+        (what, format!("server {name}'s pace set by hand"))
+    } else if only_state {
         let what = format!("server {name} is {}", server.state);
         (what, format!("server {name} set to {} by hand", server.state))
     } else {
         let what = format!("server {name} is changed, and {}", server.state);
         (what, format!("server {name} changed by hand"))
     };
-    propose(table, vec![Change::Server { index, server }], why, what, asker)
+    let changed = (!is_same).then_some(Change::Server { index, server });
+    propose(table, changed.into_iter().chain(paced).collect(), why, what, asker)
 }
 
 /// A server goes only when nothing leads to it any more, and when every edge knows that: until
@@ -113,7 +148,10 @@ pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Pla
     }
     let what = format!("server {name} is removed");
     let why = format!("server {name} removed by hand");
-    let mut planned = propose(table, vec![Change::RemoveServer { index }], why, what, asker)?;
+    let changes = [Change::RemoveServer { index }].into_iter();
+    // Another server may get its index.
+    let changes = changes.chain(Pace::default().stated(table, index)).collect();
+    let mut planned = propose(table, changes, why, what, asker)?;
     if let Planned::Commit { barrier, .. } = &mut planned {
         *barrier = true;
     }

@@ -12,26 +12,27 @@
 mod drain;
 mod job;
 mod orders;
+mod pace;
 mod rules;
 mod show;
 mod stated;
 mod trigger;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
-pub use self::{
-    drain::Pace,
-    job::Stage,
-    rules::{Mode, Quiet, Rules},
-};
 use self::{
     drain::Stranded,
     job::Job,
     stated::Stated,
     trigger::{Cause, Triggers},
+};
+pub use self::{
+    job::Stage,
+    pace::Pace,
+    rules::{Mode, Quiet, Rules},
 };
 use super::{
     Now,
@@ -115,7 +116,8 @@ pub struct Balancer {
     waits_for_table: bool,
     /// Moves of the next commit; fewer when the store has refused as many.
     most: usize,
-    drains: BTreeMap<u16, Pace>,
+    /// Servers that drain.
+    drains: BTreeSet<u16>,
     stranded: Stranded,
     notices: Vec<Notice>,
     stated: Stated,
@@ -138,7 +140,7 @@ impl Balancer {
             reckoned: Duration::ZERO,
             waits_for_table: false,
             most: MOVES_EACH_MAX,
-            drains: BTreeMap::new(),
+            drains: BTreeSet::new(),
             stranded: Stranded::default(),
             notices: Vec::new(),
             stated: Stated::default(),
@@ -249,6 +251,9 @@ impl Balancer {
         if !leads || self.asked.is_some() || self.stated.is_asked() {
             return None;
         }
+        if self.drains_anew(table) {
+            self.due = now.mono;
+        }
         self.waits_for_table = false;
         let job = self.jobs.iter_mut().find(|job| job.is_live())?;
         // No more at once than in a second.
@@ -325,7 +330,7 @@ impl Balancer {
             job.follow(table);
             if job.stage == Stage::Done {
                 ended = true;
-                if self.drains.contains_key(&job.moves.first().map_or(NO_SERVER, |one| one.from)) {
+                if self.drains.contains(&job.moves.first().map_or(NO_SERVER, |one| one.from)) {
                     // The next round need not wait.
                     self.due = now.mono;
                 }

@@ -149,6 +149,12 @@ impl Site {
         make(&mut self.table, vec![Change::Server { index, server }]).unwrap();
     }
 
+    fn drain(&mut self, index: u16, pace: Pace) {
+        let paced = pace.stated(&self.table, index);
+        make(&mut self.table, paced.into_iter().collect()).unwrap();
+        self.set_state(index, State::Draining);
+    }
+
     fn peak(&self) -> f64 {
         peak_of(&self.view())
     }
@@ -344,8 +350,7 @@ fn a_draining_server_is_emptied_in_any_mode_with_all_that_is_assigned_to_it() {
         assignment: Assignment { server: Some(1), pinned: n == 0, ..Assignment::default() },
     };
     make(&mut site.table, (0..30).map(own).collect()).unwrap();
-    site.balancer.pace(1, Pace { rate: Some(40), by_s: None }, at(site.now_s * 1_000));
-    site.set_state(1, State::Draining);
+    site.drain(1, Pace { rate: Some(40), by_s: None });
     assert!(site.table.slots().contains(&1));
     site.run(40);
     assert!(!site.table.slots().contains(&1), "a round follows the other");
@@ -370,13 +375,37 @@ fn a_drain_is_done_in_time_and_goes_before_what_the_balancer_wants() {
     site.run(25);
     assert!(site.balancer.live().is_some());
     let slots = site.table.slots().iter().filter(|home| **home == 2).count();
-    let by_s = at(site.now_s * 1_000).mono.as_secs() + 60;
-    site.balancer.pace(2, Pace { rate: None, by_s: Some(by_s) }, at(site.now_s * 1_000));
-    site.set_state(2, State::Draining);
+    let by_s = at(site.now_s * 1_000).unix_s + 60;
+    site.drain(2, Pace { rate: None, by_s: Some(by_s) });
     assert!(slots > 8);
     site.run(60);
     let left = site.table.slots().iter().filter(|home| **home == 2).count();
     assert_eq!(left, 0, "of {slots}");
+}
+
+#[test]
+fn who_leads_next_empties_a_server_at_the_pace_that_was_ordered_and_all_show_it() {
+    let mut site = Site::new(Mode::Off);
+    site.drain(1, Pace { rate: Some(2), by_s: None });
+    let slots = site.table.slots().iter().filter(|home| **home == 1).count();
+    assert!(slots > 9, "{slots}");
+    // The old leader ends before it has begun.
+    let mut other = Site::new(Mode::Off);
+    (other.table, other.leads) = (site.table.clone(), false);
+    other.balancer.rules.share = 0.08;
+    other.run(5);
+    let view = other.view();
+    let now = at(other.now_s * 1_000);
+    let sight = Sight { view: &view, table: &other.table, leads: false, now };
+    let shown = other.balancer.status(&sight, None);
+    assert_eq!((shown.drains[0].server.as_str(), shown.drains[0].rate), ("home1", Some(2)));
+    other.leads = true;
+    other.run(4);
+    assert!((4..=6).contains(&other.moves()), "{}", other.moves());
+    other.run(slots as u64 * 2);
+    assert!(is_empty(&other.table, 1), "in rounds, none of which waits for the next window");
+    assert!(other.commits.iter().all(|commit| commit.changes.len() <= 2));
+    assert!(other.balancer.jobs.len() > 2, "{}", other.balancer.jobs.len());
 }
 
 #[test]
