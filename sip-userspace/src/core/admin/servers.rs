@@ -7,7 +7,7 @@ use sip_common::abi::SERVERS_MAX;
 use super::{Answer, Asker, Planned, Refused, ServerFields, names, propose, server_index};
 use crate::core::{
     balance::Pace,
-    table::{Change, ContactHost, Server, State, Table, server::WEIGHT_MAX},
+    table::{Change, ContactHost, Fill, Server, State, Table, server::WEIGHT_MAX},
 };
 
 /// What takes a value away.
@@ -41,7 +41,11 @@ pub(super) fn add(
     })?;
     let server = Server::new(name, address);
     let server = changed(table, server, fields)?;
-    let what = format!("server {name} is added, and {}", server.state);
+    let filled = match server.fill {
+        Fill::Weight => "",
+        Fill::Moves => "; it is filled by moves",
+    };
+    let what = format!("server {name} is added, and {}{filled}", server.state);
     let why = format!("server {name} added by hand");
     propose(table, vec![Change::Server { index, server }], why, what, asker)
 }
@@ -54,6 +58,15 @@ pub(super) fn set(
 ) -> Result<Planned, Refused> {
     let (index, before) = found(table, name)?;
     let server = changed(table, before.clone(), fields)?;
+    let by_weight = table.falls_to(index);
+    if (before.fill, server.fill) == (Fill::Weight, Fill::Moves) && by_weight > 0 {
+        return Err(Refused::argument(
+            format!(
+                "server {name} has {by_weight} slots by its weight, and would lose them at once"
+            ),
+            format!("empty it first with `homeward server drain {name} --wait`, or leave it"),
+        ));
+    }
     // One that drains keeps its pace, also while it is down.
     let drains = [Some(server.state), server.was].contains(&Some(State::Draining));
     let pace = if drains { Pace::of(table, index) } else { Pace::default() };
@@ -176,6 +189,7 @@ fn changed(table: &Table, mut server: Server, fields: &ServerFields) -> Result<S
     }
     server.contact = contact(fields.contact.as_ref())?.unwrap_or(server.contact);
     server.weight = weight(fields.weight)?.unwrap_or(server.weight);
+    server.fill = fields.fill.unwrap_or(server.fill);
     if let Some(state) = fields.state {
         (server.state, server.was) = (state, None);
     }

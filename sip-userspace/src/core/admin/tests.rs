@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::{
     bindings::{Binding, Bindings, CallId},
-    table::{Commit, ContactHost, Kind, Placement, Server, State, tests::two_homes},
+    table::{Commit, ContactHost, Fill, Kind, Placement, Server, State, tests::two_homes},
 };
 
 mod pages;
@@ -273,4 +273,26 @@ fn the_pace_of_a_drain_stands_in_the_table_as_long_as_it_does() {
     assert_eq!(pace(&table).rate, Some(5), "it will drain again");
     run(&mut table, &Command::ServerRemove { name: "home1".into() }).unwrap();
     assert!(table.orders().is_empty(), "another server may get its index");
+}
+
+#[test]
+fn a_server_that_is_filled_by_moves_takes_no_slot_and_one_that_has_slots_does_not_become_so() {
+    let mut table = two_homes();
+    let before = table.slots().to_vec();
+    let (address, fill) = ("192.0.2.9:5060".parse().ok(), Some(Fill::Moves));
+    let fields = ServerFields { address, fill, ..ServerFields::default() };
+    let added = run(&mut table, &Command::ServerAdd { name: "home2".into(), fields }).unwrap();
+    assert!(matches!(added, Answer::Done { what, .. } if what.ends_with("it is filled by moves")));
+    assert_eq!(table.slots(), before);
+    let by = |fill| ServerFields { fill: Some(fill), ..ServerFields::default() };
+    let refused = run(&mut table, &with("home1", by(Fill::Moves))).unwrap_err();
+    assert!(refused.reason.contains("slots by its weight"), "{refused}");
+    run(&mut table, &with("home2", by(Fill::Weight))).unwrap();
+    assert!(table.slots().contains(&2));
+    assert!(run(&mut table, &with("home2", by(Fill::Moves))).is_err());
+
+    let Answer::Servers { servers, .. } = run(&mut table, &Command::ServerList).unwrap() else {
+        panic!()
+    };
+    assert_eq!(servers[2].fill, Fill::Weight);
 }

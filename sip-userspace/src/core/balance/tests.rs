@@ -8,7 +8,7 @@ use crate::core::{
     },
     load::view::{ServerLoad, SlotLoad},
     table::{
-        Assignment, Kind, Meta, Server,
+        Assignment, Fill, Kind, Meta, Server,
         tests::{make, server},
     },
     tests::at,
@@ -406,6 +406,45 @@ fn who_leads_next_empties_a_server_at_the_pace_that_was_ordered_and_all_show_it(
     assert!(is_empty(&other.table, 1), "in rounds, none of which waits for the next window");
     assert!(other.commits.iter().all(|commit| commit.changes.len() <= 2));
     assert!(other.balancer.jobs.len() > 2, "{}", other.balancer.jobs.len());
+}
+
+/// A server is added to four that have the same load; the slots as they were.
+fn with_a_new_server(mode: Mode) -> (Site, Vec<u16>) {
+    let mut site = Site::new(mode);
+    let slots = site.table.slots().to_vec();
+    let own = |home: &u16| slots.iter().filter(|other| *other == home).count();
+    site.heat = slots.iter().map(|home| 160.0 / own(home) as f32).collect();
+    site.run(65);
+    let plain = server("home4", 4);
+    let new = Server { peer: Some(plain.address), fill: Fill::Moves, ..plain };
+    make(&mut site.table, vec![Change::Server { index: 4, server: new }]).unwrap();
+    assert!(site.commits.is_empty() && site.table.slots() == slots, "every slot stays");
+    (site, slots)
+}
+
+#[test]
+fn a_new_server_is_filled_by_moves_at_once_and_at_the_pace() {
+    let (mut site, slots) = with_a_new_server(Mode::Automatic);
+    site.run(12);
+    assert!(site.commits[0].why.ends_with("home4 is new"), "{}", site.commits[0].why);
+    site.run(90);
+    let filled = site.table.slots().iter().filter(|home| **home == 4).count();
+    assert!(filled > 8 && site.peak() < 1.1, "{filled} {}", site.peak());
+    assert!(site.commits.iter().all(|commit| commit.changes.len() <= 5), "five a second");
+    let changed = slots.iter().zip(site.table.slots()).filter(|(before, now)| before != now);
+    assert_eq!(changed.count(), site.moves(), "by moves alone");
+}
+
+#[test]
+fn without_the_balancer_a_new_server_is_filled_by_a_plan_or_takes_its_share_when_told() {
+    let (mut site, slots) = with_a_new_server(Mode::Off);
+    site.run(60);
+    assert_eq!(site.table.slots(), slots);
+    let plan = site.order(PlanOrder::Create { what_if: false }).unwrap();
+    assert!(plan.servers[4].moves_in > 8 && plan.peak_after < 1.06, "{plan:?}");
+    let server = Server { fill: Fill::Weight, ..site.table.server(4).unwrap().clone() };
+    make(&mut site.table, vec![Change::Server { index: 4, server }]).unwrap();
+    assert!(site.table.slots().iter().filter(|home| **home == 4).count() > 5);
 }
 
 #[test]
