@@ -217,7 +217,7 @@ impl Host {
         if let Some(refused) = call.outdated(self.core.table().revision()) {
             return reply(call, Err(refused));
         }
-        let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
+        let asker = self.asker(&call.by);
         match admin::plan(self.core.table(), &call.command, &asker) {
             Ok(Planned::Answer(answer)) => {
                 let answer = self.complete(answer, &call.command);
@@ -236,6 +236,11 @@ impl Host {
             Ok(Planned::Verify { repair }) => self.verify(repair, call),
             Err(refused) => reply(call, Err(refused)),
         }
+    }
+
+    /// Who asks.
+    fn asker<'a>(&'a self, by: &'a str) -> Asker<'a> {
+        Asker { by, domains: &self.config.sip.domains, unix_s: clock::now().unix_s }
     }
 
     /// Adds what only the driver knows.

@@ -4,6 +4,8 @@
 //! not the client has heard of it. It has to be somewhere at every step, and at the client's home
 //! when nothing fails any more; and who has left has to be nowhere then.
 
+mod kernels;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use homeward::core::{

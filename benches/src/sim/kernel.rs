@@ -103,7 +103,7 @@ impl Kernel {
         payload: &[u8],
         mono: Duration,
     ) -> Option<Answered> {
-        if u128::from(self.maps.note(note::LEASE)) <= mono.as_nanos() {
+        if !self.answers(mono) {
             return None;
         }
         let s = &mut *self.scratch;
@@ -128,6 +128,11 @@ impl Kernel {
 }
 
 impl Kernel {
+    /// Whether the daemon's lease lives; without it everything is passed.
+    pub fn answers(&self, mono: Duration) -> bool {
+        u128::from(self.maps.note(note::LEASE)) > mono.as_nanos()
+    }
+
     /// The home that the program names to a client; none if it passes what that sends.
     pub fn names(&self, key: &ClientKey) -> Option<u16> {
         let view = View { maps: &self.maps, domains: &self.domains, recent: &self.recent };

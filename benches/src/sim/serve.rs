@@ -388,6 +388,10 @@ impl Sim {
     pub(super) fn alive(&mut self, host: usize, process: u32, applied: Revision) {
         // What an earlier process said arrives late: it says less than the lease does.
         if self.reaches_store(host) && self.hosts[host].process == process {
+            let lease = self.store.leases[host];
+            if (lease.applied, lease.process) != (applied, process) {
+                self.check_told(host, applied);
+            }
             self.store.renew(host, process, applied, self.clock.now());
             for host in 0..self.hosts.len() {
                 self.tell_news(host);

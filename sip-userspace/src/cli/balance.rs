@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use clap::Subcommand;
 
 use super::output;
-use crate::core::{
-    admin::{Command, plans::BalanceView},
-    balance::Mode,
+use crate::{
+    core::{
+        admin::{Command, plans::BalanceView},
+        balance::Mode,
+    },
+    sip::date::utc,
 };
 
 /// Arguments of `homeward balance`.
@@ -49,6 +52,12 @@ pub(super) fn print(view: &BalanceView, out: &mut dyn Write) -> io::Result<()> {
         (false, None) => "not known".to_owned(),
     };
     let running = view.running.map_or_else(|| "none".to_owned(), |plan| plan.to_string());
+    let drains = view.drains.iter().map(|it| match (it.rate, it.by_s) {
+        (Some(rate), _) => format!("{}, {rate} moves a second", it.server),
+        (None, Some(by_s)) => format!("{}, by {}", it.server, utc(by_s)),
+        (None, None) => it.server.clone(),
+    });
+    let drains = drains.collect::<Vec<_>>().join("; ");
     let rows = [
         ("mode", format!("{}{quiet}", view.mode.label())),
         ("leader", leader),
@@ -56,6 +65,7 @@ pub(super) fn print(view: &BalanceView, out: &mut dyn Write) -> io::Result<()> {
         ("plan carried out", running),
         ("moves in progress", view.moving.to_string()),
         ("moved lately", view.resting.to_string()),
+        ("draining", if drains.is_empty() { "none".to_owned() } else { drains }),
         ("revision", view.revision.to_string()),
     ];
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();

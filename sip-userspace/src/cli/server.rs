@@ -10,7 +10,7 @@ use clap::Subcommand;
 use super::{drain, output};
 use crate::core::{
     admin::{Command, Refused, ServerFields, ServerView, names},
-    table::{ContactHost, Kind, Revision, State},
+    table::{ContactHost, Fill, Kind, Revision, State},
 };
 
 /// Arguments of `homeward server`.
@@ -22,7 +22,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Add a server; it is up, and takes its share of the slots
+    /// Add a server; it is up, and takes its share of the slots at once, or by moves (--fill)
     Add {
         /// Its name: letters, digits, `-`, `_` and `.`
         #[arg(value_parser = name)]
@@ -74,6 +74,14 @@ struct Fields {
     /// Its share of the slots, against the other servers' weights [default: 100]
     #[arg(long, value_name = "N")]
     weight: Option<u32>,
+    /// How it comes by that share [default: weight]
+    ///
+    /// `weight`: at once; the state of those clients comes behind. `moves`: every slot stays where it
+    /// is, until moves bring slots with the state of their clients: by themselves where the balancer
+    /// is automatic, else by `homeward plan create` and `apply`. Of servers that are down it takes its
+    /// part at once, as all do. `server set NAME --fill weight` takes the rest of its share at once.
+    #[arg(long, value_name = "weight|moves")]
+    fill: Option<Fill>,
     /// Clients that it can serve; 0 if that is not known
     #[arg(long, value_name = "N")]
     capacity: Option<u64>,
@@ -96,7 +104,7 @@ struct Fields {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true, args = [
-    "contact", "standby", "weight", "capacity", "kind", "tcp", "tls", "peer", "state",
+    "contact", "standby", "weight", "fill", "capacity", "kind", "tcp", "tls", "peer", "state",
 ])]
 struct Changes {
     /// Where requests are forwarded to over UDP
@@ -113,6 +121,7 @@ impl Fields {
             contact: self.contact.clone(),
             standby: self.standby.clone(),
             weight: self.weight,
+            fill: self.fill,
             state: self.state,
             capacity: self.capacity,
             kind: self.kind,

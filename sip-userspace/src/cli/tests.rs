@@ -5,7 +5,7 @@ use crate::{
     control::tests::Daemon,
     core::{
         admin::ServerFields,
-        table::{Kind, State},
+        table::{Fill, Kind, State},
     },
 };
 
@@ -55,6 +55,10 @@ fn arguments_become_commands() {
         ("server undrain home1", state(State::Up)),
         ("server enable home1", state(State::Up)),
         ("server disable home1", state(State::Disabled)),
+        (
+            "server set home1 --fill moves",
+            set(ServerFields { fill: Some(Fill::Moves), ..ServerFields::default() }),
+        ),
         ("server remove home1", Command::ServerRemove { name: "home1".into() }),
         (
             "server set home1 --state draining --standby none --capacity 0 --kind foreign --tls none",
@@ -88,6 +92,7 @@ fn wrong_arguments_are_one_line_with_code_two() {
         ("server set home1 --tcp 192.0.2.1", "write it as 192.0.2.1:5060"),
         ("table history --before now", "`now` is no revision"),
         ("server set home1 --state tired", "use one of up, draining, down, disabled, standby"),
+        ("server set home1 --fill slowly", "use one of weight, moves"),
         ("serve", "unrecognized subcommand 'serve'"),
         ("client show", "<AOR>"),
     ] {

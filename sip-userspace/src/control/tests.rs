@@ -118,7 +118,11 @@ pub(crate) fn drive(mut calls: mpsc::Receiver<Call>) {
             let _ = call.reply.send(Ok(Answer::Load(Box::new(view))));
             continue;
         }
-        let result = match plan(&table, &call.command, &Asker { by: &call.by, domains: &domains }) {
+        let result = match plan(
+            &table,
+            &call.command,
+            &Asker { by: &call.by, domains: &domains, unix_s: 0 },
+        ) {
             Err(refused) => Err(refused),
             Ok(Planned::Answer(answer)) => Ok(answer),
             Ok(Planned::Commit { proposal, answer, .. }) => {

@@ -25,7 +25,10 @@ pub use refused::{Fault, Refused};
 pub use users::{Secret, UserHow, UserRow, UserSecret, UserView};
 pub use views::{BindingView, ClientView, EdgeView, ServerView, StatusView};
 
-use super::table::{Assignment, Change, Proposal, State, Table};
+use super::{
+    balance::Pace,
+    table::{Assignment, Change, Proposal, Table},
+};
 
 /// Who asks, and what is served here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +37,8 @@ pub struct Asker<'a> {
     pub by: &'a str,
     /// Served domains in lower case; an AoR of another one is refused. Empty: any.
     pub domains: &'a [String],
+    /// The time, in seconds since 1970.
+    pub unix_s: u64,
 }
 
 /// Plans a command.
@@ -67,9 +72,9 @@ pub fn plan(table: &Table, command: &Command, asker: &Asker<'_>) -> Result<Plann
         Command::Plan(_) | Command::Balance { .. } => {
             Err(Refused::daemon("plans are known to a running daemon alone", "ask that one"))
         }
-        Command::ServerDrain { name, .. } => {
-            let fields = ServerFields { state: Some(State::Draining), ..ServerFields::default() };
-            servers::set(table, name, &fields, asker)
+        Command::ServerDrain { name, rate, within_s } => {
+            let by_s = within_s.map(|seconds| asker.unix_s.saturating_add(seconds.into()));
+            servers::drain(table, name, Pace { rate: *rate, by_s }, asker)
         }
         Command::ClientList { prefix, home, after, limit } => {
             let home = home.as_ref().map(|home| server_index(table, home)).transpose()?;

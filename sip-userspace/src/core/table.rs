@@ -35,7 +35,7 @@ pub use learned::{Learned, Lesson};
 pub use moves::{Moved, Moves};
 pub use overrides::{Entry, Overrides};
 pub use restore::Parts;
-pub use server::{ContactHost, Kind, Server, State};
+pub use server::{ContactHost, Fill, Kind, Server, State};
 
 /// Orders to the balancer by number, as `core::balance::stated` writes them.
 pub type Orders = BTreeMap<u64, String>;
@@ -253,6 +253,13 @@ impl Table {
     /// Slots whose home was set by hand or by the balancer.
     pub fn placed(&self) -> impl Iterator<Item = (u32, u16)> {
         self.placed.iter().map(|(slot, server)| (*slot, *server))
+    }
+
+    /// Slots whose home a server is by its weight, not because they were given to it.
+    pub fn falls_to(&self, server: u16) -> usize {
+        let falls =
+            |(slot, home): &(u32, &u16)| **home == server && self.placed.get(slot) != Some(&server);
+        (0..).zip(&self.slots).filter(falls).count()
     }
 
     /// Assignments of single clients.

@@ -12,14 +12,15 @@ use crate::{
     control::Call,
     core::{
         admin::{Answer, Command, Refused, plans::PlanOrder},
-        balance::{Balancer, Pace, Rules, Settled, Sight},
-        table::Commit,
+        balance::{Balancer, Rules, Settled, Sight},
+        table::{Commit, Revision},
     },
     net::clock,
     store::StoreError,
 };
 
-type Result = std::result::Result<Commit, StoreError>;
+/// What became of a proposal, with the revision that it was based on.
+type Result = (Revision, std::result::Result<Commit, StoreError>);
 
 /// An order waits so long for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -72,34 +73,22 @@ impl Host {
             tracing::info!(plan = notice.plan, "{}", notice.text);
         }
         let Some(proposal) = proposal else { return };
-        let settled = self.balance.settled_in.clone();
+        let (settled, base) = (self.balance.settled_in.clone(), proposal.base);
         let done = move |result| {
             // The driver is gone when it has stopped.
-            let _ = settled.send(result);
+            let _ = settled.send((base, result));
         };
         self.store.submit(proposal, Box::new(done));
     }
 
     /// A commit of the balancer's was made, or was not.
     pub(super) fn balance_settled(&mut self, result: Result) {
-        let settled = match &result {
-            Ok(_) => Settled::Made,
-            Err(StoreError::TooLarge { .. }) => Settled::TooLarge,
-            Err(StoreError::Rejected(cause)) => {
-                tracing::warn!(cause, "moves do not fit the table");
-                Settled::Unfit
-            }
-            // Conflict, another leader, or the store is away.
-            Err(error) => {
-                tracing::debug!(%error, "moves wait");
-                Settled::Later
-            }
-        };
-        if let Ok(commit) = result {
+        let settled = settled(&result, self.core.table().revision());
+        if let (_, Ok(commit)) = result {
             self.made(&commit);
         }
         self.balance.balancer.settled(settled, clock::now());
-        if settled == Settled::Made {
+        if settled.goes_on() {
             self.balance_step();
         }
     }
@@ -140,20 +129,6 @@ impl Host {
                 }
                 Ok(self.balance_status())
             }
-            Command::ServerDrain { name, rate, within_s } => {
-                let paced = rate.is_some() || within_s.is_some();
-                if paced && !self.shared.leads() {
-                    Err(self.not_here())
-                } else {
-                    let now = clock::now();
-                    let in_time = |s: u32| now.mono.as_secs().saturating_add(s.into());
-                    let pace = Pace { rate: *rate, by_s: within_s.map(in_time) };
-                    if let Some(server) = self.core.table().server_named(name) {
-                        self.balance.balancer.pace(server, pace, now);
-                    }
-                    return Some(call);
-                }
-            }
             _ => return Some(call),
         };
         match answer {
@@ -182,5 +157,46 @@ impl Host {
             None => "ask the host whose `homeward balance status` says that it does".to_owned(),
         };
         Refused::daemon("this host does not lead the cluster, and makes no plans", cure)
+    }
+}
+
+/// What that means to the balancer of a host whose table is at `own` by now.
+fn settled((base, result): &Result, own: Revision) -> Settled {
+    match result {
+        Ok(_) => Settled::Made,
+        Err(StoreError::TooLarge { .. }) => Settled::TooLarge,
+        Err(StoreError::Rejected(cause)) => {
+            tracing::warn!(cause, "moves do not fit the table");
+            Settled::Unfit
+        }
+        // No news of that table is to come. Where the store has an older one than the proposal was
+        // based on, another try would be in vain.
+        Err(StoreError::Conflict { current }) if base < current && *current <= own => {
+            Settled::Overtaken
+        }
+        // Another leader, or the store is away.
+        Err(error) => {
+            tracing::debug!(%error, "moves wait");
+            Settled::Later
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_with_a_table_that_is_here_already_waits_for_nothing() {
+        let at = |counter| Revision { epoch: 0, counter };
+        let conflict =
+            |base, current| (at(base), Err(StoreError::Conflict { current: at(current) }));
+        assert_eq!(settled(&conflict(7, 8), at(8)), Settled::Overtaken);
+        assert_eq!(settled(&conflict(7, 8), at(9)), Settled::Overtaken);
+        assert!(Settled::Overtaken.goes_on());
+        assert_eq!(settled(&conflict(7, 8), at(7)), Settled::Later, "its news are on their way");
+        assert_eq!(settled(&conflict(7, 5), at(7)), Settled::Later, "a store that was put back");
+        assert_eq!(settled(&(at(7), Err(StoreError::Busy)), at(8)), Settled::Later);
+        assert!(!Settled::Later.goes_on());
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     core::{
         Core,
         admin::{
-            Answer, Asker, Command, Refused, UserView,
+            Answer, Command, Refused, UserView,
             users::{PAGE_MAX, changes},
         },
         auth::users::{Form, Users},
@@ -115,7 +115,7 @@ impl Host {
     /// Answers a command about users.
     fn user_call(&mut self, call: Call) {
         let realm = self.config.auth.realm.clone();
-        let asker = Asker { by: &call.by, domains: &self.config.sip.domains };
+        let asker = self.asker(&call.by);
         let (made, what) = match &call.command {
             Command::UserPut { users, how, dry_run } => {
                 let made = changes(users, *how, realm.as_deref(), &asker);

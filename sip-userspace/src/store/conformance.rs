@@ -6,7 +6,7 @@
 #![allow(missing_docs)] // their names say what they check
 
 use super::*;
-use crate::core::table::{Assignment, Kind, Moved, Server, State};
+use crate::core::table::{Assignment, Fill, Kind, Moved, Server, State};
 
 /// A check, given the kind of the store and a fresh one with 64 slots.
 pub type Check = fn(&str, &dyn AssignmentStore);
@@ -57,6 +57,7 @@ pub fn what_is_loaded_equals_what_was_applied(kind: &str, store: &dyn Assignment
         tcp: address(1),
         tls: address(2),
         peer: address(3),
+        fill: Fill::Moves,
         ..server("renamed", 9)
     };
     for changes in [

@@ -9,6 +9,7 @@ use crate::{
             Answer, Command,
             rows::{HISTORY_PAGE_MAX, RecordView},
         },
+        balance::Pace,
         table::{Assignment, Change, Revision},
     },
     sip::date::utc,
@@ -100,10 +101,14 @@ fn words(change: &Change, servers: &BTreeMap<String, String>) -> String {
         Change::Unassign { aor } => format!("{aor} to its slot"),
         Change::Move { what, to: Some(to) } => format!("{what} begins to move to {}", name(to)),
         Change::Move { what, to: None } => format!("{what} moves no more"),
-        Change::Order { number: 0, text } => {
-            format!("the balancer is told: {}", text.as_deref().unwrap_or("nothing"))
-        }
-        Change::Order { number, text: Some(_) } => format!("plan {number} is kept as it stands"),
-        Change::Order { number, text: None } => format!("plan {number} is kept no more"),
+        Change::Order { number, text } => match (*number, Pace::server(*number), text) {
+            (0, _, text) => {
+                format!("the balancer is told: {}", text.as_deref().unwrap_or("nothing"))
+            }
+            (_, Some(server), Some(pace)) => format!("{} drains by {pace}", name(&server)),
+            (_, Some(server), None) => format!("{} has no pace of its own", name(&server)),
+            (plan, None, Some(_)) => format!("plan {plan} is kept as it stands"),
+            (plan, None, None) => format!("plan {plan} is kept no more"),
+        },
     }
 }

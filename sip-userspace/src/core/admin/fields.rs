@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::table::{ContactHost, Kind, State};
+use crate::core::table::{ContactHost, Fill, Kind, State};
 
 /// What is said about a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -24,6 +24,9 @@ pub struct ServerFields {
     /// Its share of the slots, against the other servers' weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// How it comes by that share: at once by weight, or by moves alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<Fill>,
     /// What it may be asked to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,

@@ -148,4 +148,18 @@ pub struct BalanceView {
     pub resting: u64,
     /// It begins nothing by itself at this hour.
     pub quiet: bool,
+    /// Servers that drain, with the pace that was ordered for each.
+    #[serde(default)]
+    pub drains: Vec<DrainView>,
+}
+
+/// A server that drains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DrainView {
+    /// Its name.
+    pub server: String,
+    /// Moves that begin in a second, if that was said.
+    pub rate: Option<u32>,
+    /// When it should be empty, in seconds since 1970, if that was said.
+    pub by_s: Option<u64>,
 }

@@ -1,11 +1,14 @@
-//! `server add`, `server set` with its short forms, and `server remove`.
+//! `server add`, `server set` with its short forms, `server drain` and `server remove`.
 
 use std::net::SocketAddr;
 
 use sip_common::abi::SERVERS_MAX;
 
 use super::{Answer, Asker, Planned, Refused, ServerFields, names, propose, server_index};
-use crate::core::table::{Change, ContactHost, Server, State, Table, server::WEIGHT_MAX};
+use crate::core::{
+    balance::Pace,
+    table::{Change, ContactHost, Fill, Server, State, Table, server::WEIGHT_MAX},
+};
 
 /// What takes a value away.
 const NONE: &str = "none";
@@ -38,7 +41,11 @@ pub(super) fn add(
     })?;
     let server = Server::new(name, address);
     let server = changed(table, server, fields)?;
-    let what = format!("server {name} is added, and {}", server.state);
+    let filled = match server.fill {
+        Fill::Weight => "",
+        Fill::Moves => "; it is filled by moves",
+    };
+    let what = format!("server {name} is added, and {}{filled}", server.state);
     let why = format!("server {name} added by hand");
     propose(table, vec![Change::Server { index, server }], why, what, asker)
 }
@@ -51,19 +58,60 @@ pub(super) fn set(
 ) -> Result<Planned, Refused> {
     let (index, before) = found(table, name)?;
     let server = changed(table, before.clone(), fields)?;
-    if server == *before {
+    let by_weight = table.falls_to(index);
+    if (before.fill, server.fill) == (Fill::Weight, Fill::Moves) && by_weight > 0 {
+        return Err(Refused::argument(
+            format!(
+                "server {name} has {by_weight} slots by its weight, and would lose them at once"
+            ),
+            format!("empty it first with `homeward server drain {name} --wait`, or leave it"),
+        ));
+    }
+    // One that drains keeps its pace, also while it is down.
+    let drains = [Some(server.state), server.was].contains(&Some(State::Draining));
+    let pace = if drains { Pace::of(table, index) } else { Pace::default() };
+    change(table, index, before, server, pace, asker)
+}
+
+/// A server is to be emptied, at this pace.
+pub(super) fn drain(
+    table: &Table,
+    name: &str,
+    pace: Pace,
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    let (index, before) = found(table, name)?;
+    let server = Server { state: State::Draining, was: None, ..before.clone() };
+    change(table, index, before, server, pace, asker)
+}
+
+fn change(
+    table: &Table,
+    index: u16,
+    before: &Server,
+    server: Server,
+    pace: Pace,
+    asker: &Asker<'_>,
+) -> Result<Planned, Refused> {
+    let (name, paced) = (server.name.clone(), pace.stated(table, index));
+    let is_same = server == *before;
+    if is_same && paced.is_none() {
         let what = format!("server {name} is so already");
         return Ok(Planned::Answer(Answer::Done { revision: table.revision(), what }));
     }
     let only_state = Server { state: before.state, ..server.clone() } == *before;
-    let (what, why) = if only_state {
+    let (what, why) = if is_same {
+        let what = format!("server {name} is {}, at another pace", server.state);
+        (what, format!("server {name}'s pace set by hand"))
+    } else if only_state {
         let what = format!("server {name} is {}", server.state);
         (what, format!("server {name} set to {} by hand", server.state))
     } else {
         let what = format!("server {name} is changed, and {}", server.state);
         (what, format!("server {name} changed by hand"))
     };
-    propose(table, vec![Change::Server { index, server }], why, what, asker)
+    let changed = (!is_same).then_some(Change::Server { index, server });
+    propose(table, changed.into_iter().chain(paced).collect(), why, what, asker)
 }
 
 /// A server goes only when nothing leads to it any more, and when every edge knows that: until
@@ -113,7 +161,10 @@ pub(super) fn remove(table: &Table, name: &str, asker: &Asker<'_>) -> Result<Pla
     }
     let what = format!("server {name} is removed");
     let why = format!("server {name} removed by hand");
-    let mut planned = propose(table, vec![Change::RemoveServer { index }], why, what, asker)?;
+    let changes = [Change::RemoveServer { index }].into_iter();
+    // Another server may get its index.
+    let changes = changes.chain(Pace::default().stated(table, index)).collect();
+    let mut planned = propose(table, changes, why, what, asker)?;
     if let Planned::Commit { barrier, .. } = &mut planned {
         *barrier = true;
     }
@@ -138,6 +189,7 @@ fn changed(table: &Table, mut server: Server, fields: &ServerFields) -> Result<S
     }
     server.contact = contact(fields.contact.as_ref())?.unwrap_or(server.contact);
     server.weight = weight(fields.weight)?.unwrap_or(server.weight);
+    server.fill = fields.fill.unwrap_or(server.fill);
     if let Some(state) = fields.state {
         (server.state, server.was) = (state, None);
     }

@@ -16,6 +16,7 @@ pub(super) fn servers(table: &Table) -> Answer {
         address: server.address,
         contact: server.contact.to_string(),
         weight: server.weight,
+        fill: server.fill,
         state: server.state,
         standby: server.standby.and_then(|index| name(table, index)),
         capacity: server.capacity,

@@ -3,12 +3,12 @@
 use super::*;
 use crate::core::{
     bindings::{Binding, Bindings, CallId},
-    table::{Commit, ContactHost, Kind, Placement, State, tests::two_homes},
+    table::{Commit, ContactHost, Fill, Kind, Placement, Server, State, tests::two_homes},
 };
 
 mod pages;
 
-const ASKER: Asker<'_> = Asker { by: "root", domains: &[] };
+const ASKER: Asker<'_> = Asker { by: "root", domains: &[], unix_s: 1_700_000_000 };
 
 fn show(table: &Table, aor: &str) -> ClientView {
     match plan(table, &Command::ClientShow { aor: aor.into(), source: None }, &ASKER) {
@@ -178,7 +178,7 @@ fn what_else_is_known_about_a_server_is_kept_and_shown() {
     assert_eq!(home1.tls, "192.0.2.2:5061".parse().ok());
     let old = r#"{"name":"a","address":"192.0.2.1:5060","contact":{"host":"a","port":5060},
         "weight":100,"state":"up","standby":null}"#;
-    let old: crate::core::table::Server = serde_json::from_str(old).unwrap();
+    let old: Server = serde_json::from_str(old).unwrap();
     assert_eq!((old.capacity, old.kind, old.tcp), (0, Kind::Homeward, None));
 }
 
@@ -186,7 +186,7 @@ fn what_else_is_known_about_a_server_is_kept_and_shown() {
 fn a_wrong_argument_is_named_with_its_cure_and_changes_nothing() {
     let table = two_homes();
     let domains = ["example.com".to_owned()];
-    let asker = Asker { by: "root", domains: &domains };
+    let asker = Asker { domains: &domains, ..ASKER };
     let address = "192.0.2.9:5060".parse().ok();
     let heavy = |weight| {
         let fields = ServerFields { address, weight: Some(weight), ..ServerFields::default() };
@@ -241,4 +241,58 @@ fn status_counts_what_the_table_holds() {
     assert_eq!((status.slots, status.slots_here, status.slots_without_home), (64, 64, 0));
     let counts: Vec<_> = status.servers.into_iter().collect();
     assert_eq!(counts, vec![("disabled".to_owned(), 1), ("up".to_owned(), 1)]);
+}
+
+#[test]
+fn the_pace_of_a_drain_stands_in_the_table_as_long_as_it_does() {
+    let mut table = two_homes();
+    let drain = |rate, within_s| Command::ServerDrain { name: "home1".into(), rate, within_s };
+    let pace = |table: &Table| Pace::of(table, 1);
+    run(&mut table, &drain(Some(5), None)).unwrap();
+    assert_eq!(pace(&table), Pace { rate: Some(5), by_s: None });
+    let again = run(&mut table, &drain(Some(5), None)).unwrap();
+    assert!(matches!(again, Answer::Done { what, .. } if what == "server home1 is so already"));
+    let before = table.revision();
+    let faster = run(&mut table, &drain(None, Some(60))).unwrap();
+    assert!(matches!(faster, Answer::Done { what, .. } if what.ends_with("at another pace")));
+    assert_eq!((pace(&table).by_s, table.revision()), (Some(1_700_000_060), before.next()));
+    run(&mut table, &with("home1", ServerFields { weight: Some(7), ..ServerFields::default() }))
+        .unwrap();
+    assert_eq!(pace(&table).by_s, Some(1_700_000_060), "what else is changed is no matter");
+
+    run(&mut table, &set("home1", Some(State::Up), None)).unwrap();
+    assert!(table.orders().is_empty());
+    run(&mut table, &drain(Some(5), None)).unwrap();
+    let (index, server) = table.servers().find(|(_, it)| it.name == "home1").unwrap();
+    let (down, was) = (State::Down, Some(State::Draining));
+    let fallen = Server { state: down, was, ..server.clone() };
+    crate::core::table::tests::make(&mut table, vec![Change::Server { index, server: fallen }])
+        .unwrap();
+    run(&mut table, &with("home1", ServerFields { weight: Some(8), ..ServerFields::default() }))
+        .unwrap();
+    assert_eq!(pace(&table).rate, Some(5), "it will drain again");
+    run(&mut table, &Command::ServerRemove { name: "home1".into() }).unwrap();
+    assert!(table.orders().is_empty(), "another server may get its index");
+}
+
+#[test]
+fn a_server_that_is_filled_by_moves_takes_no_slot_and_one_that_has_slots_does_not_become_so() {
+    let mut table = two_homes();
+    let before = table.slots().to_vec();
+    let (address, fill) = ("192.0.2.9:5060".parse().ok(), Some(Fill::Moves));
+    let fields = ServerFields { address, fill, ..ServerFields::default() };
+    let added = run(&mut table, &Command::ServerAdd { name: "home2".into(), fields }).unwrap();
+    assert!(matches!(added, Answer::Done { what, .. } if what.ends_with("it is filled by moves")));
+    assert_eq!(table.slots(), before);
+    let by = |fill| ServerFields { fill: Some(fill), ..ServerFields::default() };
+    let refused = run(&mut table, &with("home1", by(Fill::Moves))).unwrap_err();
+    assert!(refused.reason.contains("slots by its weight"), "{refused}");
+    run(&mut table, &with("home2", by(Fill::Weight))).unwrap();
+    assert!(table.slots().contains(&2));
+    assert!(run(&mut table, &with("home2", by(Fill::Moves))).is_err());
+
+    let Answer::Servers { servers, .. } = run(&mut table, &Command::ServerList).unwrap() else {
+        panic!()
+    };
+    assert_eq!(servers[2].fill, Fill::Weight);
 }

@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn rows_become_hashes_of_both_forms() {
         let domains = ["example.com".to_owned()];
-        let asker = Asker { by: "root", domains: &domains };
+        let asker = Asker { by: "root", domains: &domains, unix_s: 0 };
         let rows = [row(0, "sip:alice@EXAMPLE.com", password("secret"))];
         let made = changes(&rows, UserHow::Add, None, &asker).unwrap();
         let [UserChange::Add(user)] = made.as_slice() else { panic!("{made:?}") };
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn faults_are_named_by_line_and_secrets_never() {
         let domains = ["example.com".to_owned()];
-        let asker = Asker { by: "root", domains: &domains };
+        let asker = Asker { by: "root", domains: &domains, unix_s: 0 };
         let long = "x".repeat(PASSWORD_MAX + 1);
         for (secret, expected) in [
             (password(""), "is empty"),

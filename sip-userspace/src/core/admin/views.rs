@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::{
     health::HealthView,
-    table::{Kind, Placement, Revision, State},
+    table::{Fill, Kind, Placement, Revision, State},
 };
 
 /// A server as it is shown.
@@ -23,6 +23,9 @@ pub struct ServerView {
     pub contact: String,
     /// Its share of the slots.
     pub weight: u32,
+    /// How it comes by that share.
+    #[serde(default)]
+    pub fill: Fill,
     /// What it may be asked to do.
     pub state: State,
     /// The server that a 302 names beside it.

@@ -1,8 +1,6 @@
 //! Servers that are to be emptied: an order, whatever the balancer does by itself.
 
-use std::time::Duration;
-
-use super::{Balancer, Job, Notice, Now, Sight, Stage, State, Table, View, is_empty};
+use super::{Balancer, Job, Notice, Pace, Sight, Stage, State, Table, View, is_empty};
 use crate::core::{
     load::view::ClientLoad,
     plan::{Limits, plan},
@@ -12,15 +10,6 @@ use crate::core::{
 const LOOKED_AT_MAX: usize = 1 << 20;
 /// Clients without load that go into one plan.
 const STRANDED_MAX: usize = 10_000;
-
-/// How fast a server is to be emptied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pace {
-    /// Moves that begin in a second.
-    pub rate: Option<u32>,
-    /// When it should be empty, in seconds of the monotonic clock.
-    pub by_s: Option<u64>,
-}
 
 /// Where the search for clients on draining servers goes on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,22 +51,19 @@ impl Stranded {
 }
 
 impl Balancer {
-    /// Sets how fast a server is to be emptied, which begins as soon as the table says so.
-    pub fn pace(&mut self, server: u16, pace: Pace, now: Now) {
-        self.drains.insert(server, pace);
-        self.due = now.mono.saturating_add(Duration::from_secs(1));
+    /// Whether a server is to be emptied that was not before, which does not wait for the next window.
+    pub(super) fn drains_anew(&self, table: &Table) -> bool {
+        let mut servers = table.servers();
+        servers.any(|(index, it)| it.state == State::Draining && !self.drains.contains(&index))
     }
 
     /// Goes on with emptying servers; whether there is one to be emptied.
     pub(super) fn drain(&mut self, sight: &Sight<'_>) -> bool {
         let table = sight.table;
         let draining = table.servers().filter(|(_, server)| server.state == State::Draining);
-        let draining: Vec<_> = draining.map(|(index, _)| index).collect();
-        self.drains.retain(|server, _| draining.contains(server));
-        for server in &draining {
-            self.drains.entry(*server).or_default();
-        }
-        let full: Vec<_> = draining.into_iter().filter(|index| !is_empty(table, *index)).collect();
+        self.drains = draining.map(|(index, _)| index).collect();
+        let full: Vec<_> =
+            self.drains.iter().copied().filter(|index| !is_empty(table, *index)).collect();
         let Some(first) = full.first().copied() else { return false };
         let is_drain = |job: &Job| job.moves.first().is_some_and(|one| full.contains(&one.from));
         if let Some(job) = self.jobs.iter_mut().find(|job| job.is_live()) {
@@ -111,12 +97,12 @@ impl Balancer {
 
     /// Moves a second by which a server is emptied in time.
     fn rate_of(&self, sight: &Sight<'_>, server: u16) -> u32 {
-        let pace = self.drains.get(&server).copied().unwrap_or_default();
+        let pace = Pace::of(sight.table, server);
         let slots = sight.table.slots().iter().filter(|home| **home == server).count() as u64;
         let all = slots.saturating_add(sight.table.overrides().on_server(server));
         let in_time = pace.by_s.map(|by_s| {
             // A window goes by between two rounds.
-            let left = by_s.saturating_sub(sight.now.mono.as_secs()) / 2;
+            let left = by_s.saturating_sub(sight.now.unix_s) / 2;
             u32::try_from(all.div_ceil(left.max(1))).unwrap_or(u32::MAX)
         });
         pace.rate.or(in_time).unwrap_or(self.rules.rate).max(1)

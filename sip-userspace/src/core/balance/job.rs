@@ -295,8 +295,8 @@ impl Job {
         (changes, begun)
     }
 
-    /// The commit of what was begun is made, or is not: then it waits again.
-    pub(super) fn settled(&mut self, is_made: bool, now_s: u64) {
+    /// The commit of what was begun is made, or is not: then it waits again. How many do.
+    pub(super) fn settled(&mut self, is_made: bool, now_s: u64) -> usize {
         for place in &self.open {
             if let Some(step @ Step::Asked) = self.steps.get_mut(*place) {
                 *step = if is_made { Step::Begun(now_s) } else { Step::Waiting };
@@ -305,7 +305,9 @@ impl Job {
         let steps = &self.steps;
         let waits = |place: &usize| steps.get(*place) == Some(&Step::Waiting);
         self.next = self.open.iter().copied().filter(waits).min().unwrap_or(self.next);
+        let before = self.open.len();
         self.open.retain(|place| !waits(place));
+        before.saturating_sub(self.open.len())
     }
 
     /// How many moves lead to each server, and from it.

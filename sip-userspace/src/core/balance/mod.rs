@@ -12,26 +12,27 @@
 mod drain;
 mod job;
 mod orders;
+mod pace;
 mod rules;
 mod show;
 mod stated;
 mod trigger;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
-pub use self::{
-    drain::Pace,
-    job::Stage,
-    rules::{Mode, Quiet, Rules},
-};
 use self::{
     drain::Stranded,
     job::Job,
     stated::Stated,
     trigger::{Cause, Triggers},
+};
+pub use self::{
+    job::Stage,
+    pace::Pace,
+    rules::{Mode, Quiet, Rules},
 };
 use super::{
     Now,
@@ -74,12 +75,21 @@ pub struct Notice {
 pub enum Settled {
     /// It is in the table.
     Made,
-    /// The table was another one, or the store did not take it now.
+    /// Another commit was quicker, and is in this host's table by now.
+    Overtaken,
+    /// The table is another one than is known here, or the store did not take it now.
     Later,
     /// It was more than the store takes at once.
     TooLarge,
     /// It does not fit the table.
     Unfit,
+}
+
+impl Settled {
+    /// Whether there may be something to commit at once.
+    pub const fn goes_on(self) -> bool {
+        matches!(self, Self::Made | Self::Overtaken)
+    }
 }
 
 /// The balancer of one host.
@@ -106,7 +116,8 @@ pub struct Balancer {
     waits_for_table: bool,
     /// Moves of the next commit; fewer when the store has refused as many.
     most: usize,
-    drains: BTreeMap<u16, Pace>,
+    /// Servers that drain.
+    drains: BTreeSet<u16>,
     stranded: Stranded,
     notices: Vec<Notice>,
     stated: Stated,
@@ -129,7 +140,7 @@ impl Balancer {
             reckoned: Duration::ZERO,
             waits_for_table: false,
             most: MOVES_EACH_MAX,
-            drains: BTreeMap::new(),
+            drains: BTreeSet::new(),
             stranded: Stranded::default(),
             notices: Vec::new(),
             stated: Stated::default(),
@@ -240,6 +251,9 @@ impl Balancer {
         if !leads || self.asked.is_some() || self.stated.is_asked() {
             return None;
         }
+        if self.drains_anew(table) {
+            self.due = now.mono;
+        }
         self.waits_for_table = false;
         let job = self.jobs.iter_mut().find(|job| job.is_live())?;
         // No more at once than in a second.
@@ -283,16 +297,18 @@ impl Balancer {
                 moved.into_iter().for_each(|what| self.recent.note(what, now_s));
             }
             Settled::TooLarge => self.most = (self.most / 2).max(1),
+            Settled::Overtaken => {}
             Settled::Later => self.waits_for_table = true,
             Settled::Unfit => {
                 if let Some(job) = self.jobs.iter_mut().find(|job| job.is_live()) {
-                    job.settled(false, now_s);
+                    self.tokens += job.settled(false, now_s) as f64;
                     job.cut("the table does not take its moves");
                 }
             }
         }
         if let Some(job) = self.jobs.iter_mut().find(|job| job.is_live()) {
-            job.settled(is_made, now_s);
+            // What has not begun has not used up the pace.
+            self.tokens += job.settled(is_made, now_s) as f64;
         }
     }
 
@@ -314,7 +330,7 @@ impl Balancer {
             job.follow(table);
             if job.stage == Stage::Done {
                 ended = true;
-                if self.drains.contains_key(&job.moves.first().map_or(NO_SERVER, |one| one.from)) {
+                if self.drains.contains(&job.moves.first().map_or(NO_SERVER, |one| one.from)) {
                     // The next round need not wait.
                     self.due = now.mono;
                 }

@@ -1,10 +1,10 @@
 //! What operators order: plans by hand, and what the balancer does by itself.
 
-use super::{Balancer, Job, Mode, Sight, Stage};
+use super::{Balancer, Job, Mode, Pace, Sight, Stage};
 use crate::core::{
     admin::{
         Answer, Refused,
-        plans::{BalanceView, PlanOrder},
+        plans::{BalanceView, DrainView, PlanOrder},
     },
     plan::peak,
     table::{Revision, State, Table},
@@ -67,8 +67,7 @@ impl Balancer {
             self.rules.mode = mode;
             self.triggers.give_up(&self.rules);
             for job in self.jobs.iter_mut().filter(|job| job.is_own && job.is_live()) {
-                let drains =
-                    job.moves.first().is_some_and(|one| self.drains.contains_key(&one.from));
+                let drains = job.moves.first().is_some_and(|one| self.drains.contains(&one.from));
                 if !drains && mode != Mode::Automatic {
                     job.cut("the balancer was told to leave it");
                 }
@@ -79,7 +78,13 @@ impl Balancer {
     /// How the balancer stands.
     pub fn status(&self, sight: &Sight<'_>, leader: Option<String>) -> BalanceView {
         let up = sight.view.servers.iter().filter(|server| server.state == State::Up);
+        let draining = sight.table.servers().filter(|(_, it)| it.state == State::Draining);
+        let drains = draining.map(|(index, it)| {
+            let Pace { rate, by_s } = Pace::of(sight.table, index);
+            DrainView { server: it.name.clone(), rate, by_s }
+        });
         BalanceView {
+            drains: drains.collect(),
             revision: sight.table.revision(),
             mode: self.rules.mode,
             leads: sight.leads,

@@ -3,14 +3,15 @@
 //!
 //! Order 0 is the mode, any other one a plan by its number, as JSON. It says what is to be done and how
 //! far that was ordered; how far its moves are says the table itself ([`Job::recount`]). Invariants:
-//! only the host that leads states orders; who loses the lead takes the table's word for all of
-//! them. Deliberately absent: how fast a draining server is emptied.
+//! only the host that leads states them; who loses the lead takes the table's word for all of
+//! them. Deliberately absent: how fast a draining server is emptied, which stands beside them
+//! ([`Pace`]).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Balancer, Job, Mode, Now, Stage};
+use super::{Balancer, Job, Mode, Now, Pace, Stage};
 use crate::core::{
     plan::{Move, Outcome},
     table::{Change, Orders, Proposal, Revision, Table, change::ORDER_MAX},
@@ -90,7 +91,7 @@ impl Balancer {
             self.jobs.retain(|job| job.id != *number);
         }
         for (number, text) in table.orders() {
-            if before.get(number) == Some(text) {
+            if before.get(number) == Some(text) || Pace::server(*number).is_some() {
                 continue;
             }
             if *number == MODE {

@@ -4,7 +4,7 @@
 //! every round is worth it until none is above the stop limit, each round some windows after the
 //! last, when the averages show what it brought. At once: a server is down, new or over its limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rules;
 use crate::core::{
@@ -48,7 +48,8 @@ pub(super) struct Triggers {
     /// Windows that are still to be waited.
     rest: u32,
     states: BTreeMap<u16, State>,
-    filling: Option<u16>,
+    /// New servers that have less than their share.
+    filling: BTreeSet<u16>,
     down: Option<u16>,
 }
 
@@ -60,7 +61,8 @@ impl Triggers {
 
     /// There is nothing that a plan could do.
     pub(super) fn give_up(&mut self, rules: &Rules) {
-        (self.active, self.filling) = (false, None);
+        self.active = false;
+        self.filling.clear();
         self.rest(rules);
     }
 
@@ -80,11 +82,9 @@ impl Triggers {
         self.active &= highest > rules.stop;
         let limit = if self.active { rules.stop } else { rules.trigger };
         self.over = if matters && highest > limit { self.over.saturating_add(1) } else { 0 };
-        if let Some(index) = self.filling
-            && up().find(|server| server.index == index).is_none_or(|it| level(it) >= FILLED)
-        {
-            self.filling = None;
-        }
+        self.filling.retain(|index| {
+            up().find(|server| server.index == *index).is_some_and(|it| level(it) < FILLED)
+        });
         if self.rest > 0 {
             self.rest = self.rest.saturating_sub(1);
             return None;
@@ -96,8 +96,10 @@ impl Triggers {
         if let Some(server) = up().find(|server| is_over(server, rules)) {
             return trigger(Cause::Over(server.index), rules.stop);
         }
-        if let Some(new) = self.filling.filter(|_| matters) {
-            return trigger(Cause::New(new), 1.0);
+        // One that is not heard of yet can be given nothing.
+        let mut new = up().filter(|server| self.filling.contains(&server.index) && server.is_fresh);
+        if let Some(new) = new.next().filter(|_| matters) {
+            return trigger(Cause::New(new.index), 1.0);
         }
         if self.over >= rules.windows {
             self.active = true;
@@ -112,9 +114,20 @@ impl Triggers {
         let states: BTreeMap<_, _> =
             view.servers.iter().map(|server| (server.index, server.state)).collect();
         let was_up = |index: &u16| self.states.get(index) == Some(&State::Up);
+        // To who has just begun those are new that nothing leads to.
+        let homes: BTreeSet<_> = match is_first {
+            true => view.slots.iter().map(|slot| slot.home).collect(),
+            false => BTreeSet::new(),
+        };
+        let is_new = |index: &u16| match is_first {
+            true => !homes.is_empty() && !homes.contains(index),
+            false => !was_up(index),
+        };
         for (index, state) in &states {
             match state {
-                State::Up if !was_up(index) && !is_first => self.filling = Some(*index),
+                State::Up if is_new(index) => {
+                    self.filling.insert(*index);
+                }
                 State::Down | State::Disabled if was_up(index) => self.down = Some(*index),
                 _ => {}
             }
@@ -132,7 +145,7 @@ fn is_over(server: &ServerLoad, rules: &Rules) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::plan::tests::server;
+    use crate::core::{load::view::SlotLoad, plan::tests::server};
 
     fn rates(rates: &[f64]) -> View {
         let servers = (0..).zip(rates).map(|(n, rate)| ServerLoad { rate: *rate, ..server(n) });
@@ -178,6 +191,9 @@ mod tests {
         assert_eq!(triggers.look(&view, &rules), None, "once");
         view.servers[3].state = State::Up;
         assert_eq!(why(triggers.look(&view, &rules)), Some((Cause::New(3), 1.0)));
+        view.servers[3].is_fresh = false;
+        assert_eq!(triggers.look(&view, &rules), None, "it is not heard of");
+        view.servers[3].is_fresh = true;
         assert_eq!(
             why(triggers.look(&view, &rules)),
             Some((Cause::New(3), 1.0)),
@@ -191,5 +207,17 @@ mod tests {
         assert_eq!(why(triggers.look(&view, &rules)), Some((Cause::Over(2), 1.05)));
         triggers.give_up(&rules);
         assert_eq!(triggers.look(&view, &rules), None, "not again and again");
+    }
+
+    #[test]
+    fn an_empty_server_is_new_to_who_has_just_begun() {
+        let rules = Rules::default();
+        let mut view = rates(&[110.0, 110.0, 0.0]);
+        let slot = |home| SlotLoad { home, rate: 110.0, clients: 1, watchers: 0 };
+        view.slots = vec![slot(0), slot(1)];
+        let trigger = Triggers::default().look(&view, &rules);
+        assert_eq!(trigger.map(|it| it.why), Some(Cause::New(2)));
+        view.slots.push(slot(2));
+        assert_eq!(Triggers::default().look(&view, &rules), None);
     }
 }

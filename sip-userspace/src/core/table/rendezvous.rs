@@ -5,6 +5,9 @@
 //! Schomaker 2005). So adding or losing one of n servers moves 1/n of the slots, and a lost
 //! server's slots spread over all others by weight.
 //!
+//! What a draining server has stays there until it is moved. One that is filled by moves takes
+//! nothing by weight but what servers leave that are out of use, so that adding it moves no slot.
+//!
 //! All hosts must draw the same numbers: only IEEE operations that are exact to the last bit
 //! (`+ - * /`) are used, no `ln` of a platform's library.
 
@@ -12,7 +15,7 @@ use std::collections::BTreeMap;
 
 use sip_common::siphash::{Key, hash};
 
-use super::{NO_SERVER, Server, State};
+use super::{Fill, NO_SERVER, Server, State};
 
 /// Not secret: a slot's number says nothing about who is in it.
 const DRAW: Key = Key { k0: 0x686f_6d65_7761_7264, k1: 0x736c_6f74_732e_7631 };
@@ -24,7 +27,7 @@ pub struct Takers {
     takers: BTreeMap<u16, Taker>,
     /// Draining servers beside others that are up.
     leaving: BTreeMap<u16, Taker>,
-    /// Servers that are out of use, where some are leaving.
+    /// Servers that are out of use, where not all takers take alike.
     absent: BTreeMap<u16, Taker>,
 }
 
@@ -32,6 +35,8 @@ pub struct Takers {
 struct Taker {
     name: u64,
     weight: f64,
+    /// It is filled by moves.
+    by_moves: bool,
 }
 
 impl Takers {
@@ -44,20 +49,32 @@ impl Takers {
             let fitting = servers.iter().filter(|(_, server)| wanted.contains(&server.state));
             let taker = |(index, server): (&u16, &Server)| {
                 let name = hash(DRAW, server.name.as_bytes());
-                (*index, Taker { name, weight: f64::from(server.weight.max(1)) })
+                let weight = f64::from(server.weight.max(1));
+                (*index, Taker { name, weight, by_moves: server.fill == Fill::Moves })
             };
             fitting.map(taker).collect::<BTreeMap<_, _>>()
         };
+        let takers = state.map(|state| in_state(&[state])).unwrap_or_default();
+        // Who is filled by moves had nothing by weight that it could keep or leave.
+        let by_weight = |wanted: &[State]| {
+            let mut some = in_state(wanted);
+            some.retain(|_, taker| !taker.by_moves);
+            some
+        };
         let leaving = match state {
-            Some(State::Up) => in_state(&[State::Draining]),
+            Some(State::Up) => by_weight(&[State::Draining]),
             _ => BTreeMap::new(),
         };
-        let absent = match leaving.is_empty() {
-            true => BTreeMap::new(),
-            false => in_state(&[State::Down, State::Disabled]),
-        };
-        let takers = state.map(|state| in_state(&[state])).unwrap_or_default();
-        Self { state, takers, leaving, absent }
+        let mut all = Self { state, takers, leaving, absent: BTreeMap::new() };
+        if !all.take_alike() {
+            all.absent = by_weight(&[State::Down, State::Disabled]);
+        }
+        all
+    }
+
+    /// Whether the lowest draw of a taker decides, whoever else there is.
+    fn take_alike(&self) -> bool {
+        self.leaving.is_empty() && !self.takers.values().any(|taker| taker.by_moves)
     }
 
     /// The winner of every one of `slots` slots, [`NO_SERVER`] if nobody takes any.
@@ -71,8 +88,8 @@ impl Takers {
         let mut changed = self.takers.iter().filter(|(i, t)| before.takers.get(i) != Some(t));
         let gone = before.takers.keys().filter(|index| !self.takers.contains_key(index));
         let mut touched = changed.by_ref().map(|(index, _)| index).chain(gone);
-        let leaving = self.leaving.len().max(before.leaving.len());
-        let (Some(one), None, 0) = (touched.next(), touched.next(), leaving) else {
+        let alike = self.take_alike() && before.take_alike();
+        let (Some(one), None, true) = (touched.next(), touched.next(), alike) else {
             if self != before {
                 for (slot, winner) in (0..).zip(winners) {
                     *winner = self.winner(slot);
@@ -90,22 +107,36 @@ impl Takers {
     }
 
     fn winner(&self, slot: u32) -> u16 {
-        let best = Self::best(&self.takers, slot);
-        if !self.leaving.is_empty() {
-            let kept = Self::best(&self.leaving, slot);
-            if kept.0 < best.0 && kept.0 < Self::best(&self.absent, slot).0 {
-                return kept.1;
+        if self.take_alike() {
+            return Self::best(&self.takers, slot, |_, draw| draw).1;
+        }
+        let draws = |_: &Taker, draw| draw;
+        let by_weight = |taker: &Taker, draw| if taker.by_moves { f64::INFINITY } else { draw };
+        let old = Self::best(&self.takers, slot, by_weight);
+        let kept = Self::best(&self.leaving, slot, draws);
+        let left = Self::best(&self.absent, slot, draws);
+        match if kept.0 < old.0 { kept } else { old } {
+            (draw, server) if server != NO_SERVER && draw < left.0 => server,
+            _ => {
+                // All others have lost to who left it, with draws that are longer by then as if they began
+                // there: so does that of who was not there to lose.
+                let since = if left.1 == NO_SERVER { 0.0 } else { left.0.0 };
+                let later = |taker: &Taker, draw| if taker.by_moves { since + draw } else { draw };
+                Self::best(&self.takers, slot, later).1
             }
         }
-        best.1
     }
 
-    /// The lowest draw for a slot, with who has drawn it.
-    fn best(takers: &BTreeMap<u16, Taker>, slot: u32) -> ((f64, u16), u16) {
+    /// The lowest draw for a slot, as `counts` has it count, with who has drawn it.
+    fn best(
+        takers: &BTreeMap<u16, Taker>,
+        slot: u32,
+        counts: impl Fn(&Taker, f64) -> f64,
+    ) -> ((f64, u16), u16) {
         let mut best = ((f64::INFINITY, u16::MAX), NO_SERVER);
         for (index, taker) in takers {
-            let draw = (taker.draw(slot), *index);
-            if draw < best.0 {
+            let draw = (counts(taker, taker.draw(slot)), *index);
+            if draw < best.0 && draw.0 < f64::INFINITY {
                 best = (draw, *index);
             }
         }
@@ -239,6 +270,37 @@ mod tests {
         assert_eq!(set(3, State::Disabled), vec![1; SLOTS as usize]);
     }
 
+    #[test]
+    fn who_is_filled_by_moves_takes_what_others_leave_and_nothing_else() {
+        let mut servers = servers(&[100; 3]);
+        let before = Takers::of(&servers).winners(SLOTS);
+        let new = Server { fill: Fill::Moves, ..server("home3", 3) };
+        servers.insert(3, new);
+        assert_eq!(Takers::of(&servers).winners(SLOTS), before);
+        let mut set = |index, state, fill| {
+            let it: Option<&mut Server> = servers.get_mut(&index);
+            let it = it.unwrap();
+            (it.state, it.fill) = (state, fill);
+            Takers::of(&servers).winners(SLOTS)
+        };
+        let lost = set(1, State::Down, Fill::Weight);
+        assert!(before.iter().zip(&lost).all(|(before, now)| *before == 1 || before == now));
+        for heir in [0, 2, 3] {
+            let got = before.iter().zip(&lost).filter(|(b, now)| **b == 1 && **now == heir).count();
+            assert!(got.abs_diff(SLOTS as usize / 9) < SLOTS as usize / 60, "{heir}: {got}");
+        }
+        assert_eq!(set(1, State::Up, Fill::Weight), before);
+        assert_eq!(set(1, State::Draining, Fill::Weight), before);
+        assert_eq!(set(3, State::Draining, Fill::Moves), before, "it has nothing to keep");
+        set(1, State::Up, Fill::Weight);
+        let shared = set(3, State::Up, Fill::Weight);
+        assert!(moved(&shared, &before).abs_diff(SLOTS as usize / 4) < SLOTS as usize / 40);
+        set(3, State::Up, Fill::Moves);
+        set(0, State::Disabled, Fill::Weight);
+        set(1, State::Disabled, Fill::Weight);
+        assert_eq!(set(2, State::Disabled, Fill::Weight), vec![3; SLOTS as usize], "it is alone");
+    }
+
     proptest! {
         #[test]
         fn the_logarithm_agrees_with_the_library(bits in 0u64..1 << 53) {
@@ -250,15 +312,16 @@ mod tests {
         #[test]
         fn an_update_gives_what_a_fresh_draw_gives(
             weights in proptest::collection::vec(1u32..500, 1..6),
-            changes in proptest::collection::vec((0usize..6, 0usize..5, 1u32..500), 1..8),
+            changes in proptest::collection::vec((0usize..6, 0usize..5, 1u32..500, 0usize..2), 1..8),
         ) {
             let mut servers = servers(&weights);
             let mut takers = Takers::of(&servers);
             let mut winners = takers.winners(256);
-            for (index, state, weight) in changes {
+            for (index, state, weight, fill) in changes {
                 let name = format!("home{index}");
                 let plain = server(&name, index as u16);
-                let changed = Server { state: State::ALL[state], weight, ..plain };
+                let (state, fill) = (State::ALL[state], Fill::ALL[fill]);
+                let changed = Server { state, weight, fill, ..plain };
                 servers.insert(index as u16, changed);
                 let now = Takers::of(&servers);
                 now.update(&takers, &mut winners);

@@ -111,6 +111,46 @@ impl FromStr for Kind {
     }
 }
 
+/// How a server comes by its share of the slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fill {
+    /// At once, by its weight; the state of their clients comes behind.
+    #[default]
+    Weight,
+    /// By moves, which bring the state along: by weight it takes only what servers leave that are out
+    /// of use.
+    Moves,
+}
+
+impl Fill {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Weight, Self::Moves];
+
+    /// The word for this way in commands and in the store.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Weight => "weight",
+            Self::Moves => "moves",
+        }
+    }
+
+    fn is_weight(&self) -> bool {
+        *self == Self::Weight
+    }
+}
+
+impl FromStr for Fill {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|fill| fill.label() == text).ok_or_else(|| {
+            let all = Self::ALL.map(Self::label).join(", ");
+            format!("`{text}` is no way to be filled: use one of {all}")
+        })
+    }
+}
+
 /// Host and port that a 302's Contact names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ContactHost {
@@ -148,6 +188,9 @@ pub struct Server {
     pub contact: ContactHost,
     /// Its share of the slots is in proportion to its weight.
     pub weight: u32,
+    /// How it comes by that share.
+    #[serde(default, skip_serializing_if = "Fill::is_weight")]
+    pub fill: Fill,
     /// What it may be asked to do.
     pub state: State,
     /// The server that a 302 names beside it.
@@ -201,6 +244,7 @@ impl Server {
             address,
             contact: address.into(),
             weight: WEIGHT_DEFAULT,
+            fill: Fill::default(),
             state: State::Up,
             standby: None,
             capacity: 0,

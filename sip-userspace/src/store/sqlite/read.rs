@@ -176,6 +176,10 @@ fn later(row: &Row<'_>) -> rusqlite::Result<Server> {
         let was = was.map(|was| was.parse().map_err(|_| odd(14, "state", &was)));
         (server.peer, server.was) = (address("peer")?, was.transpose()?);
     }
+    if has("fill") {
+        let fill: String = row.get("fill")?;
+        server.fill = fill.parse().map_err(|_| odd(15, "way to be filled", &fill))?;
+    }
     Ok(server)
 }
 

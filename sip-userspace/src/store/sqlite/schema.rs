@@ -21,7 +21,7 @@ const CACHE_KIB: i64 = 8 << 10;
 
 /// From layout n to n + 1.
 const MIGRATIONS: &[&str] =
-    &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4, LAYOUT_5, LAYOUT_6];
+    &[LAYOUT_1, LAYOUT_2, super::users::TABLE, LAYOUT_4, LAYOUT_5, LAYOUT_6, LAYOUT_7];
 
 const LAYOUT_1: &str = "
     CREATE TABLE meta (
@@ -102,6 +102,11 @@ const LAYOUT_6: &str = "
         id INTEGER PRIMARY KEY,
         text TEXT NOT NULL
     ) STRICT;
+";
+
+/// How a server comes by its share.
+const LAYOUT_7: &str = "
+    ALTER TABLE server ADD COLUMN fill TEXT NOT NULL DEFAULT 'weight';
 ";
 
 /// The newest layout.

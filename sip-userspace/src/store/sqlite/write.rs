@@ -129,11 +129,11 @@ pub(super) fn put_server(
     transaction
         .execute(
             "INSERT INTO server (id, name, address, contact_host, contact_port, weight, state,
-             standby, capacity, kind, tcp, tls, peer, was)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             standby, capacity, kind, tcp, tls, peer, was, fill)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (id) DO UPDATE SET name = ?2, address = ?3, contact_host = ?4,
              contact_port = ?5, weight = ?6, state = ?7, standby = ?8, capacity = ?9, kind = ?10,
-             tcp = ?11, tls = ?12, peer = ?13, was = ?14",
+             tcp = ?11, tls = ?12, peer = ?13, was = ?14, fill = ?15",
             params![
                 index,
                 server.name,
@@ -149,6 +149,7 @@ pub(super) fn put_server(
                 server.tls.map(|address| address.to_string()),
                 server.peer.map(|address| address.to_string()),
                 server.was.map(State::label),
+                server.fill.label(),
             ],
         )
         .map(|_| ())
