@@ -5,6 +5,8 @@
 //! when nothing fails any more; and who has left has to be nowhere then.
 
 mod kernels;
+mod redirects;
+mod rest;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,19 +17,10 @@ use homeward::core::{
 };
 use sip_common::abi::ClientKey;
 
-use super::{
-    END, Sim,
-    client::{Answer, Client, Heard},
-    network::node,
-    store,
-};
+use super::{Sim, client::Answer, network::node, store};
 
 /// Clocks are cut to seconds, and travel takes time.
 const SLACK: Duration = Duration::from_secs(4);
-/// A host in contact hears of a change within this time.
-const LAG: Duration = Duration::from_secs(10);
-/// A barrier is waited for so long (`core::moves`).
-const BARRIER_MAX: Duration = Duration::from_secs(10);
 
 /// What a host answered a client with 200.
 #[derive(Clone, Debug)]
@@ -341,196 +334,6 @@ impl Sim {
         if let Some(left) = left {
             self.violate(format_args!("{left}"));
         }
-    }
-
-    /// A host redirects a client, by its kernel or its daemon.
-    pub(super) fn redirected(
-        &mut self,
-        host: usize,
-        key: ClientKey,
-        server: u16,
-        by: Option<Revision>,
-        payload: &[u8],
-    ) {
-        self.checks.redirected += 1;
-        if let Some(answer) = Answer::read(payload) {
-            let branch = answer.branch;
-            self.note(format_args!("host{host} redirects {branch} to host{server} by {by:?}"));
-        }
-        let now = self.clock.now();
-        let lease = self.store.leases[host];
-        let in_contact = lease.until > now
-            && self.reaches_store(host)
-            && lease.process == self.hosts[host].process;
-        if let Some(answer) = Answer::read(payload) {
-            let redirected = Redirected { host, key, by, in_contact };
-            self.checks.redirects.insert(answer.branch, redirected);
-        }
-        let mut later: Option<&store::Past> = None;
-        let mut was_home = false;
-        let mut in_force = false;
-        for past in self.store.newest_first() {
-            if store::home(&past.table, &key) == Some(server) {
-                was_home = true;
-                // The move of a client whose own home is down is not.
-                in_force = later.is_some_and(|it| is_move(past, it, &key));
-                break;
-            }
-            later = Some(past);
-        }
-        if !was_home {
-            let what = format!("host{host} redirects to host{server}, which never was the home");
-            return self.violate(format_args!("{what}"));
-        }
-        // The commit by which that was its home no more.
-        let Some(later) = later.filter(|_| in_contact) else { return };
-        let slot = Moved::Slot(later.table.slot(key));
-        let is_it = |what: &&Moved| **what == slot || later.table.key(&aor_of(what)) == key;
-        let wrong = match later.moved.iter().find(is_it).filter(|_| in_force) {
-            Some(what) => {
-                let before = self.store.newest_first().skip_while(|past| past.at > later.at);
-                let mut before = before.filter(|past| past.began.contains(what));
-                before.next().is_some_and(|began| {
-                    let known = lease.applied >= began.table.revision();
-                    let waited = later.at.saturating_sub(began.at) < BARRIER_MAX;
-                    lease.since <= began.at && (known || waited)
-                })
-            }
-            None => lease.since <= later.at && later.at + LAG < now,
-        };
-        if wrong {
-            let revision = later.table.revision();
-            let what = format!(
-                "host{host}, in contact, redirects to host{server} by {by:?}, which was the home until {revision}"
-            );
-            self.violate(format_args!("{what}"));
-        }
-    }
-
-    /// A client has heard an answer: it is not sent about for nothing.
-    pub(super) fn heard(&mut self, client: usize, heard: &Heard) {
-        let Heard::Follows { branch } = heard else {
-            self.checks.chains.remove(&client);
-            return;
-        };
-        let Some(this) = self.checks.redirects.remove(branch) else { return };
-        let hosts = self.hosts.len();
-        let chain = self.checks.chains.entry(client).or_default();
-        let last = chain.last().cloned();
-        chain.push(this.clone());
-        if chain.len() > 2 * hosts + 2 {
-            return self.violate(format_args!("user{client} is sent about for ever"));
-        }
-        let Some(last) = last.filter(|last| last.in_contact && this.in_contact) else { return };
-        let (Some(before), Some(after)) = (last.by, this.by) else { return };
-        // A barrier does not wait for ever for who is far behind.
-        let next = self.store.at(after.next()).map_or(self.clock.now(), |past| past.at);
-        let is_near = self.clock.now().saturating_sub(next) < BARRIER_MAX;
-        if after <= before && is_near && self.only_moved(&this.key, after, before) {
-            let (one, other) = (last.host, this.host);
-            self.violate(format_args!(
-                "user{client} is redirected by host{one} at {before} and then by host{other} at {after}"
-            ));
-        }
-    }
-
-    /// Whether a client's home has changed by moves alone between two revisions.
-    fn only_moved(&self, key: &ClientKey, from: Revision, to: Revision) -> bool {
-        let past: Vec<_> = (from.counter..=to.counter)
-            .filter_map(|counter| self.store.at(Revision { counter, ..from }))
-            .collect();
-        past.windows(2).all(|pair| {
-            let [old, new] = pair else { return true };
-            store::home(&old.table, key) == store::home(&new.table, key) || is_move(old, new, key)
-        })
-    }
-
-    /// Looks at a cluster that should have come to rest.
-    pub(super) fn look(&mut self) {
-        for wrong in self.unsettled() {
-            self.violate(format_args!("{wrong}"));
-        }
-    }
-
-    fn unsettled(&mut self) -> Vec<String> {
-        let (now, mut wrong) = (self.clock.now(), Vec::new());
-        let table = self.store.table();
-        for (what, to) in table.moves().iter() {
-            wrong.push(format!("{what} still moves to host{to}"));
-        }
-        for (host, it) in self.hosts.iter().enumerate() {
-            let Some(daemon) = &it.daemon else {
-                wrong.push(format!("host{host} does not run"));
-                continue;
-            };
-            let core = &daemon.core;
-            if core.table().as_delta() != table.as_delta() {
-                wrong.push(format!("host{host} has another table"));
-            }
-            if core.moving().next().is_some() {
-                wrong.push(format!("host{host} still moves somebody"));
-            }
-            for client in 0..self.clients.len() {
-                let key = self.key_of(client);
-                let known = core.bindings_of(&key).iter().chain(core.past().get(&key)).next();
-                if known.is_some() && store::home(table, &key) != Some(host as u16) {
-                    wrong.push(format!("host{host} still holds user{client}"));
-                }
-                let named =
-                    it.kernel.names(&key).filter(|named| Some(*named) != store::home(table, &key));
-                if let Some(named) = named {
-                    wrong.push(format!("the kernel of host{host} sends user{client} to {named}"));
-                }
-            }
-        }
-        for (client, accepted) in &self.checks.accepted {
-            let home = store::home(table, &self.key_of(*client));
-            let Some(home) = home.map(usize::from) else { continue };
-            if self.counts(accepted) && !self.holds(home, *client, accepted) {
-                wrong.push(format!(
-                    "host{home} has not the registration of user{client}: {accepted:?}"
-                ));
-            }
-            if let (None, Some(daemon)) = (accepted.until, &self.hosts[home].daemon) {
-                self.checks.left += 1;
-                let back = self.is_back(home, *client, accepted);
-                // Nobody comes and goes any more, so it is not bound by an earlier start either.
-                let known = daemon.core.bindings_of(&self.key_of(*client)).iter();
-                let older = known.filter(|it| it.call != accepted.call).count() > 0;
-                if back || older && now >= END {
-                    wrong.push(format!(
-                        "user{client} has left, and host{home} has it: {accepted:?}"
-                    ));
-                }
-            }
-        }
-        if now >= END {
-            // A full map has no room for who does not follow: the kernel redirects him each time, and
-            // he is proxied when he tries again.
-            let lapse =
-                if self.plan.has_room() { Duration::ZERO } else { Duration::from_secs(150) };
-            let is_lost =
-                |it: &&Client| it.wants && it.until.is_none_or(|until| until + lapse < now);
-            let lost = self.clients.iter().filter(is_lost);
-            wrong.extend(lost.map(|it| format!("never registers again: {}", it.shown())));
-        }
-        wrong
-    }
-}
-
-/// Whether a client's home became another one by a move that was in force.
-fn is_move(old: &store::Past, new: &store::Past, key: &ClientKey) -> bool {
-    let slot = Moved::Slot(new.table.slot(*key));
-    let is_it = |what: &Moved| *what == slot || new.table.key(&aor_of(what)) == *key;
-    let to = old.table.destination(key);
-    to.is_some() && to == store::home(&new.table, key) && new.moved.iter().any(is_it)
-}
-
-/// The AoR of a client that moves by itself.
-fn aor_of(what: &Moved) -> String {
-    match what {
-        Moved::Client(aor) => aor.clone(),
-        Moved::Slot(_) => String::new(),
     }
 }
 

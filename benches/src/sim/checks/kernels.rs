@@ -2,7 +2,7 @@
 
 use homeward::core::table::{Home, Revision};
 
-use super::Sim;
+use crate::sim::Sim;
 
 impl Sim {
     /// A host has said that its kernel has a revision: for no client does that name a home which neither
