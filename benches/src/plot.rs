@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use hdrhistogram::Histogram;
 use plotters::{
     chart::{ChartBuilder, SeriesLabelPosition},
+    coord::ranged1d::{AsRangedCoord, ValueFormatter},
     prelude::{
         Circle, IntoDrawingArea as _, IntoLogRange as _, LineSeries, Palette, Palette99,
         PathElement, Rectangle, SVGBackend,
@@ -40,40 +41,22 @@ pub fn percentiles(
     lines_on_logs(path, title, axes, &lines.collect::<Vec<_>>())
 }
 
-/// Lines over two logarithmic axes.
+/// Lines over two logarithmic axes, their points marked; what is not above 0 is left out.
 ///
 /// # Errors
 /// When the file can't be written, or there is nothing to draw.
 pub fn lines_on_logs(path: &Path, title: &str, axes: (&str, &str), lines: &[Line]) -> Result<()> {
-    let all = || lines.iter().flat_map(|(_, points)| points).filter(|p| p.0 > 0.0 && p.1 > 0.0);
+    let positive = |points: &[(f64, f64)]| {
+        points.iter().copied().filter(|p| p.0 > 0.0 && p.1 > 0.0).collect::<Vec<_>>()
+    };
+    let lines: Vec<_> =
+        lines.iter().map(|(name, points)| (name.clone(), positive(points))).collect();
+    let all = || lines.iter().flat_map(|(_, points)| points);
     let (x0, x1) = span(all().map(|p| p.0))?;
     let (y0, y1) = span(all().map(|p| p.1))?;
     draw(path, |area| {
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, ("sans-serif", 20))
-            .margin(16)
-            .x_label_area_size(44)
-            .y_label_area_size(72)
-            .build_cartesian_2d((x0..x1).log_scale(), (y0 / 1.2..y1 * 1.2).log_scale())?;
-        chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).draw()?;
-        for (index, (name, points)) in lines.iter().enumerate() {
-            let colour = Palette99::pick(index).to_rgba();
-            let points: Vec<_> =
-                points.iter().copied().filter(|p| p.0 > 0.0 && p.1 > 0.0).collect();
-            chart
-                .draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE)
-            .border_style(BLACK)
-            .draw()?;
-        Ok(())
+        let ranges = ((x0..x1).log_scale(), (y0 / 1.2..y1 * 1.2).log_scale());
+        draw_lines(area, title, axes, ranges, &lines, (3, SeriesLabelPosition::UpperLeft))
     })
 }
 
@@ -86,28 +69,47 @@ pub fn lines(path: &Path, title: &str, axes: (&str, &str), lines: &[Line]) -> Re
     let (_, right) = span(all().map(|p| p.0))?;
     let (_, top) = span(all().map(|p| p.1))?;
     draw(path, |area| {
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, ("sans-serif", 20))
-            .margin(16)
-            .x_label_area_size(44)
-            .y_label_area_size(72)
-            .build_cartesian_2d(0.0..right, 0.0..top * 1.2)?;
-        chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).draw()?;
-        for (index, (name, points)) in lines.iter().enumerate() {
-            let colour = Palette99::pick(index).to_rgba();
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+        let ranges = (0.0..right, 0.0..top * 1.2);
+        draw_lines(area, title, axes, ranges, lines, (0, SeriesLabelPosition::UpperRight))
+    })
+}
+
+/// Lines over these ranges, with marks of this size at their points and the legend at this place.
+fn draw_lines<X, Y>(
+    area: &Area<'_>,
+    title: &str,
+    axes: (&str, &str),
+    ranges: (X, Y),
+    lines: &[Line],
+    (marks, legend): (u32, SeriesLabelPosition),
+) -> Result<(), DrawError>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 20))
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(72)
+        .build_cartesian_2d(ranges.0, ranges.1)?;
+    chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).draw()?;
+    for (index, (name, points)) in lines.iter().enumerate() {
+        let colour = Palette99::pick(index).to_rgba();
+        if marks > 0 {
+            let mark = |point: &(f64, f64)| Circle::new(*point, marks, colour.filled());
+            chart.draw_series(points.iter().map(mark))?;
         }
         chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE)
-            .border_style(BLACK)
-            .draw()?;
-        Ok(())
-    })
+            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+    }
+    let mut labels = chart.configure_series_labels();
+    labels.position(legend).background_style(WHITE).border_style(BLACK).draw()?;
+    Ok(())
 }
 
 /// One bar a name.
