@@ -101,10 +101,15 @@ impl Cluster {
 
     fn register(&mut self, host: usize, ms: u64, user: &str, serial: u32, expires: u32) -> u16 {
         let text = typed::register(&format!("{user}@example.com"), addr(CLIENT), serial, expires);
+        self.ask(host, ms, &text)
+    }
+
+    /// Sends a client's request to a host; the status, or 0 as long as there is none.
+    fn ask(&mut self, host: usize, ms: u64, text: &[u8]) -> u16 {
         self.sent.clear();
         self.with(host, ms, |core, now, out| {
             let local = addr(HOSTS[host].1);
-            core.handle_packet(now, &Packet::udp(addr(CLIENT), local, &text), out);
+            core.handle_packet(now, &Packet::udp(addr(CLIENT), local, text), out);
         });
         self.sent.first().map_or(0, |(_, status, _)| *status)
     }

@@ -81,3 +81,23 @@ fn what_was_taken_back_stays_so_after_a_crash() {
     assert_eq!(anew.past().get(&key), core.past().get(&key));
     assert_eq!((anew.past().len(), anew.bindings().len()), (1, 0));
 }
+
+#[test]
+fn who_asks_again_to_be_taken_back_waits_for_the_new_home_as_before() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1]);
+    assert_eq!(it.deliver(1_001), Taken::Behind);
+    assert_eq!(it.register(1, 1_100, &user, 2, 0), 0);
+    it.timeout(1, 9_200);
+    assert_eq!(it.sent, [(1, 503, addr(CLIENT))]);
+    let request = typed::register(&format!("{user}@example.com"), addr(CLIENT), 2, 0);
+    let again = String::from_utf8(request).unwrap().replace("z9hG4bKc2", "z9hG4bKagain");
+    assert_eq!(it.ask(1, 9_300, again.as_bytes()), 0, "which does not know of it yet");
+    it.catch_up(2, 9_400);
+    assert_eq!(it.deliver(9_401), Taken::Kept);
+    assert_eq!(it.sent, [(1, 200, addr(CLIENT))]);
+    assert!(it.bindings(&user).concat().is_empty());
+}
