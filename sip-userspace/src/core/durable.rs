@@ -75,6 +75,18 @@ impl Default for Walk {
     }
 }
 
+/// What an answer says of a client's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// Nothing that another home would have to know.
+    Nothing,
+    /// That the request has changed it.
+    Change(ClientKey),
+    /// How it is. A request that comes again after it was answered that it had not worked changes
+    /// nothing more, and must not be told that it did before it has.
+    Again(ClientKey),
+}
+
 impl Core {
     /// Answers that wait for their records.
     pub fn held(&self) -> usize {
@@ -87,10 +99,10 @@ impl Core {
     }
 
     /// Sends an answer when what it says is kept: written here, and acknowledged by its new home if
-    /// it changed the state of a client (`of`) which is being moved.
+    /// it says something of a client that is being moved.
     pub(super) fn hold(
         &mut self,
-        of: Option<ClientKey>,
+        says: Says,
         record: Option<Vec<u8>>,
         answered: Answered,
         now: Now,
@@ -100,9 +112,10 @@ impl Core {
             self.keep(record, out);
         }
         let ticket = self.held.given;
-        let answered = match of {
-            Some(key) => self.wait_for_new_home(key, ticket, answered, now),
-            None => Some(answered),
+        let answered = match says {
+            Says::Change(key) => self.wait_for_new_home(key, true, (ticket, now.mono, answered)),
+            Says::Again(key) => self.wait_for_new_home(key, false, (ticket, now.mono, answered)),
+            Says::Nothing => Some(answered),
         };
         match answered {
             Some(answered) => self.answer_when_written(ticket, answered, now, out),

@@ -7,7 +7,7 @@ use sip_common::abi::ClientKey;
 use super::{
     Core, Counters, Flow, Now, Output, Packet, Transport,
     decide::{Cause, Decision, decide, read_routes},
-    durable::Answered,
+    durable::{Answered, Says},
     proxy::routes::Routes,
     redirect,
     registrar::{self, Came, Outcome},
@@ -310,6 +310,11 @@ impl Core {
         let record =
             (self.settings.durable && changed).then(|| self.record_of(aor.bytes(), &key, now));
         let held = Answered { transaction: at.transaction, status, payload, watcher: None };
-        self.hold(changed.then_some(key), record, held, now, out);
+        let says = match status {
+            _ if changed => Says::Change(key),
+            200 => Says::Again(key),
+            _ => Says::Nothing,
+        };
+        self.hold(says, record, held, now, out);
     }
 }

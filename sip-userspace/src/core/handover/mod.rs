@@ -19,8 +19,8 @@ use sip_common::abi::ClientKey;
 
 pub use batch::{Batch, Taken};
 pub(super) use leave::Leavers;
-use queue::Leaving;
 pub(super) use queue::Queues;
+use queue::{Leaving, Waiting};
 
 use super::{
     Core, Counters, Now, Output,
@@ -197,23 +197,25 @@ impl Core {
         }
     }
 
-    /// Has an answer wait until a client's new home has acknowledged its change; gives it back if
-    /// there is none.
+    /// Has an answer wait until a client's new home has acknowledged its change, or, without one,
+    /// those before it; gives it back if there is nothing to wait for.
     pub(super) fn wait_for_new_home(
         &mut self,
         key: ClientKey,
-        ticket: u64,
-        answered: Answered,
-        now: Now,
+        changed: bool,
+        waiting: Waiting,
     ) -> Option<Answered> {
         if self.table.moves().is_empty() && self.queues.is_empty() {
-            return Some(answered);
+            return Some(waiting.2);
         }
         let Some(to) = self.goes_to(&key) else {
             self.stays(&key);
-            return Some(answered);
+            return Some(waiting.2);
         };
-        self.queues.changed(key, to, self.table.slot(key), (ticket, now.mono, answered))
+        match changed {
+            true => self.queues.changed(key, to, self.table.slot(key), waiting),
+            false => self.queues.same(&key, to, waiting),
+        }
     }
 
     fn send_batches(&mut self, now: Now, out: &mut Vec<Output>) {

@@ -131,6 +131,19 @@ impl Queues {
         None
     }
 
+    /// A client that goes there has not changed again; the answer waits if what it says is not kept
+    /// there yet. It is given back if it is, or if there is no room.
+    pub(super) fn same(&mut self, key: &ClientKey, to: u16, waiting: Waiting) -> Option<Answered> {
+        let open = |it: &&mut Leaving| it.to == to && it.kept != Some(it.version);
+        let Some(leaving) = self.clients.get_mut(key).filter(open) else { return Some(waiting.2) };
+        if self.answers_len >= HELD_MAX {
+            return Some(waiting.2);
+        }
+        leaving.answers.push(waiting);
+        self.answers_len = self.answers_len.saturating_add(1);
+        None
+    }
+
     /// More state came of a client that leaves for there itself: it goes along.
     pub(super) fn came(&mut self, key: &ClientKey, to: u16) {
         let Some(leaving) = self.clients.get_mut(key).filter(|it| it.to == to) else { return };

@@ -11,7 +11,11 @@ use super::{
     package::Package, presence, record, refused::Refused, store::Publication, subscribe::event,
 };
 use crate::{
-    core::{Core, Counters, Now, Output, durable::Answered, requests::Place},
+    core::{
+        Core, Counters, Now, Output,
+        durable::{Answered, Says},
+        requests::Place,
+    },
     sip::{answer::Answer, aor::Aor, fault::Fault, header::Name, lex, request::Request},
 };
 
@@ -70,7 +74,7 @@ impl Core {
         let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
         let answered =
             Answered { transaction: at.transaction, status: 200, payload, watcher: None };
-        self.hold(Some(key), record, answered, now, out);
+        self.hold(Says::Change(key), record, answered, now, out);
     }
 
     /// The tag that goes, the granted expiry and what comes.

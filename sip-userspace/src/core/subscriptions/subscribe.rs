@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     core::{
-        Core, Counters, Now, Output, durable::Answered, registrar::expiry, requests::Place,
+        Core, Counters, Now, Output,
+        durable::{Answered, Says},
+        registrar::expiry,
+        requests::Place,
         table::Home,
     },
     sip::{
@@ -95,7 +98,7 @@ impl Core {
         let record = self.subscription_record(id, now);
         let answered =
             Answered { transaction: at.transaction, status: 200, payload, watcher: Some(id) };
-        self.hold(None, record, answered, now, out);
+        self.hold(Says::Nothing, record, answered, now, out);
     }
 
     /// A client may have got another home without a word to its watchers: a refresh of one is where

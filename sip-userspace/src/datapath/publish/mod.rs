@@ -54,7 +54,7 @@ pub struct Publisher {
     waiting_servers: BTreeSet<u16>,
     /// Servers without a text, to be tried again.
     failed_servers: BTreeSet<u16>,
-    /// Slots with overrides that the kernel did not take, and how many.
+    /// Slots with overrides that the kernel did not take, and how many; 0 if that is not known.
     missing: BTreeMap<u32, u32>,
     /// The last slot of these that was tried again.
     retried: Option<u32>,
@@ -211,7 +211,11 @@ impl Publisher {
     pub fn adopt(&mut self, maps: &mut impl Maps, table: &Table) -> Result<(), DatapathError> {
         self.contacts.adopt(maps)?;
         self.settled = maps.revision() == Some(table.revision());
-        if !self.settled {
+        if self.settled {
+            // What these slots lack is not known: no change completes them before the look is over.
+            let open = (0..table.meta().slots).filter(|slot| !maps.slot(*slot).complete());
+            self.missing.extend(open.map(|slot| (slot, 0)));
+        } else {
             self.distrust(maps, true);
         }
         self.reconcile(maps, table);

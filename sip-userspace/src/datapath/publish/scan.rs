@@ -103,7 +103,8 @@ impl Publisher {
     /// What is missing is written, and each slot's own word is looked at.
     fn end_scan(&mut self, maps: &mut impl Maps, table: &Table, scan: &Scan) {
         for (slot, found) in (0..).zip(scan.found.iter().copied()) {
-            let whole = found as usize != table.overrides().len_in_slot(slot);
+            let whole = found as usize != table.overrides().len_in_slot(slot)
+                || self.missing.contains_key(&slot);
             let same = maps.slot(slot) == table.slot_word(slot, true);
             if whole || !same {
                 let stale = self.stale.entry(slot).or_default();

@@ -256,6 +256,38 @@ fn maps_of_another_daemon_are_compared_and_made_good() {
 }
 
 #[test]
+fn what_a_slot_lacks_it_lacks_for_the_next_daemon_too_whatever_changes_before_that_has_looked() {
+    for max in 0..USERS {
+        let mut world = World::new(max);
+        history().into_iter().take(4).for_each(|changes| world.apply(changes));
+        world.publisher = Publisher::new(EXPIRES_S);
+        world.publisher.adopt(&mut world.maps, &world.table).unwrap();
+        let places = (0..64).map(|slot| Change::Place { slot, server: Some(3) });
+        let clients = (0..8).map(|n| assign(n, Some(0)));
+        let now = |world: &World| world.table.clone();
+        let mut tables = vec![now(&world)];
+        for changes in [places.collect(), clients.collect()] {
+            let applied = world.commit(changes);
+            tables.push(now(&world));
+            world.publisher.applied(&mut world.maps, &world.table, applied, NOW);
+            let tables: Vec<_> = tables.iter().collect();
+            assert_eq!(world.wrong(&tables), None, "room for {max}");
+        }
+        let tables: Vec<_> = tables.iter().collect();
+        while world.publisher.work(&mut world.maps, &world.table, NOW, &mut || true) {
+            assert_eq!(world.wrong(&tables), None, "room for {max}");
+        }
+        assert_eq!(world.wrong(&[&world.table]), None, "room for {max}");
+        world.maps.max = USERS;
+        for _ in 0..64 {
+            world.publisher.retry();
+            world.work();
+        }
+        assert_eq!((world.differs(), world.publisher.incomplete()), (None, 0));
+    }
+}
+
+#[test]
 fn a_text_is_written_elsewhere_and_an_index_rests_before_it_is_used_again() {
     let mut world = World::new(1000);
     world.apply(vec![add(0, "home0", State::Up), add(1, "home1", State::Up)]);
