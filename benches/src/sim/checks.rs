@@ -54,6 +54,10 @@ struct Request {
 #[derive(Default)]
 pub struct Checks {
     request: Option<Request>,
+    /// The last request of each client that a host asks another one about, before it goes on.
+    asked: BTreeMap<(usize, ClientKey), Request>,
+    /// A host goes on with requests that have waited long enough.
+    resumes: bool,
     /// Registrations that are not answered yet, by host, Call-ID and CSeq.
     pending: BTreeMap<(usize, String, u32), Option<Duration>>,
     /// When a request that is bound was to end, as the first host that bound it said.
@@ -101,14 +105,32 @@ impl Checks {
         })();
     }
 
+    /// It asks another host about the client first.
+    pub fn asks(&mut self, host: usize, key: ClientKey) {
+        if let Some(request) = self.request.clone() {
+            self.asked.insert((host, key), request);
+        }
+    }
+
+    /// It has heard what the other host says, and goes on.
+    pub fn hears(&mut self, host: usize, key: ClientKey) {
+        self.request = self.asked.remove(&(host, key));
+    }
+
+    /// It goes on with whatever has waited long enough.
+    pub fn resumes(&mut self) {
+        self.resumes = true;
+    }
+
     /// It has.
     pub fn request_done(&mut self) {
-        self.request = None;
+        (self.request, self.resumes) = (None, false);
     }
 
     /// A process has ended.
     pub fn crashed(&mut self, host: usize) {
         self.pending.retain(|(of, _, _), _| *of != host);
+        self.asked.retain(|(of, _), _| *of != host);
         self.changed = true;
     }
 }
@@ -121,12 +143,12 @@ impl Sim {
     /// A host keeps a client's state.
     pub(super) fn stored(&mut self, host: usize, record: &[u8]) {
         self.checks.changed = true;
-        let Some(request) = self.checks.request.clone() else { return };
         let Some(Record { aor, .. }) = Record::decode(record) else { return };
-        if client_of(&String::from_utf8_lossy(aor)) != Some(request.client) {
-            return;
-        }
-        let key = self.key_of(request.client);
+        let Some(client) = client_of(&String::from_utf8_lossy(aor)) else { return };
+        let key = self.key_of(client);
+        let waited = |it: &Checks| it.asked.get(&(host, key)).filter(|_| it.resumes).cloned();
+        let request = self.checks.request.clone().or_else(|| waited(&self.checks));
+        let Some(request) = request.filter(|it| it.client == client) else { return };
         let Some(daemon) = &self.hosts[host].daemon else { return };
         let table = daemon.core.table();
         let home = table.home(&key);
@@ -137,7 +159,7 @@ impl Sim {
         };
         let bound = daemon.core.bindings_of(&key).iter().map(|it| it.expires_s).max();
         let until = bound.map(|s| self.hosts[host].when(Duration::from_secs(s.into())));
-        let (client, cseq) = (request.client, request.cseq);
+        let cseq = request.cseq;
         self.note(format_args!("host{host} registers user{client} ({cseq}) until {until:?}"));
         if until.is_none() {
             // Whether it is bound or not is in doubt until it is answered.

@@ -116,9 +116,10 @@ impl Sim {
                     Some(Answer::Seen(seen)) => seen,
                     _ => Seen::Unknown,
                 };
-                self.with(host, |core, now, out| {
-                    core.handle_seen(ClientKey(key), seen, now, out);
-                });
+                let key = ClientKey(key);
+                self.checks.hears(host, key);
+                self.with(host, |core, now, out| core.handle_seen(key, seen, now, out));
+                self.checks.request_done();
             }
             (Question::Take(batch), answer) => {
                 let mut taken = match answer {

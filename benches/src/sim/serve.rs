@@ -71,7 +71,9 @@ impl Sim {
             Some(daemon) if daemon.timer == Some(now) => daemon.timer = None,
             _ => return,
         }
+        self.checks.resumes();
         self.with(host, |core, now, out| core.handle_timeout(now, out));
+        self.checks.request_done();
     }
 
     /// A datagram has come to a host: to the kernel, and to the daemon what that passes.
@@ -121,7 +123,10 @@ impl Sim {
                 self.publish(host);
             }
             Output::Give { server, batch } => self.give(host, server, batch),
-            Output::Ask { key, server } => self.ask_home(host, server, key),
+            Output::Ask { key, server } => {
+                self.checks.asks(host, key);
+                self.ask_home(host, server, key);
+            }
             Output::Propose { proposal } => self.propose(host, process, proposal),
             Output::Charge { .. }
             | Output::Resolve { .. }
