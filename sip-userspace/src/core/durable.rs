@@ -31,6 +31,8 @@ pub(super) struct Held {
     given: u64,
     /// The ticket that was written last.
     written: u64,
+    /// A record could not be written: what clients were told is not kept may not be by now either.
+    failed: bool,
     answers: VecDeque<(u64, Answered)>,
 }
 
@@ -48,6 +50,11 @@ impl Held {
     /// The last ticket, unless all is written.
     pub(super) fn unwritten(&self) -> Option<u64> {
         (self.given > self.written).then_some(self.given)
+    }
+
+    /// Whether something could not be written.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Whether another answer may wait.
@@ -173,6 +180,7 @@ impl Core {
     /// All records up to this ticket have been written, or could not be.
     pub fn handle_stored(&mut self, ticket: u64, written: bool, now: Now, out: &mut Vec<Output>) {
         self.held.written = self.held.written.max(ticket);
+        self.held.failed |= !written;
         while let Some((_, answered)) =
             self.held.answers.pop_front_if(|(given, _)| *given <= ticket)
         {

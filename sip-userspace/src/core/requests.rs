@@ -307,8 +307,10 @@ impl Core {
         if changed && watched {
             self.bindings_changed(key, &before, RegEvent::Unregistered, now);
         }
+        // Who asks again after a write that failed changes nothing, and is to be kept all the same.
+        let keeps = changed || status == 200 && self.held.has_failed();
         let record =
-            (self.settings.durable && changed).then(|| self.record_of(aor.bytes(), &key, now));
+            (self.settings.durable && keeps).then(|| self.record_of(aor.bytes(), &key, now));
         let held = Answered { transaction: at.transaction, status, payload, watcher: None };
         let says = match status {
             _ if changed => Says::Change(key),

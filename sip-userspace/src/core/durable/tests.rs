@@ -83,6 +83,24 @@ fn what_cannot_be_kept_is_not_answered_with_200() {
 }
 
 #[test]
+fn who_takes_back_again_what_could_not_be_written_waits_for_the_record() {
+    let leave = |branch: &str| {
+        let text = String::from_utf8(register(2)).unwrap().replace("Expires: 300", "Expires: 0");
+        text.replace("z9hG4bKc2", branch).into_bytes()
+    };
+    let mut home = core();
+    send(&mut home, 0, &register(1));
+    assert_eq!(stored(&mut home, 0, 1, true).len(), 1);
+    send(&mut home, 1, &leave("z9hG4bKone"));
+    let [answer] = stored(&mut home, 1, 2, false).try_into().unwrap();
+    assert!(answer.starts_with("SIP/2.0 503 "), "{answer}");
+    let out = send(&mut home, 6, &leave("z9hG4bKother"));
+    assert!(matches!(out.as_slice(), [Output::Store { ticket: 3, .. }]), "{out:?}");
+    let [answer] = stored(&mut home, 6, 3, true).try_into().unwrap();
+    assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+}
+
+#[test]
 fn refusals_and_full_queues_keep_nothing() {
     let mut home = core();
     let text = String::from_utf8(register(1)).unwrap().replace("Expires: 300", "Expires: 3");
