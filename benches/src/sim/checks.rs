@@ -193,6 +193,12 @@ impl Sim {
     fn accepts(&mut self, host: usize, client: usize, answer: &Answer) {
         let pending = (host, answer.call.clone(), answer.cseq);
         let Some(until) = self.checks.pending.remove(&pending) else { return };
+        // What came after it, and is not answered yet, may have undone it.
+        let (host, call, cseq) = &pending;
+        let after = (*host, call.clone(), cseq + 1)..=(*host, call.clone(), u32::MAX);
+        if self.checks.pending.range(after).any(|(_, until)| until.is_none()) {
+            return;
+        }
         let boot = answer.call.split('-').next().and_then(|it| it.parse().ok()).unwrap_or(0);
         let call = CallId::of(answer.call.as_bytes());
         let new = Accepted { boot, call, cseq: answer.cseq, until };

@@ -274,6 +274,62 @@ fn a_server_is_drained_until_it_is_empty() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_new_home_is_filled_by_moves_while_its_clients_are_in_use() {
+    let cluster = cluster(
+        "b-new",
+        &[
+            ("balance.mode", "off"),
+            ("balance.cpu", "100"),
+            ("balance.floor", "5"),
+            ("balance.share", "100"),
+            ("balance.moves", "10000"),
+            ("balance.rate", "10000"),
+            ("balance.window", "1"),
+            ("load.window", "1"),
+            ("load.half_life", "2"),
+        ],
+    );
+    let homeward = cluster.homeward(A);
+    for words in [&["server", "disable", "c"][..], &["edge", "wait"], &["server", "remove", "c"]] {
+        homeward.run(words).unwrap();
+    }
+    let users = cluster.users_at(A, "filled", 24).unwrap();
+    let [a, _, c] = HOSTS.map(|host| cluster.lab().host(host).sip());
+    let mut street = Street::new(cluster.lab(), &[A]).unwrap();
+    for user in &users {
+        street.crowd.add(user, PACE);
+    }
+    let all = users.len();
+    assert!(street.play(SETTLED, |street| Ok(street.crowd.at(a) == all)).unwrap());
+
+    let (address, peer) = (c.to_string(), cluster.lab().host(C).peer().to_string());
+    let words = ["server", "add", "c", "--address", &address, "--peer", &peer, "--fill", "moves"];
+    homeward.run(&words).unwrap();
+    street.go_on(Duration::from_secs(3)).unwrap();
+    assert_eq!(street.crowd.at(a), all, "nobody goes there by its weight");
+    homeward.run(&["balance", "automatic"]).unwrap();
+    let filled = |street: &mut Street| Ok(street.crowd.at(c) >= all / 4);
+    let is_filled = street.play(Duration::from_secs(40), filled).unwrap();
+    let told = homeward.run(&["balance", "status"]).unwrap();
+    assert!(is_filled, "{told}{:?}", street.crowd.seen);
+    let history = homeward.run(&["table", "history", "--limit", "50"]).unwrap();
+    assert!(history.contains("c is new"), "{history}");
+    homeward.run(&["balance", "off"]).unwrap();
+    let at_home = |_: &mut Street| {
+        let own = |user: &String| {
+            let home = cluster.home(user)?;
+            let there: Vec<_> = cluster.bound_at(user)?.iter().map(|host| host.as_str()).collect();
+            Ok(there == [home])
+        };
+        Ok(users.iter().map(own).collect::<anyhow::Result<Vec<_>>>()?.iter().all(|it| *it))
+    };
+    assert!(street.play(SETTLED, at_home).unwrap(), "each is bound at its home alone");
+    assert_unharmed(&street);
+    take_down(cluster);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn the_clients_of_a_home_that_dies_come_back_elsewhere_and_it_comes_back_itself() {
     let mut cluster = cluster("b-dies", &[("probe.damping", "1")]);
     let b = cluster.lab().host(B).sip();

@@ -62,6 +62,7 @@ impl Core {
             self.queues.look_at.extend(0..self.table.meta().slots);
         }
         for key in &applied.overrides {
+            self.joins_a_move(key, now);
             self.consider(*key);
         }
         self.carry_on(now, out);

@@ -28,10 +28,11 @@ pub(in crate::core) type Waiting = (u64, Duration, Answered);
 pub(super) struct Leaving {
     to: u16,
     slot: u32,
-    /// Raised by each change.
-    version: u32,
+    /// Another one with each change, and never one that a client had before: a batch may still be on
+    /// its way when a client stays after all and then goes again.
+    version: u64,
     /// The version that is kept there.
-    kept: Option<u32>,
+    kept: Option<u64>,
     /// It stands in a queue or in a batch.
     queued: bool,
     pub(super) answers: Vec<Waiting>,
@@ -41,7 +42,7 @@ pub(super) struct Leaving {
 struct Queue {
     waiting: VecDeque<ClientKey>,
     /// The batch on its way, with the version of each client.
-    flight: Option<(u64, Vec<(ClientKey, u32)>)>,
+    flight: Option<(u64, Vec<(ClientKey, u64)>)>,
     not_before: Duration,
     pause: Duration,
 }
@@ -62,6 +63,8 @@ pub(in crate::core) struct Queues {
     open: BTreeMap<u32, usize>,
     queues: BTreeMap<u16, Queue>,
     serial: u64,
+    /// The last version that was given.
+    version: u64,
     answers_len: usize,
 }
 
@@ -98,7 +101,8 @@ impl Queues {
         }
         let answers = self.keep(&key).map(|it| it.answers).unwrap_or_default();
         self.answers_len = self.answers_len.saturating_add(answers.len());
-        let leaving = Leaving { to, slot, version: 0, kept: None, queued: true, answers };
+        let version = self.raised();
+        let leaving = Leaving { to, slot, version, kept: None, queued: true, answers };
         self.clients.insert(key, leaving);
         self.opened(slot);
         self.queues.entry(to).or_default().waiting.push_back(key);
@@ -117,9 +121,10 @@ impl Queues {
             return Some(waiting.2);
         }
         self.give(key, to, slot);
+        let version = self.raised();
         let Some(leaving) = self.clients.get_mut(&key) else { return Some(waiting.2) };
         let was_kept = leaving.kept == Some(leaving.version);
-        leaving.version = leaving.version.wrapping_add(1);
+        leaving.version = version;
         leaving.answers.push(waiting);
         self.answers_len = self.answers_len.saturating_add(1);
         if !std::mem::replace(&mut leaving.queued, true) {
@@ -146,9 +151,10 @@ impl Queues {
 
     /// More state came of a client that leaves for there itself: it goes along.
     pub(super) fn came(&mut self, key: &ClientKey, to: u16) {
+        let version = self.raised();
         let Some(leaving) = self.clients.get_mut(key).filter(|it| it.to == to) else { return };
         let was_kept = leaving.kept == Some(leaving.version);
-        leaving.version = leaving.version.wrapping_add(1);
+        leaving.version = version;
         let slot = leaving.slot;
         if !std::mem::replace(&mut leaving.queued, true) {
             self.queues.entry(to).or_default().waiting.push_back(*key);
@@ -166,6 +172,11 @@ impl Queues {
             self.closed(leaving.slot);
         }
         Some(leaving)
+    }
+
+    const fn raised(&mut self) -> u64 {
+        self.version = self.version.wrapping_add(1);
+        self.version
     }
 
     fn opened(&mut self, slot: u32) {
@@ -197,12 +208,16 @@ impl Queues {
         self.queues.values().filter_map(due).min()
     }
 
-    /// The next client that is to be given to a server.
+    /// The next client that is to be given to a server. Who went elsewhere meanwhile stands in the
+    /// queue more than once, and is taken out of it once.
     pub(super) fn next(&mut self, to: u16) -> Option<ClientKey> {
         let queue = self.queues.get_mut(&to)?;
-        let clients = &self.clients;
-        let waits = |key: &ClientKey| clients.get(key).is_some_and(|it| it.to == to && it.queued);
-        std::iter::from_fn(|| queue.waiting.pop_front()).find(waits)
+        let clients = &mut self.clients;
+        let mut taken = |key: &ClientKey| {
+            let leaving = clients.get_mut(key).filter(|it| it.to == to);
+            leaving.is_some_and(|it| std::mem::take(&mut it.queued))
+        };
+        std::iter::from_fn(|| queue.waiting.pop_front()).find(|key| taken(key))
     }
 
     /// A batch is on its way; its number.
@@ -210,10 +225,7 @@ impl Queues {
         self.serial = self.serial.wrapping_add(1);
         let mut flying = Vec::with_capacity(keys.len());
         for key in keys {
-            if let Some(leaving) = self.clients.get_mut(&key) {
-                leaving.queued = false;
-                flying.push((key, leaving.version));
-            }
+            flying.extend(self.clients.get(&key).map(|leaving| (key, leaving.version)));
         }
         if let Some(queue) = self.queues.get_mut(&to) {
             queue.flight = Some((self.serial, flying));
@@ -272,5 +284,49 @@ impl Queues {
         }
         self.answers_len = self.answers_len.saturating_sub(late.len());
         late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: u32 = 9;
+
+    fn client(number: u64) -> ClientKey {
+        ClientKey([number, 0])
+    }
+
+    fn fly(queues: &mut Queues, to: u16) -> (u64, Vec<ClientKey>) {
+        let keys: Vec<_> = std::iter::from_fn(|| queues.next(to)).collect();
+        (queues.fly(to, keys.clone()), keys)
+    }
+
+    #[test]
+    fn who_comes_back_into_a_queue_is_sent_once_and_its_slot_waits_for_the_others() {
+        let mut queues = Queues::default();
+        for to in [2, 3, 2] {
+            queues.give(client(1), to, SLOT);
+        }
+        let (flight, keys) = fly(&mut queues, 2);
+        assert_eq!(keys, [client(1)]);
+        queues.give(client(2), 2, SLOT);
+        queues.landed(flight, Some(Taken::Kept), Duration::ZERO);
+        assert!(queues.is_kept(&client(1)) && !queues.is_kept(&client(2)));
+        assert!(!queues.is_done(SLOT));
+        let (flight, _) = fly(&mut queues, 2);
+        queues.landed(flight, Some(Taken::Kept), Duration::ZERO);
+        assert!(queues.is_done(SLOT));
+    }
+
+    #[test]
+    fn what_is_kept_of_who_stayed_says_nothing_of_who_goes_again() {
+        let mut queues = Queues::default();
+        queues.give(client(1), 2, SLOT);
+        let (flight, _) = fly(&mut queues, 2);
+        queues.keep(&client(1));
+        queues.give(client(1), 2, SLOT);
+        queues.landed(flight, Some(Taken::Kept), Duration::ZERO);
+        assert!(!queues.is_kept(&client(1)) && !queues.is_done(SLOT));
     }
 }

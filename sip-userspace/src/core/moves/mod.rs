@@ -16,6 +16,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use sip_common::abi::ClientKey;
+
 use super::{
     Core, Counters, Now, Output,
     table::{Change, Moved, Proposal, Revision, Table},
@@ -46,7 +48,7 @@ pub enum Stage {
 struct Unit {
     to: u16,
     stage: Stage,
-    /// The table in which it was first seen to move.
+    /// The table in which it was first seen to move, with all whom it takes along by now.
     seen: Revision,
     /// When it came to its stage.
     since: Duration,
@@ -163,6 +165,18 @@ impl Core {
             self.queues.look_at(self.table.slot_of(&what));
             let (seen, since) = (self.table.revision(), now.mono);
             self.moving.units.insert(what, Unit { to, stage: Stage::Barrier, seen, since });
+        }
+    }
+
+    /// A client whose assignment has changed falls to its slot now: if that moves, the hosts have to
+    /// hear that the client moves with it.
+    pub(super) fn joins_a_move(&mut self, key: &ClientKey, now: Now) {
+        let by_slot =
+            self.table.overrides().get(key).is_none_or(|entry| entry.assignment.server.is_none());
+        let slot = Moved::Slot(self.table.slot(*key));
+        if let Some(unit) = self.moving.units.get_mut(&slot).filter(|_| by_slot) {
+            let (seen, since) = (self.table.revision(), now.mono);
+            *unit = Unit { stage: Stage::Barrier, seen, since, ..*unit };
         }
     }
 
