@@ -313,7 +313,7 @@ fn a_new_home_is_filled_by_moves_while_its_clients_are_in_use() {
     let told = homeward.run(&["balance", "status"]).unwrap();
     assert!(is_filled, "{told}{:?}", street.crowd.seen);
     let history = homeward.run(&["table", "history", "--limit", "50"]).unwrap();
-    assert!(history.contains("c is new"), "{history}");
+    assert!(history.contains("moved: the new home has the state"), "{history}");
     homeward.run(&["balance", "off"]).unwrap();
     let at_home = |_: &mut Street| {
         let own = |user: &String| {
