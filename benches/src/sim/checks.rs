@@ -19,8 +19,9 @@ use sip_common::abi::ClientKey;
 
 use super::{Sim, client::Answer, network::node, store};
 
-/// Clocks are cut to seconds, and travel takes time.
-const SLACK: Duration = Duration::from_secs(4);
+/// Clocks are cut to seconds, with each host that a registration is handed to once more, and travel
+/// takes time.
+const SLACK: Duration = Duration::from_secs(10);
 
 /// What a host answered a client with 200.
 #[derive(Clone, Debug)]
