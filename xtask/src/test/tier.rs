@@ -19,7 +19,7 @@ const ENDS: u32 = 20;
 
 /// Seeds of the simulation in a test run; `cargo xtask sim` runs more.
 const SEEDS: u64 = 200;
-/// Seeds in which a driver that is broken on purpose has to be found: each way shows in the first forty.
+/// Seeds in which a driver that is broken on purpose has to be found: each way shows in the first hundred.
 const BROKEN_SEEDS: u64 = 200;
 
 /// A tier of tests.

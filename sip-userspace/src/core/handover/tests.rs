@@ -12,7 +12,7 @@ use crate::{
     core::{
         Packet, Settings,
         moves::{Proposed, Stage},
-        table::{Change, Commit, Moved, Proposal, State, Table},
+        table::{Assignment, Change, Commit, Moved, Proposal, State, Table},
         tests::{EDGE, HOME, STANDBY, addr, at, settings, status, table},
     },
     sip::typed,

@@ -214,3 +214,23 @@ fn a_host_that_starts_takes_up_the_moves_that_it_finds() {
     assert_eq!(it.settle(2_002), Proposed::Made);
     assert_eq!(it.store.home_of(&Moved::Slot(slot)), Some(2));
 }
+
+#[test]
+fn who_falls_to_a_moving_slot_goes_when_all_hosts_have_heard_of_that_too() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    let aor = format!("{user}@example.com");
+    let assignment = Assignment { server: Some(1), ..Assignment::default() };
+    it.commit(100, vec![Change::Assign { aor: aor.clone(), assignment }], &[0, 1, 2]);
+    it.register(1, 200, &user, 1, 300);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    let begun = it.store.revision();
+    it.commit(1_100, vec![Change::Unassign { aor }], &[0, 1, 2]);
+    assert_eq!(it.deliver(1_101), Taken::Kept);
+    it.with(1, 1_200, |core, now, out| core.handle_everywhere(begun, now, out));
+    assert!(it.proposals.is_empty(), "some may still send it to its old home");
+    it.everywhere(1, 1_300);
+    assert_eq!(it.settle(1_301), Proposed::Made);
+    assert_eq!(it.bindings(&user), [vec![], vec![], vec![1]]);
+}
