@@ -2,7 +2,8 @@
 //!
 //! A move begins by a commit of whoever decides (`table::moves`); from then on the table alone says
 //! what is to be done, so that a crash at any point is followed by the same steps again:
-//! 1. [`Stage::Barrier`]: until every host in contact has the table in which it moves;
+//! 1. [`Stage::Barrier`]: until every host in contact has the table in which it moves, once more for
+//!    each client that falls to a moving slot;
 //! 2. [`Stage::Copying`]: until the new home has acknowledged the state of every client, and every
 //!    change that came meanwhile (`handover`);
 //! 3. [`Stage::Committing`]: the commit that names the new home.
