@@ -317,16 +317,20 @@ impl Core {
             match self.table.home(&key) {
                 Home::Here => {}
                 Home::Moving { .. } if self.comes_here(&key) => {}
+                // Who moves away is at home here until then.
+                Home::Moving { server } if self.table.this() == Some(server) => {}
                 _ => return Took::Now(Taken::Elsewhere),
             }
             read.push((key, came));
         }
         let theirs = Now { unix_s: batch.unix_s, ..now };
-        let moving = |core: &Self, key: &ClientKey| core.table.home(key) != Home::Here;
+        let comes = |core: &Self, key: &ClientKey| {
+            core.table.home(key) != Home::Here && core.comes_here(key)
+        };
         let mut last = None;
         for (key, came) in read {
             // While it moves its old home says which publications there are.
-            if last.replace(key) != Some(key) && moving(self, &key) {
+            if last.replace(key) != Some(key) && comes(self, &key) {
                 self.drop_publications(&key, now, out);
             }
             let record = match came {
@@ -345,7 +349,7 @@ impl Core {
             if merged == own {
                 continue;
             }
-            if moving(self, &key) && own.is_empty() {
+            if comes(self, &key) && own.is_empty() {
                 self.queues.guests.insert(key);
             }
             let mut settled = history::settle(merged, self.settings.contacts_max);
@@ -356,7 +360,12 @@ impl Core {
             self.keep(self.record_of(aor, &key, now), out);
             match self.goes_to(&key) {
                 None => self.stays(&key),
-                Some(to) => self.queues.came(&key, to),
+                Some(to) => {
+                    if !comes(self, &key) {
+                        self.queues.give(key, to, self.table.slot(key));
+                    }
+                    self.queues.came(&key, to);
+                }
             }
             Counters::add(&mut self.counters.clients_came);
         }

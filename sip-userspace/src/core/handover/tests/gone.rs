@@ -101,3 +101,29 @@ fn who_asks_again_to_be_taken_back_waits_for_the_new_home_as_before() {
     assert_eq!(it.sent, [(1, 200, addr(CLIENT))]);
     assert!(it.bindings(&user).concat().is_empty());
 }
+
+#[test]
+fn what_another_home_took_back_goes_along_with_who_moves_on() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    // The standby has it for a while, where the client leaves, and the home gets it back.
+    let away = it.store.end_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, away, &[0, 1, 2]);
+    assert_eq!(it.deliver(1_001), Taken::Kept);
+    assert_eq!(it.register(2, 2_000, &user, 2, 0), 200);
+    let back = it.store.end_move(&Moved::Slot(slot), 1);
+    it.commit(3_000, back, &[0, 1, 2]);
+    // What the standby knows is late: the client moves on already.
+    let begin = it.store.begin_move(&Moved::Slot(slot), 0);
+    it.commit(3_001, begin, &[0, 1, 2]);
+    assert_eq!(it.deliver(3_002), Taken::Kept, "its home takes it, as long as the move lasts");
+    it.timeout(1, 3_003);
+    assert_eq!(it.deliver(3_003), Taken::Kept, "and hands it on");
+    let key = it.store.key(&format!("{user}@example.com"));
+    let remembers = [0, 1, 2].map(|host| it.hosts[host].past().get(&key).len());
+    assert_eq!(remembers, [1, 1, 0]);
+    it.everywhere(1, 3_004);
+    assert_eq!(it.settle(3_005), Proposed::Made);
+    assert!(it.bindings(&user).concat().is_empty());
+}
