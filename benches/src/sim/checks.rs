@@ -254,6 +254,14 @@ impl Sim {
         daemon.core.bindings_of(&self.key_of(client)).iter().any(is_older)
     }
 
+    /// Whether a host knows that a client has left. It may have become its home without that, when
+    /// another one that is not in contact was the last.
+    fn remembers(&self, host: usize, client: usize, accepted: &Accepted) -> bool {
+        let Some(daemon) = &self.hosts[host].daemon else { return false };
+        let is_it = |it: &Binding| it.call == accepted.call && it.cseq >= accepted.cseq;
+        daemon.core.past().get(&self.key_of(client)).iter().any(is_it)
+    }
+
     /// Whether a registration counts: it has not ended, nor will at once.
     fn counts(&self, accepted: &Accepted) -> bool {
         accepted.until.is_some_and(|until| until > self.clock.now() + SLACK)
@@ -341,9 +349,9 @@ impl Sim {
         };
         let ghost = self.checks.accepted.iter().find_map(|(client, accepted)| {
             let (from, to) = moved(*client).filter(|_| accepted.until.is_none())?;
-            let runs = self.hosts[usize::from(from)].daemon.is_some();
+            let knows = self.remembers(from.into(), *client, accepted);
             let comes_back =
-                runs && !bound(from, *client) && self.is_back(to.into(), *client, accepted);
+                knows && !bound(from, *client) && self.is_back(to.into(), *client, accepted);
             comes_back.then(|| {
                 format!(
                     "user{client} has left, and its move from host{from} to host{to} brings it back"

@@ -22,7 +22,7 @@ pub struct Batch {
 pub enum Taken {
     /// All of it is kept, or was known better.
     Kept,
-    /// The table is not there yet: again later.
+    /// The table is not there yet, or is about to change: again later.
     Behind,
     /// The table is newer, and by it these clients, or some of them, belong to another one.
     Elsewhere,

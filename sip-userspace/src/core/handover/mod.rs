@@ -317,8 +317,12 @@ impl Core {
             match self.table.home(&key) {
                 Home::Here => {}
                 Home::Moving { .. } if self.comes_here(&key) => {}
-                // Who moves away is at home here until then.
-                Home::Moving { server } if self.table.this() == Some(server) => {}
+                // Who moves away is at home here until then, and all that is known here goes along.
+                Home::Moving { server } if self.table.this() == Some(server) => {
+                    if self.moving.ends(&self.table, self.table.slot(key)) {
+                        return Took::Now(Taken::Behind);
+                    }
+                }
                 _ => return Took::Now(Taken::Elsewhere),
             }
             read.push((key, came));

@@ -88,6 +88,15 @@ impl Moving {
         self.looked != Some(table.revision()) && !table.moves().is_empty()
     }
 
+    /// Whether a commit is on its way that may end the move of a slot, or of a client in it: what
+    /// came now would not go along.
+    pub(super) fn ends(&self, table: &Table, slot: u32) -> bool {
+        let ends = |(what, unit): (&Moved, &Unit)| {
+            unit.stage == Stage::Committing && table.slot_of(what) == slot
+        };
+        self.asked && self.units.iter().any(ends)
+    }
+
     /// What every host in contact has applied.
     pub(super) const fn everywhere(&self) -> Revision {
         self.everywhere

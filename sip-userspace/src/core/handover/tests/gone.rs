@@ -127,3 +127,25 @@ fn what_another_home_took_back_goes_along_with_who_moves_on() {
     assert_eq!(it.settle(3_005), Proposed::Made);
     assert!(it.bindings(&user).concat().is_empty());
 }
+
+#[test]
+fn what_comes_when_the_commit_of_a_move_is_on_its_way_waits_for_the_new_home() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let away = it.store.end_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, away, &[0, 1, 2]);
+    assert_eq!(it.deliver(1_001), Taken::Kept);
+    assert_eq!(it.register(2, 2_000, &user, 2, 300), 200);
+    let back = it.store.end_move(&Moved::Slot(slot), 1);
+    it.commit(3_000, back, &[0, 1, 2]);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 0);
+    it.commit(3_001, begin, &[0, 1, 2]);
+    it.everywhere(1, 3_002);
+    assert_eq!(it.proposals.len(), 1, "the home knows nothing that it would have to copy");
+    assert_eq!(it.deliver(3_003), Taken::Behind);
+    assert_eq!(it.settle(3_004), Proposed::Made);
+    it.timeout(2, 3_200);
+    assert_eq!(it.deliver(3_201), Taken::Kept);
+    assert_eq!(it.bindings(&user), [vec![2], vec![], vec![]]);
+}
