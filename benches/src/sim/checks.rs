@@ -221,21 +221,11 @@ impl Sim {
 
     /// Whether a host holds a client's registration, or will when it starts.
     fn holds(&self, host: usize, client: usize, accepted: &Accepted) -> bool {
-        self.binds(host, client, accepted, |cseq| cseq >= accepted.cseq)
-    }
-
-    fn binds(
-        &self,
-        host: usize,
-        client: usize,
-        accepted: &Accepted,
-        is_it: impl Fn(u32) -> bool,
-    ) -> bool {
         let it = &self.hosts[host];
         let Some(until) = accepted.until else { return false };
         let fits = |binding: &Binding| {
             if binding.call == accepted.call {
-                is_it(binding.cseq)
+                binding.cseq >= accepted.cseq
             } else {
                 it.when(Duration::from_secs(binding.expires_s.into())) + SLACK >= until
             }
@@ -252,6 +242,19 @@ impl Sim {
         let Some(daemon) = &self.hosts[host].daemon else { return false };
         let is_older = |it: &Binding| it.call == accepted.call && it.cseq <= accepted.cseq;
         daemon.core.bindings_of(&self.key_of(client)).iter().any(is_older)
+    }
+
+    /// Whether a host holds just this registration of a client.
+    fn has_it(&self, host: usize, client: usize, accepted: &Accepted) -> bool {
+        let is_it = |it: &Binding| it.call == accepted.call && it.cseq == accepted.cseq;
+        let key = self.key_of(client);
+        match &self.hosts[host].daemon {
+            Some(daemon) => daemon.core.bindings_of(&key).iter().any(is_it),
+            None => {
+                let aor = self.clients[client].aor();
+                self.hosts[host].logged(&aor, self.clock.now()).iter().any(is_it)
+            }
+        }
     }
 
     /// Whether a host knows that a client has left. It may have become its home without that, when
@@ -364,7 +367,7 @@ impl Sim {
         let left = self.checks.accepted.iter().find_map(|(client, accepted)| {
             let (from, to) = moved(*client).filter(|_| self.counts(accepted))?;
             // What the old home has not answered yet is not waited for.
-            let had = self.binds(from.into(), *client, accepted, |cseq| cseq == accepted.cseq);
+            let had = self.has_it(from.into(), *client, accepted);
             let left = had && !self.holds(to.into(), *client, accepted);
             left.then(|| format!("user{client} moved from host{from} to host{to} without its registration {accepted:?}"))
         });

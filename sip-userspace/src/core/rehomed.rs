@@ -70,6 +70,7 @@ mod tests {
             slots: [table.slot(key) ^ 1].into(),
             overrides: [ClientKey([1, 2])].into(),
             servers: [9].into(),
+            ..Applied::default()
         };
         for (applied, concerns) in [(slot, true), (client, true), (server, true), (others, false)] {
             let mut rehomed = Rehomed::default();

@@ -4,7 +4,8 @@
 //! gives the state that it holds of it to that home, and drops it when that home has said that it
 //! is kept. While a move lasts it does the same, keeps serving, and answers a REGISTER when the new
 //! home has acknowledged the change. Invariants: state is dropped only after it was kept elsewhere,
-//! or has ended; a change that came after what was sent is sent again; one batch is on its way to a
+//! or has ended; a change that came after what was sent is sent again, and all of it after a part of the table that
+//! was never seen here, by which the other home may have handed it on; one batch is on its way to a
 //! server at a time; nothing is given to a server that can't be asked: there the client's next
 //! refresh brings its state.
 //! Deliberately absent: when a home changes (`moves`), and how a batch travels.
@@ -55,6 +56,7 @@ impl Core {
     /// begins to move.
     pub fn table_changed(&mut self, applied: &Applied, now: Now, out: &mut Vec<Output>) {
         self.rehomed.note(applied, now.mono_s(), self.settings.redirect_memory_s);
+        self.queues.doubt(&applied.between);
         if applied.servers.is_empty() {
             self.queues.look_at.extend(applied.slots.iter().copied());
         } else {
@@ -350,6 +352,13 @@ impl Core {
             let own = self.bindings.get(&key).iter().chain(self.past.get(&key));
             let own: Vec<_> = own.filter(|it| it.expires_s > now.mono_s()).cloned().collect();
             let merged = history::merge(own.clone(), all);
+            // Who gives it may be its new home, by an older table, and drop it then.
+            if let (Home::Moving { server }, Some(to)) = (self.table.home(&key), self.goes_to(&key))
+                && self.table.this() == Some(server)
+            {
+                self.queues.give(key, to, self.table.slot(key));
+                self.queues.came(&key, to);
+            }
             if merged == own {
                 continue;
             }
@@ -364,12 +373,7 @@ impl Core {
             self.keep(self.record_of(aor, &key, now), out);
             match self.goes_to(&key) {
                 None => self.stays(&key),
-                Some(to) => {
-                    if !comes(self, &key) {
-                        self.queues.give(key, to, self.table.slot(key));
-                    }
-                    self.queues.came(&key, to);
-                }
+                Some(to) => self.queues.came(&key, to),
             }
             Counters::add(&mut self.counters.clients_came);
         }

@@ -164,6 +164,25 @@ impl Queues {
         }
     }
 
+    /// What clients of these slots have given is given once more: it may be elsewhere by now.
+    pub(super) fn doubt(&mut self, slots: &BTreeSet<u32>) {
+        if slots.is_empty() {
+            return;
+        }
+        for (key, leaving) in &mut self.clients {
+            let kept = leaving.kept == Some(leaving.version);
+            if !slots.contains(&leaving.slot) || !kept {
+                continue;
+            }
+            leaving.kept = None;
+            if !std::mem::replace(&mut leaving.queued, true) {
+                self.queues.entry(leaving.to).or_default().waiting.push_back(*key);
+            }
+            let open = self.open.entry(leaving.slot).or_default();
+            *open = open.saturating_add(1);
+        }
+    }
+
     /// A client does not leave any more, or has left.
     pub(super) fn keep(&mut self, key: &ClientKey) -> Option<Leaving> {
         let leaving = self.clients.remove(key)?;

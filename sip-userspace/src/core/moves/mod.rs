@@ -53,6 +53,8 @@ struct Unit {
     seen: Revision,
     /// When it came to its stage.
     since: Duration,
+    /// A commit that ends it is on its way.
+    ends: bool,
 }
 
 /// What became of a proposal.
@@ -91,10 +93,7 @@ impl Moving {
     /// Whether a commit is on its way that may end the move of a slot, or of a client in it: what
     /// came now would not go along.
     pub(super) fn ends(&self, table: &Table, slot: u32) -> bool {
-        let ends = |(what, unit): (&Moved, &Unit)| {
-            unit.stage == Stage::Committing && table.slot_of(what) == slot
-        };
-        self.asked && self.units.iter().any(ends)
+        self.units.iter().any(|(what, unit)| unit.ends && table.slot_of(what) == slot)
     }
 
     /// What every host in contact has applied.
@@ -124,6 +123,7 @@ impl Core {
     /// What became of an [`Output::Propose`].
     pub fn handle_proposed(&mut self, proposed: Proposed, now: Now, out: &mut Vec<Output>) {
         self.moving.asked = false;
+        self.moving.units.values_mut().for_each(|unit| unit.ends = false);
         match proposed {
             Proposed::Made => self.moving.most = COMMIT_MAX,
             Proposed::NotNow => self.moving.not_before = now.mono.saturating_add(PAUSE),
@@ -174,7 +174,9 @@ impl Core {
             Counters::add(&mut self.counters.moves_begun);
             self.queues.look_at(self.table.slot_of(&what));
             let (seen, since) = (self.table.revision(), now.mono);
-            self.moving.units.insert(what, Unit { to, stage: Stage::Barrier, seen, since });
+            self.moving
+                .units
+                .insert(what, Unit { to, stage: Stage::Barrier, seen, since, ends: false });
         }
     }
 
@@ -197,7 +199,7 @@ impl Core {
             return;
         }
         let (mut due, mut changes, mut back) = (Duration::MAX, Vec::new(), 0usize);
-        let mut made = 0usize;
+        let mut ending = Vec::new();
         let most = if self.moving.most == 0 { COMMIT_MAX } else { self.moving.most };
         let mut units = std::mem::take(&mut self.moving.units);
         for (what, unit) in &mut units {
@@ -226,7 +228,7 @@ impl Core {
                     back = back.saturating_add(1);
                 } else if unit.stage == Stage::Committing {
                     changes.extend(self.table.end_move(what, unit.to));
-                    made = made.saturating_add(1);
+                    ending.push(what.clone());
                 }
             }
             let patience = match unit.stage {
@@ -238,6 +240,7 @@ impl Core {
         }
         self.moving.units = units;
         if !changes.is_empty() && !self.moving.asked {
+            let made = ending.len();
             let why = match back {
                 0 => format!("moved: the new home has the state, {made} moves"),
                 _ => {
@@ -246,6 +249,11 @@ impl Core {
             };
             if !self.propose(changes, why, false, now, out) {
                 due = due.min(self.moving.not_before);
+            } else {
+                let units = &mut self.moving.units;
+                for what in ending {
+                    units.entry(what).and_modify(|unit| unit.ends = true);
+                }
             }
         }
         self.moving.due = Some(due).filter(|due| *due < Duration::MAX);

@@ -135,6 +135,9 @@ pub struct Applied {
     pub slots: BTreeSet<u32>,
     /// Clients whose override was written or removed.
     pub overrides: BTreeSet<ClientKey>,
+    /// Slots of which the table may have said something else in between, where several commits came
+    /// as one: what other hosts did by that is not known here.
+    pub between: BTreeSet<u32>,
 }
 
 /// Why a commit was not applied. The table is as it was.

@@ -6,7 +6,7 @@
 //! Invariant: after a delta of revision R the table equals the one that applied every commit up
 //! to R, if the delta covers every part that they touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sip_common::abi::ClientKey;
 
@@ -89,7 +89,7 @@ impl Table {
         }
         let assigned = |index| !delta.whole && self.assigned_beside(&delta.slots, index);
         self.check_layout(&servers, &placed, assigned)?;
-        let mut applied = Applied::default();
+        let mut applied = Applied { between: self.between(&delta), ..Applied::default() };
         if delta.whole {
             for slot in (0..self.meta.slots).filter(|slot| !delta.slots.contains_key(slot)) {
                 self.replace_slot(slot, &[], &mut applied);
@@ -114,6 +114,17 @@ impl Table {
         self.slots_since = delta.slots_since;
         self.revision = delta.revision;
         Ok(applied)
+    }
+
+    /// See [`Applied::between`]. Where a server's clients are depends on its state.
+    fn between(&self, delta: &Delta) -> BTreeSet<u32> {
+        if delta.revision <= self.revision.next() {
+            BTreeSet::new()
+        } else if delta.whole || !delta.servers.is_empty() {
+            (0..self.meta.slots).collect()
+        } else {
+            delta.slots.keys().copied().collect()
+        }
     }
 
     /// Everything that could keep the delta from being applied, before anything is changed.

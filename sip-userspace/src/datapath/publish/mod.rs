@@ -240,7 +240,7 @@ impl Publisher {
         applied: Applied,
         now: Duration,
     ) {
-        let Applied { servers, slots, overrides } = applied;
+        let Applied { servers, slots, overrides, .. } = applied;
         self.unsettle(maps);
         self.blocked = false;
         if !overrides.is_empty() {

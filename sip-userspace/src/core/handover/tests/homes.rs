@@ -61,3 +61,49 @@ fn a_home_that_was_cut_off_hands_over_what_it_accepted() {
     assert_eq!(it.bindings(&user), [vec![], vec![], vec![3]], "the later CSeq stays");
     assert_eq!(it.register(2, 61_000, &user, 3, 300), 500, "and counts");
 }
+
+#[test]
+fn what_was_kept_is_given_again_after_a_part_of_the_table_that_was_never_seen() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    assert_eq!(it.deliver(1_001), Taken::Kept);
+    // Its home is cut off while another one has it, to which the new home hands it on.
+    let aor = format!("{user}@example.com");
+    let assignment = Assignment { server: Some(0), ..Assignment::default() };
+    it.commit(2_000, vec![Change::Assign { aor: aor.clone(), assignment }], &[0, 2]);
+    assert_eq!(it.deliver(2_001), Taken::Kept);
+    assert_eq!(it.bindings(&user), [vec![1], vec![1], vec![]]);
+    it.commit(3_000, vec![Change::Unassign { aor }], &[0, 2]);
+    it.catch_up(1, 4_000);
+    it.everywhere(1, 4_001);
+    assert!(it.proposals.is_empty(), "the new home does not have it any more");
+    // The other one gives it to its home, and that to the new one again.
+    while !it.batches.is_empty() {
+        it.deliver(4_002);
+    }
+    assert_eq!(it.bindings(&user), [vec![], vec![1], vec![1]]);
+    assert_eq!(it.settle(4_003), Proposed::Made);
+}
+
+#[test]
+fn what_the_new_home_gives_back_is_given_to_it_again() {
+    let mut it = Cluster::new(true);
+    let (user, slot) = it.user_of(1);
+    it.register(1, 0, &user, 1, 300);
+    let begin = it.store.begin_move(&Moved::Slot(slot), 2);
+    it.commit(1_000, begin, &[0, 1, 2]);
+    let given = it.batches.front().unwrap().2.clone();
+    assert_eq!(it.deliver(1_001), Taken::Kept);
+    // It has started anew upon an older table, and knows of no move.
+    let mut took = None;
+    it.with(1, 1_002, |core, now, out| took = Some(core.handle_batch(&given, now, out)));
+    assert!(matches!(took, Some(Took::Now(Taken::Kept))));
+    it.everywhere(1, 1_003);
+    assert!(it.proposals.is_empty(), "it may have dropped it");
+    assert_eq!(it.deliver(1_004), Taken::Kept);
+    assert_eq!(it.settle(1_005), Proposed::Made);
+    assert_eq!(it.bindings(&user), [vec![], vec![], vec![1]]);
+}
