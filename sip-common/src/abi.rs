@@ -7,7 +7,7 @@
 use crate::siphash::Key;
 
 /// Version of all layouts in this module.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of the maps as they stand in the object file.
 pub mod map {
@@ -33,7 +33,8 @@ pub mod map {
     pub const LEASE: &str = "LEASE";
     /// Per-CPU array: counters by [`crate::verdict`].
     pub const COUNTERS: &str = "COUNTERS";
-    /// Per-CPU array: redirects by what said the home, see [`super::REDIRECTS_MAX`].
+    /// Per-CPU array: redirects and forwarded requests by what said the home, see
+    /// [`super::REDIRECTS_MAX`].
     pub const REDIRECTS: &str = "REDIRECTS";
     /// Per-CPU array: the program's own time, see [`crate::guard::time_bucket`].
     pub const TIMES: &str = "TIMES";
@@ -64,7 +65,7 @@ pub const SERVERS_MAX: u32 = 1024;
 pub const CONTACTS_MAX: u32 = 2 * SERVERS_MAX;
 /// Slots that the kernel map holds, at most; a table has fewer by a power of two.
 pub const SLOTS_MAX: u32 = 65_536;
-/// Elements of `REDIRECTS`: a redirect counts once, at its server's index if the client has a home
+/// Elements of `REDIRECTS`: what is redirected or forwarded counts once, at its server's index if the client has a home
 /// of its own, else behind those at its slot.
 pub const REDIRECTS_MAX: u32 = SERVERS_MAX + SLOTS_MAX;
 /// Default number of overrides that the kernel map holds.
@@ -83,6 +84,8 @@ pub const SOURCES_MAX: u32 = 65_536;
 pub const LISTENERS_MAX: usize = 16;
 /// Configured VLAN tag sets, at most.
 pub const VLANS_MAX: usize = 16;
+/// Interfaces that the program may send to, at most.
+pub const INTERFACES_MAX: usize = 16;
 
 /// Key of a client: SipHash-1-3-128 of its AoR under the cluster's secret.
 #[repr(C)]
@@ -184,6 +187,8 @@ impl ServerWord {
     pub const UP: u64 = 1 << 32;
     /// The server is this host.
     pub const HERE: u64 = 1 << 33;
+    /// The program may forward requests there: the home answers at its Contact's address.
+    pub const FORWARD: u64 = 1 << 34;
 
     /// The word of a server with these state bits.
     #[inline(always)]
@@ -220,17 +225,27 @@ pub struct Contact {
     pub standby: u32,
     /// End of the text.
     pub end: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// UDP port of `address`; 0 if only the daemon knows how the home is reached.
+    pub port: u32,
     /// [`domain_mix`] of the Contact's host, to see that it is the Request-URI's.
     pub host: u64,
+    /// The home's address, IPv6 or IPv4-mapped, network order.
+    pub address: [u32; 4],
     /// The text, zeros behind it.
     pub text: [u8; CONTACT_TEXT_MAX],
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self { primary: 0, standby: 0, end: 0, reserved: 0, host: 0, text: [0; CONTACT_TEXT_MAX] }
+        Self {
+            primary: 0,
+            standby: 0,
+            end: 0,
+            port: 0,
+            host: 0,
+            address: [0; 4],
+            text: [0; CONTACT_TEXT_MAX],
+        }
     }
 }
 
@@ -271,6 +286,25 @@ pub struct Listener {
     pub port: u32,
 }
 
+/// Longest text of a [`ViaText`] in words.
+pub const VIA_WORDS: usize = 11;
+
+/// What a Via line of this host begins with where no transaction stands behind it:
+/// `Via: SIP/2.0/UDP sent-by;branch=` and [`FORWARD_BRANCH`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViaText {
+    /// The text in little-endian words, zeros behind it.
+    pub text: [u64; VIA_WORDS],
+    /// Its length in bytes; 0 if there is none.
+    pub len: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What branches begin with that [`crate::onward`] writes.
+pub const FORWARD_BRANCH: &str = "z9hG4bKhx";
+
 /// Packets between two measurements of the program's own time.
 pub const TIME_SAMPLE: u32 = 64;
 
@@ -304,6 +338,10 @@ pub struct Config {
     pub listeners: [Listener; LISTENERS_MAX],
     /// VLAN sets: `outer << 16 | inner`, VLAN ids; a single tag stands as inner.
     pub vlans: [u32; VLANS_MAX],
+    /// Indices of the interfaces that the program may send to, zeros behind them.
+    pub interfaces: [u32; INTERFACES_MAX],
+    /// The Via of each served address.
+    pub vias: [ViaText; LISTENERS_MAX],
 }
 
 impl Default for Config {
@@ -322,6 +360,8 @@ impl Default for Config {
             rate_burst_ns: 0,
             listeners: [Listener { address: [0; 4], port: 0 }; LISTENERS_MAX],
             vlans: [0; VLANS_MAX],
+            interfaces: [0; INTERFACES_MAX],
+            vias: [ViaText { text: [0; VIA_WORDS], len: 0, reserved: 0 }; LISTENERS_MAX],
         }
     }
 }
@@ -334,6 +374,8 @@ pub const CONFIG_SOURCES: u32 = 2;
 pub const CONFIG_DIRECT_ONLY: u32 = 4;
 /// Overload control is on: a Via with `oc` is the daemon's (RFC 7339).
 pub const CONFIG_OVERLOAD: u32 = 8;
+/// REGISTERs with more than one Via are forwarded to their homes, and the responses back.
+pub const CONFIG_FORWARD: u32 = 16;
 
 /// The source is an edge proxy: always passed, no rate limit.
 pub const SOURCE_EDGE: u32 = 1;
@@ -357,11 +399,19 @@ pub struct SourceKey {
 
 const _: () = {
     assert!(size_of::<ClientKey>() == 16);
-    assert!(size_of::<Contact>() == 24 + CONTACT_TEXT_MAX);
+    assert!(size_of::<Contact>() == 40 + CONTACT_TEXT_MAX);
+    assert!(size_of::<ViaText>() == 8 * VIA_WORDS + 8);
     assert!(size_of::<Domain>() == 72);
     assert!(size_of::<Listener>() == 20);
     assert!(size_of::<SourceKey>() == 20);
-    assert!(size_of::<Config>() == 24 + 48 + 16 + LISTENERS_MAX * 20 + VLANS_MAX * 4);
+    assert!(
+        size_of::<Config>()
+            == 24
+                + 48
+                + 16
+                + LISTENERS_MAX * (20 + size_of::<ViaText>())
+                + (VLANS_MAX + INTERFACES_MAX) * 4
+    );
     assert!(RECENT_MAX.is_power_of_two() && BUCKETS_MAX.is_power_of_two());
     assert!(DOMAINS_MAX.is_power_of_two() && SLOTS_MAX.is_power_of_two());
 };

@@ -53,6 +53,8 @@ pub struct Datagram {
     pub destination_port: u32,
     /// UDP checksum as it came, network order taken as a number; 0 means none (IPv4 only).
     pub checksum: u32,
+    /// Index of the served address among the listeners.
+    pub listener: u32,
 }
 
 impl Datagram {
@@ -106,9 +108,9 @@ pub fn datagram<F: Frame>(frame: &F, config: &Config) -> Result<Datagram, Refusa
         ETHERTYPE_IPV6 => ipv6(frame, ip)?,
         _ => return Err(NotUdp),
     };
-    if !serves(config, &found.destination, found.destination_port) {
+    let Some(listener) = serves(config, &found.destination, found.destination_port) else {
         return Err(Refusal::NotServed);
-    }
+    };
     if tags != 0 && !vlan_is_configured(config, tags) {
         return Err(Refusal::FrameVlan);
     }
@@ -125,7 +127,7 @@ pub fn datagram<F: Frame>(frame: &F, config: &Config) -> Result<Datagram, Refusa
     {
         return Err(SourceInvalid);
     }
-    Ok(found)
+    Ok(Datagram { listener, ..found })
 }
 
 /// EtherType behind up to two tags, the offset behind it, and the tags as `depth << 28 | outer <<
@@ -223,32 +225,33 @@ fn udp<F: Frame>(
         source_port: ports >> 16,
         destination_port: ports & 0xffff,
         checksum: rest & 0xffff,
+        listener: 0,
     })
 }
 
-/// Whether an address and port are served.
+/// The listener that serves an address and port.
 #[inline(always)]
-fn serves(config: &Config, address: &[u32; 4], port: u32) -> bool {
-    any_listener(config, |listener| listener.port == port && listener.address == *address)
+fn serves(config: &Config, address: &[u32; 4], port: u32) -> Option<u32> {
+    find_listener(config, |listener| listener.port == port && listener.address == *address)
 }
 
 /// Whether an address is one of ours.
 #[inline(always)]
 fn owns(config: &Config, address: &[u32; 4]) -> bool {
-    any_listener(config, |listener| listener.address == *address)
+    find_listener(config, |listener| listener.address == *address).is_some()
 }
 
 #[inline(always)]
-fn any_listener(config: &Config, is: impl Fn(&Listener) -> bool) -> bool {
+fn find_listener(config: &Config, is: impl Fn(&Listener) -> bool) -> Option<u32> {
     for (index, listener) in (0..).zip(&config.listeners) {
         if index >= config.listeners_len {
             break;
         }
         if is(listener) {
-            return true;
+            return Some(index);
         }
     }
-    false
+    None
 }
 
 #[inline(always)]

@@ -34,11 +34,11 @@ pub struct Plan {
     /// Whether the second Contact line is in it.
     pub standby: u32,
     /// Where the next part goes.
-    cursor: Kept,
+    pub(crate) cursor: Kept,
     /// The Via line up to where `rport` and `received` go.
     via: Span,
     /// The rest of the Via line.
-    via_rest: Span,
+    pub(crate) via_rest: Span,
     /// Length of the source address's text, which stands at [`ADDRESS`]; 0 without `received`.
     received: u32,
     /// `=` and the source port.
@@ -52,31 +52,11 @@ pub struct Plan {
 /// Plans the answer to a scanned request; 0 or a [`Refusal::code`].
 #[inline(always)]
 pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
-    let request = &s.request;
-    let address_len = put_address(&mut s.arena, request);
-    let head = &s.head;
-    let plan = &mut s.plan;
-    let insert = if head.rport_end != 0 { head.rport_end } else { head.via_end };
-    plan.via = Span::between(head.via_line.at, insert);
-    plan.via_rest = Span::between(insert, head.via_line.end());
-    let mut len = STATUS_LEN + TAG_LEN;
-    if head.rport_end != 0 {
-        let (digits, count) = decimal(request.port & 0xffff, 5);
-        plan.rport = digits << 8 | b'=' as u64;
-        plan.rport_len = count + 1;
-        plan.received = address_len;
-        len += count + 1 + RECEIVED_LEN + address_len;
-    } else {
-        if head.sent_by_port != request.port {
-            return Refusal::ViaReturn.code();
-        }
-        plan.rport_len = 0;
-        plan.received = 0;
-        if !is_text(&s.arena, head, address_len) {
-            plan.received = address_len;
-            len += RECEIVED_LEN + address_len;
-        }
+    if s.head.rport_end == 0 && s.head.sent_by_port != s.request.port {
+        return Refusal::ViaReturn.code();
     }
+    let mut len = (STATUS_LEN + TAG_LEN).wrapping_add(plan_via(s));
+    let (request, head, plan) = (&s.request, &s.head, &mut s.plan);
     len = len.wrapping_add(head.via_line.len).wrapping_add(head.from_line.len);
     len = len.wrapping_add(head.to_value.len).wrapping_add(head.call_id_line.len);
     len = len.wrapping_add(head.cseq_line.len);
@@ -94,14 +74,34 @@ pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
     0
 }
 
-/// Writes the planned answer to [`REPLY`]. Everything is written by whole words; what is written
-/// too much, the next part writes over, and the end is zero.
+/// Plans what goes into the top Via (18.2.1, RFC 3581); how much longer it gets.
 #[inline(always)]
-pub fn compose(s: &mut Scratch, contact: &Contact) {
-    let (arena, head, plan) = (&mut s.arena, &s.head, &mut s.plan);
+pub(crate) fn plan_via(s: &mut Scratch) -> u32 {
+    let address_len = put_address(&mut s.arena, &s.request);
+    let (head, plan) = (&s.head, &mut s.plan);
+    let insert = if head.rport_end != 0 { head.rport_end } else { head.via_end };
+    plan.via = Span::between(head.via_line.at, insert);
+    plan.via_rest = Span::between(insert, head.via_line.end());
+    if head.rport_end != 0 {
+        let (digits, count) = decimal(s.request.port & 0xffff, 5);
+        plan.rport = digits << 8 | b'=' as u64;
+        plan.rport_len = count + 1;
+        plan.received = address_len;
+        return count + 1 + RECEIVED_LEN + address_len;
+    }
+    plan.rport_len = 0;
+    plan.received = 0;
+    if is_text(&s.arena, head, address_len) {
+        return 0;
+    }
+    plan.received = address_len;
+    RECEIVED_LEN + address_len
+}
+
+/// Writes the top Via up to its `rport` and `received`.
+#[inline(always)]
+pub(crate) fn append_via(arena: &mut Arena, plan: &mut Plan) {
     let at = &mut plan.cursor;
-    put_text(arena, REPLY, b"SIP/2.0 302 Moved Temporarily\r\n\0");
-    at.set(REPLY + STATUS_LEN);
     arena.append(at, plan.via);
     if plan.rport_len != 0 {
         arena.put(at.get(), plan.rport);
@@ -112,6 +112,17 @@ pub fn compose(s: &mut Scratch, contact: &Contact) {
         at.add(RECEIVED_LEN);
         arena.append(at, Span { at: ADDRESS, len: plan.received });
     }
+}
+
+/// Writes the planned answer to [`REPLY`]. Everything is written by whole words; what is written
+/// too much, the next part writes over, and the end is zero.
+#[inline(always)]
+pub fn compose(s: &mut Scratch, contact: &Contact) {
+    let (arena, head, plan) = (&mut s.arena, &s.head, &mut s.plan);
+    put_text(arena, REPLY, b"SIP/2.0 302 Moved Temporarily\r\n\0");
+    plan.cursor.set(REPLY + STATUS_LEN);
+    append_via(arena, plan);
+    let at = &mut plan.cursor;
     arena.append(at, plan.via_rest);
     arena.append(at, head.from_line);
     arena.append(at, head.to_value);
@@ -141,7 +152,7 @@ pub fn compose(s: &mut Scratch, contact: &Contact) {
 
 /// Writes constant text, a multiple of eight bytes.
 #[inline(always)]
-fn put_text<const N: usize>(arena: &mut Arena, at: u32, text: &[u8; N]) {
+pub(crate) fn put_text<const N: usize>(arena: &mut Arena, at: u32, text: &[u8; N]) {
     let (words, _) = text.as_chunks::<8>();
     let mut at = at;
     for word in words {
@@ -237,7 +248,7 @@ fn put_hex(arena: &mut Arena, at: u32, value: u32) -> u32 {
 /// The digits of a number below 100,000 that has at most `most` of them, the first one lowest,
 /// and their count. Without branches: a port is another one with every packet.
 #[inline(always)]
-const fn decimal(value: u32, most: u32) -> (u64, u32) {
+pub(crate) const fn decimal(value: u32, most: u32) -> (u64, u32) {
     let mut digits = 0;
     let mut rest = value as u64;
     let mut place = 0;
@@ -269,7 +280,7 @@ fn put_tag(arena: &mut Arena, at: u32, tag: u64) {
 
 /// Eight hex digits, the highest first, as a word of text.
 #[inline(always)]
-const fn hex(value: u32) -> u64 {
+pub(crate) const fn hex(value: u32) -> u64 {
     let mut word = value.swap_bytes() as u64;
     word = (word | word << 16) & 0x0000_ffff_0000_ffff;
     word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;

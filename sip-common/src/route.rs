@@ -1,7 +1,7 @@
 //! Where a scanned REGISTER goes: the table's answer, the same in the kernel and in the daemon.
 //!
 //! The method of US 7,543,061 for a request with one Via: home here, leave it to the registrar;
-//! home elsewhere, plan the 302. Whatever the table can't say for certain is refused.
+//! home elsewhere, plan the 302. One with more of them is for `onward`. Whatever the table can't say for certain is refused.
 //! Invariants: an override counts only if its word carries the client's tag (I4); a slot answers
 //! only if it is complete (I3); nothing is written before the plan stands (I2).
 
@@ -14,6 +14,8 @@ use crate::{
     aor,
     arena::{Arena, Span},
     guard::{Memory, Recent, fold},
+    onward::{self, Forward},
+    reply,
     scan::{Scratch, Steps},
     verdict::Refusal,
 };
@@ -58,23 +60,38 @@ pub struct Redirect<C> {
     pub again: bool,
 }
 
-/// Decides a scanned request, and plans the answer.
+/// What becomes of a scanned request.
+pub enum Decided<C> {
+    /// It is answered with a 302.
+    Redirect(Redirect<C>),
+    /// It is forwarded to its home.
+    Forward(Forward<C>),
+}
+
+/// Decides a scanned request, and composes the answer or what is forwarded.
 ///
 /// # Errors
 /// The first reason for which the daemon has to decide.
-#[inline(always)]
 pub fn decide<S: Steps, T: Table>(
     s: &mut Scratch,
     table: &T,
     config: &Config,
-) -> Result<Redirect<T::ContactRef>, Refusal> {
-    decide_coded::<S, T>(s, table, config).map_err(Refusal::of_step)
+) -> Result<Decided<T::ContactRef>, Refusal> {
+    if s.head.onward != 0 {
+        let forward = onward::decide_coded::<S, T>(s, table, config).map_err(Refusal::of_step)?;
+        let code = onward::compose(s, config);
+        return Refusal::from_code(code).map_or(Ok(Decided::Forward(forward)), Err);
+    }
+    let redirect = decide_coded::<S, T>(s, table, config).map_err(Refusal::of_step)?;
+    reply::compose(s, &redirect.contact);
+    Ok(Decided::Redirect(redirect))
 }
 
-/// [`decide`] with a [`Refusal::code`] for an error: what a step returned is not looked at again.
+/// Decides a scanned request without `ONWARD_` marks, and plans the answer. An error is a
+/// [`Refusal::code`]: what a step returned is not looked at again.
 ///
 /// # Errors
-/// As [`decide`].
+/// The first reason for which the daemon has to decide.
 #[inline(always)]
 pub fn decide_coded<S: Steps, T: Table>(
     s: &mut Scratch,
@@ -102,7 +119,7 @@ pub fn decide_coded<S: Steps, T: Table>(
     done(table.admit(folded, &request.source))?;
     let last = table.recent(index);
     let Found { server, word, entry, counter } =
-        home(table, &key, config.slot_mask).map_err(Refusal::code)?;
+        home(table, &key, config.slot_mask, Override::NO_REDIRECT).map_err(Refusal::code)?;
     if word.has(ServerWord::HERE) {
         return Err(Refusal::HomeHere.code());
     }
@@ -124,7 +141,7 @@ pub fn decide_coded<S: Steps, T: Table>(
 
 /// A step's code as a result.
 #[inline(always)]
-fn done(code: u32) -> Result<(), u32> {
+pub(crate) fn done(code: u32) -> Result<(), u32> {
     if code == 0 { Ok(()) } else { Err(code) }
 }
 
@@ -156,12 +173,17 @@ pub struct Found {
     pub counter: u32,
 }
 
-/// Finds the home of a client.
+/// Finds the home of a client that has no flag of `not`.
 ///
 /// # Errors
 /// The reason for which the table can't say it.
 #[inline(always)]
-pub fn home<T: Table>(table: &T, key: &ClientKey, slot_mask: u32) -> Result<Found, Refusal> {
+pub fn home<T: Table>(
+    table: &T,
+    key: &ClientKey,
+    slot_mask: u32,
+    not: u64,
+) -> Result<Found, Refusal> {
     let entry = table.over(key).unwrap_or_default();
     if entry.0 != 0 {
         if entry.tag() != key.tag() {
@@ -170,7 +192,7 @@ pub fn home<T: Table>(table: &T, key: &ClientKey, slot_mask: u32) -> Result<Foun
         if entry.has(Override::MOVING) {
             return Err(Refusal::HomeMoving);
         }
-        if entry.has(Override::NO_REDIRECT) {
+        if entry.has(not) {
             return Err(Refusal::NoRedirect);
         }
         if !entry.has(Override::BY_SLOT) {

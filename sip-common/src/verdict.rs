@@ -113,6 +113,10 @@ refusals! {
     SlotIncomplete, Pass, "slot_incomplete", "the slot's overrides are not all in the map";
     Recycled, Pass, "recycled", "the map element was replaced while it was read";
     Recent, Pass, "recent", "redirected a short while ago under another branch";
+    ResponseOther, Pass, "response_other", "a response to something that was not forwarded here";
+    HomeByDaemon, Pass, "home_by_daemon", "only the daemon can reach the home, or a hop of its kind";
+    ForwardTooLong, Pass, "forward_too_long", "too long to be forwarded over UDP (RFC 3261 18.1.1)";
+    NoWay, Pass, "no_way", "no route, neighbour or interface of ours leads there";
     ReplyTooLong, Pass, "reply_too_long", "the answer would be longer than the request";
     Internal, Pass, "internal", "a helper of the kernel failed";
     Torn, Drop, "torn", "a helper of the kernel failed when the frame was already changed";
@@ -122,8 +126,12 @@ refusals! {
 pub const COUNTER_REDIRECT: u32 = REFUSALS.len() as u32;
 /// Counter of redirects that answered a retransmission; contained in [`COUNTER_REDIRECT`].
 pub const COUNTER_RETRANSMISSION: u32 = COUNTER_REDIRECT + 1;
+/// Counter of requests that were forwarded by the kernel.
+pub const COUNTER_FORWARD: u32 = COUNTER_REDIRECT + 2;
+/// Counter of responses to them that were sent back.
+pub const COUNTER_BACK: u32 = COUNTER_REDIRECT + 3;
 /// Number of counters.
-pub const COUNTERS: u32 = COUNTER_REDIRECT + 2;
+pub const COUNTERS: u32 = COUNTER_REDIRECT + 4;
 
 impl Refusal {
     /// The refusal behind a code of [`Refusal::code`]; `None` for 0 and unknown codes.

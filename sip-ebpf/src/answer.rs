@@ -43,9 +43,10 @@ fn swap_ethernet(packet: &Packet<'_>) -> Option<()> {
     packet.put(0, [b >> 16 | c << 16, c >> 16 | a << 16, a >> 16 | b << 16])
 }
 
-/// Writes the IP and UDP headers, which stand together: one look at the packet's end for both.
+/// Writes the IP and UDP headers of an answer to a datagram, which stand together: one look at the
+/// packet's end for both.
 #[inline(always)]
-fn headers(
+pub fn headers(
     packet: &Packet<'_>,
     datagram: &Datagram,
     ip: u32,

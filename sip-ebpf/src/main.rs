@@ -1,9 +1,10 @@
 //! The XDP program: a REGISTER with one Via whose home is elsewhere is answered here, before the
-//! network stack; everything else goes on to the daemon with its frame untouched.
+//! network stack; where requests are forwarded without state, one with more Vias goes on to its home,
+//! and the response back; everything else goes on to the daemon with its frame untouched.
 //!
 //! `packet` reads and writes the frame, `steps` carries the scan of `sip-common` in functions
 //! that the verifier walks once each, `maps` holds what the daemon writes, `answer` sends the
-//! 302. Invariant I2: decide first, write second. Deliberately absent: any decision that is not
+//! 302, `way` what is forwarded. Invariant I2: decide first, write second. Deliberately absent: any decision that is not
 //! in `sip-common`, and state that packets could make grow.
 #![no_std]
 #![no_main]
@@ -12,14 +13,16 @@ mod answer;
 mod maps;
 mod packet;
 mod steps;
+mod way;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use maps::{Maps, Work, count, count_redirect, now_ns, time};
+use maps::{Maps, Work, count, count_forward, count_redirect, now_ns, time};
+use packet::Begin;
 use sip_common::{
     abi::{ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES, Config},
     guard::{self, Bucket},
     route::Table,
-    verdict::{Refusal, Verdict},
+    verdict::{COUNTER_BACK, Refusal, Verdict},
 };
 
 /// The entry: the only place where a refusal becomes an action.
@@ -29,10 +32,7 @@ fn homeward(ctx: XdpContext) -> u32 {
     let Some(work) = maps::work() else { return xdp_action::XDP_PASS };
     let start_ns = maps::sample_start(work);
     let action = match handle(&ctx, work) {
-        Ok(()) => {
-            count_redirect(work);
-            xdp_action::XDP_TX
-        }
+        Ok(action) => action,
         Err(code) => {
             count(code.wrapping_sub(1));
             log(&ctx, code);
@@ -48,9 +48,9 @@ fn homeward(ctx: XdpContext) -> u32 {
     action
 }
 
-/// Takes one frame from its headers to its answer.
+/// Takes one frame from its headers to its answer: the action.
 #[inline(always)]
-fn handle(ctx: &XdpContext, work: &mut Work) -> Result<(), u32> {
+fn handle(ctx: &XdpContext, work: &mut Work) -> Result<u32, u32> {
     let config = maps::config().ok_or(Refusal::NotConfigured.code())?;
     if config.abi != ABI_VERSION {
         return Err(Refusal::NotConfigured.code());
@@ -75,10 +75,34 @@ fn handle(ctx: &XdpContext, work: &mut Work) -> Result<(), u32> {
     if config.rate_cost_ns != 0 && work.shed.is_over(source, now_ns) {
         return Err(Refusal::SourceRate.code());
     }
-    if let Err(code) = judge(ctx, work) {
-        return Err(refused(config, work, source, code));
+    match judge(ctx, work) {
+        Ok(Done::Redirect) => {
+            answer::send(ctx, work).map_err(Refusal::code)?;
+            count_redirect(work);
+            Ok(xdp_action::XDP_TX)
+        }
+        Ok(Done::Forward) => {
+            let action = way::send(ctx, work).map_err(Refusal::code)?;
+            count_forward(work);
+            Ok(action)
+        }
+        Ok(Done::Back) => {
+            let action = way::send(ctx, work).map_err(Refusal::code)?;
+            count(COUNTER_BACK);
+            Ok(action)
+        }
+        Err(code) => Err(refused(config, work, source, code)),
     }
-    answer::send(ctx, work).map_err(Refusal::code)
+}
+
+/// What was composed.
+enum Done {
+    /// A 302.
+    Redirect,
+    /// A request for its home.
+    Forward,
+    /// The response to one.
+    Back,
 }
 
 /// What becomes of a request that is not answered: it counts against its source's rate too.
@@ -97,12 +121,22 @@ fn refused(config: &Config, work: &mut Work, source: u64, code: u32) -> u32 {
     code
 }
 
-/// Reads the message, decides, and composes the answer.
+/// Reads the message, decides, and composes the answer or what is forwarded.
 #[inline(always)]
-fn judge(ctx: &XdpContext, work: &mut Work) -> Result<(), u32> {
-    packet::load(ctx, work).map_err(Refusal::code)?;
+fn judge(ctx: &XdpContext, work: &mut Work) -> Result<Done, u32> {
+    if packet::load(ctx, work).map_err(Refusal::code)? == Begin::Response {
+        done(steps::back(work))?;
+        done(steps::way(ctx, work))?;
+        return Ok(Done::Back);
+    }
     done(steps::scan(work))?;
-    done(steps::route(work))
+    if work.scratch.head.onward != 0 {
+        done(steps::onward(work))?;
+        done(steps::way(ctx, work))?;
+        return Ok(Done::Forward);
+    }
+    done(steps::route(work))?;
+    Ok(Done::Redirect)
 }
 
 /// A step's code as a result.

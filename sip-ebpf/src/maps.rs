@@ -4,6 +4,7 @@
 //! BUCKETS and the counters. Sizes of the maps that follow the table are set when it is loaded.
 #![allow(unsafe_code)] // elements of maps are shared memory
 
+use crate::packet::FIB_WORDS;
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
@@ -21,7 +22,10 @@ use sip_common::{
     guard::{Bucket, Recent, Shed, TIMES_MAX, time_bucket},
     route::Table,
     scan::Scratch,
-    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, COUNTERS as COUNTERS_MAX, Refusal},
+    verdict::{
+        COUNTER_FORWARD, COUNTER_REDIRECT, COUNTER_RETRANSMISSION, COUNTERS as COUNTERS_MAX,
+        Refusal,
+    },
 };
 
 #[map]
@@ -70,8 +74,10 @@ pub struct Work {
     pub again: u32,
     /// Frames since the last measurement.
     pub ticks: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The interface that what is forwarded leaves by.
+    pub interface: u32,
+    /// Route and neighbour of what is forwarded.
+    pub fib: [u32; FIB_WORDS],
     /// The monotonic clock.
     pub now_ns: u64,
     /// Sources over their rate.
@@ -123,6 +129,13 @@ pub fn bucket(index: u32) -> Option<&'static mut Bucket> {
 #[inline(always)]
 pub fn count(counter: u32) {
     add(&COUNTERS, counter);
+}
+
+/// Counts a request that was forwarded.
+#[inline(always)]
+pub fn count_forward(work: &Work) {
+    add(&COUNTERS, COUNTER_FORWARD);
+    add(&REDIRECTS, work.counter);
 }
 
 /// Counts an answer.

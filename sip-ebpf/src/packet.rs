@@ -7,7 +7,10 @@
 use crate::maps::Work;
 use aya_ebpf::{
     EbpfContext,
-    helpers::{bpf_csum_diff, bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes},
+    helpers::{
+        bpf_csum_diff, bpf_fib_lookup, bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail,
+        bpf_xdp_load_bytes, bpf_xdp_store_bytes,
+    },
     programs::XdpContext,
 };
 use sip_common::{
@@ -61,16 +64,29 @@ impl Frame for Packet<'_> {
     }
 }
 
-/// Copies the payload into the arena and verifies its checksum. Anything that does not begin like
-/// a REGISTER is left where it is.
+/// What a payload begins like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// A REGISTER.
+    Register,
+    /// A response.
+    Response,
+}
+
+/// Copies the payload into the arena and verifies its checksum. Anything that begins neither like a
+/// REGISTER nor, where requests are forwarded, like a response is left where it is.
 #[inline(always)]
-pub fn load(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
+pub fn load(ctx: &XdpContext, work: &mut Work) -> Result<Begin, Refusal> {
     let packet = Packet(ctx);
     let payload = opaque(work.datagram.payload()) & 0x7f;
     let [begin] = packet.words(payload).ok_or(Refusal::NotRegister)?;
-    if begin != u32::from_ne_bytes(*b"REGI") {
+    let begin = if begin == u32::from_ne_bytes(*b"REGI") {
+        Begin::Register
+    } else if begin == u32::from_ne_bytes(*b"SIP/") && work.scratch.request.forwards != 0 {
+        Begin::Response
+    } else {
         return Err(Refusal::NotRegister);
-    }
+    };
     let len = opaque(work.datagram.payload_len) & 0x7ff;
     if len == 0 || len > PAYLOAD_MAX {
         return Err(Refusal::FrameTooLong);
@@ -88,7 +104,7 @@ pub fn load(ctx: &XdpContext, work: &mut Work) -> Result<(), Refusal> {
             return Err(Refusal::FrameUdpChecksum);
         }
     }
-    Ok(())
+    Ok(begin)
 }
 
 /// The sum of `len` bytes of the arena, zeros up to a multiple of four behind them.
@@ -122,6 +138,39 @@ pub fn store(ctx: &XdpContext, arena: &mut Arena, from: u32, at: u32, len: u32) 
     // SAFETY: the arena holds PAYLOAD_MAX bytes from the answer's place.
     let code = unsafe { bpf_xdp_store_bytes(ctx.as_ptr().cast(), at, from.cast(), len) };
     (code == 0).then_some(())
+}
+
+/// Makes the frame `more` bytes longer at its beginning.
+#[inline(always)]
+pub fn grow(ctx: &XdpContext, more: u32) -> Option<()> {
+    // SAFETY: a helper on the context.
+    let code = unsafe { bpf_xdp_adjust_head(ctx.as_ptr().cast(), -(more as i32)) };
+    (code == 0).then_some(())
+}
+
+/// Words of `struct bpf_fib_lookup` (linux/bpf.h).
+pub const FIB_WORDS: usize = 16;
+
+/// Looks a route and its neighbour up; whether there are any.
+#[inline(always)]
+pub fn route(ctx: &XdpContext, fib: &mut [u32; FIB_WORDS]) -> bool {
+    let len = size_of_val(fib) as i32;
+    // SAFETY: the words are the structure, and all of them are set.
+    unsafe { bpf_fib_lookup(ctx.as_ptr().cast(), fib.as_mut_ptr().cast(), len, 0) == 0 }
+}
+
+/// The interface that the frame came in by.
+#[inline(always)]
+pub fn came_by(ctx: &XdpContext) -> u32 {
+    // SAFETY: a context is valid as long as the program runs.
+    unsafe { (*ctx.ctx).ingress_ifindex }
+}
+
+/// Has the frame leave by an interface: the action.
+#[inline(always)]
+pub fn leave_by(interface: u32) -> u32 {
+    // SAFETY: a helper on numbers.
+    unsafe { bpf_redirect(interface, 0) as u32 }
 }
 
 /// Cuts the frame to `len` bytes.

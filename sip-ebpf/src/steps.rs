@@ -8,11 +8,12 @@
 use crate::{
     maps::{Maps, Work, config},
     packet::Packet,
+    way,
 };
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use sip_common::{
-    abi::{Config, Contact},
-    aor, frame, reply,
+    abi::{CONFIG_FORWARD, Config, Contact},
+    aor, back, frame, onward, reply,
     route::{self, Table},
     scan::{self, Scratch, Steps},
     verdict::Refusal,
@@ -36,6 +37,24 @@ pub fn scan(work: &mut Work) -> u32 {
 #[inline(always)]
 pub fn route(work: &mut Work) -> u32 {
     homeward_route(work)
+}
+
+/// Decides about a request with more than one Via, and composes what is forwarded.
+#[inline(always)]
+pub fn onward(work: &mut Work) -> u32 {
+    homeward_onward(work)
+}
+
+/// Reads a response, and composes what is sent back.
+#[inline(always)]
+pub fn back(work: &mut Work) -> u32 {
+    homeward_back(&mut work.scratch)
+}
+
+/// Looks for the way of what is forwarded.
+#[inline(always)]
+pub fn way(ctx: &XdpContext, work: &mut Work) -> u32 {
+    homeward_way(ctx.ctx, work)
 }
 
 /// The steps of the scan in the kernel.
@@ -75,6 +94,10 @@ impl Steps for Kernel {
         homeward_from(s, value, end)
     }
     #[inline(always)]
+    fn further(s: &mut Scratch, value: u32) -> u32 {
+        homeward_further(s, value)
+    }
+    #[inline(always)]
     fn names<T: Table>(s: &mut Scratch, _: &T) -> u32 {
         homeward_names(s)
     }
@@ -89,6 +112,10 @@ impl Steps for Kernel {
     #[inline(always)]
     fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
         homeward_plan(s, contact)
+    }
+    #[inline(always)]
+    fn forward(s: &mut Scratch, contact: &Contact) -> u32 {
+        homeward_forward(s, contact)
     }
 }
 
@@ -116,6 +143,8 @@ extern "C" fn homeward_frame(ctx: *mut xdp_md, work: *mut Work) -> u32 {
             request.v6 = datagram.v6;
             request.port = datagram.source_port;
             request.len = datagram.payload_len;
+            request.listener = datagram.listener;
+            request.forwards = (config.flags & CONFIG_FORWARD != 0) as u32;
             work.datagram = datagram;
             0
         }
@@ -179,6 +208,12 @@ extern "C" fn homeward_from(s: *mut Scratch, value: u32, end: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 #[inline(never)]
+extern "C" fn homeward_further(s: *mut Scratch, value: u32) -> u32 {
+    scan::further(checked!(s), value)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
 extern "C" fn homeward_names(s: *mut Scratch) -> u32 {
     route::names(checked!(s), &Maps { now_ns: 0, cost_ns: 0, burst_ns: 0 })
 }
@@ -223,5 +258,57 @@ extern "C" fn homeward_route(work: *mut Work) -> u32 {
             homeward_compose(&mut work.scratch, redirect.contact)
         }
         Err(code) => code,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_forward(s: *mut Scratch, contact: *const Contact) -> u32 {
+    onward::plan(checked!(s), checked!(contact.cast_mut()))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_forwarded(s: *mut Scratch) -> u32 {
+    let Some(config) = config() else { return INTERNAL };
+    onward::compose(checked!(s), config)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_onward(work: *mut Work) -> u32 {
+    let work = checked!(work);
+    let Some(config) = config() else { return INTERNAL };
+    let maps = Maps::new(work, config);
+    match onward::decide_coded::<Kernel, _>(&mut work.scratch, &maps, config) {
+        Ok(forward) => {
+            work.counter = forward.counter;
+            homeward_forwarded(&mut work.scratch)
+        }
+        Err(code) => code,
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_back(s: *mut Scratch) -> u32 {
+    let s = checked!(s);
+    let Some(config) = config() else { return INTERNAL };
+    let code = back::plan(s, config);
+    if code == 0 {
+        back::compose(s);
+    }
+    code
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn homeward_way(ctx: *mut xdp_md, work: *mut Work) -> u32 {
+    let work = checked!(work);
+    let Some(config) = config() else { return INTERNAL };
+    let ctx = XdpContext::new(ctx);
+    match way::find(&ctx, work, config) {
+        Ok(()) => 0,
+        Err(refusal) => refusal.code(),
     }
 }

@@ -58,6 +58,7 @@ pub const KEYS: &[&str] = &[
     "xdp.mode",
     "xdp.interfaces",
     "xdp.vlans",
+    "xdp.forward",
     "xdp.keep_attached",
     "xdp.stale_serve",
     "xdp.overrides_max",
@@ -281,6 +282,8 @@ pub struct Xdp {
     pub interfaces: Vec<String>,
     /// Tag sets that are read, as `abi::Config::vlans` has them.
     pub vlans: Vec<u32>,
+    /// It forwards REGISTERs with more than one Via, and the responses back.
+    pub forward: bool,
     /// It stays attached when the daemon ends.
     pub keep_attached: bool,
     /// It answers so long without its daemon, seconds.

@@ -115,7 +115,9 @@ impl Host {
                     self.balance();
                     self.judge_servers();
                     self.measure_load();
+                    let forwards = self.core.forwards_to(clock::now());
                     if let Some(kernel) = &mut self.kernel {
+                        kernel.forward_to(forwards);
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
                     service.status(|| self.standing());

@@ -31,5 +31,8 @@ mod limits;
 #[path = "kernel/memory.rs"]
 mod memory;
 #[cfg(test)]
+#[path = "kernel/onward.rs"]
+mod onward;
+#[cfg(test)]
 #[path = "kernel/table.rs"]
 mod table;

@@ -25,8 +25,7 @@ use sip_common::{
         SOURCE_DIRECT, ServerWord, SlotWord, note,
     },
     guard::Recent,
-    reply,
-    route::{Table, decide, home},
+    route::{Decided, Table, decide, home},
     scan::{Plain, Request, Scratch, scan},
     siphash::Key,
 };
@@ -114,14 +113,17 @@ impl Kernel {
             source_flags: SOURCE_DIRECT,
             len: 0,
             now_s: mono.as_secs(),
+            ..Request::default()
         };
         if !s.load(payload, request) {
             return None;
         }
         scan(s).ok()?;
         let view = View { maps: &self.maps, domains: &self.domains, recent: &self.recent };
-        let redirect = decide::<Plain, _>(s, &view, &self.told).ok()?;
-        reply::compose(s, &redirect.contact);
+        // Hosts of the simulation forward with transactions.
+        let Decided::Redirect(redirect) = decide::<Plain, _>(s, &view, &self.told).ok()? else {
+            return None;
+        };
         let server = u16::try_from(redirect.server).ok()?;
         Some(Answered { key: redirect.key, server, payload: s.reply().to_vec() })
     }
@@ -136,7 +138,7 @@ impl Kernel {
     /// The home that the program names to a client; none if it passes what that sends.
     pub fn names(&self, key: &ClientKey) -> Option<u16> {
         let view = View { maps: &self.maps, domains: &self.domains, recent: &self.recent };
-        let found = home(&view, key, self.told.slot_mask).ok()?;
+        let found = home(&view, key, self.told.slot_mask, Override::NO_REDIRECT).ok()?;
         u16::try_from(found.server).ok().filter(|_| !found.word.has(ServerWord::HERE))
     }
 }

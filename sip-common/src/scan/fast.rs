@@ -98,7 +98,11 @@ fn max_forwards(s: &mut Scratch, start: u32) -> u32 {
     let high = s.arena.ahead(start).word(8);
     let (number, end) = number(&s.arena, value);
     let plain = begins(high, 6, b"ards: \0\0") && end != value && number <= 255;
-    if plain && ends(&s.arena, end) && once(s, Name::MaxForwards) { end } else { 0 }
+    if !plain || !ends(&s.arena, end) || !once(s, Name::MaxForwards) {
+        return 0;
+    }
+    s.head.max_forwards = Span::between(value, end);
+    end
 }
 
 #[inline(always)]

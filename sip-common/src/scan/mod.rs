@@ -2,7 +2,8 @@
 //!
 //! It accepts the plain form that nearly all phones send and refuses the rest by name; a refusal
 //! is never wrong, since the daemon then reads the message in full. What is accepted has exactly
-//! one Via value, whatever the form of its name, the case, or the line it stands on.
+//! one Via value, whatever the form of its name, the case, or the line it stands on; where requests
+//! are forwarded, also more of them, each on a line of its own.
 //!
 //! Invariants: the message lies in the arena and was sealed, so it reads as zeros behind its end
 //! and every search stops there; the header section is judged up to the empty line and nothing
@@ -19,16 +20,16 @@ mod to;
 mod via;
 
 pub use from::from;
-pub use scratch::{Head, Request, Scratch, Walk};
+pub use scratch::{Head, ONWARD_PATH, ONWARD_VIAS, Request, Scratch, Walk, Way};
 pub use start::start_line;
 pub use to::to;
-pub use via::{parameter, via};
+pub use via::{further, parameter, via};
 
 use crate::{
     abi::{Config, Contact},
     aor,
     arena::{Arena, PAYLOAD_MAX, Span},
-    reply,
+    onward, reply,
     route::{self, Table},
     verdict::Refusal,
 };
@@ -97,6 +98,10 @@ pub trait Steps {
     fn from(s: &mut Scratch, value: u32, end: u32) -> u32 {
         from(s, value, end)
     }
+    /// Judges the value of another Via line.
+    fn further(s: &mut Scratch, value: u32) -> u32 {
+        further(s, value)
+    }
     /// Looks the names in the Request-URI and in To up.
     fn names<T: Table>(s: &mut Scratch, table: &T) -> u32 {
         route::names(s, table)
@@ -112,6 +117,10 @@ pub trait Steps {
     /// Plans the answer.
     fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
         reply::plan(s, contact)
+    }
+    /// Plans what is forwarded.
+    fn forward(s: &mut Scratch, contact: &Contact) -> u32 {
+        onward::plan(s, contact)
     }
 }
 
@@ -229,6 +238,7 @@ enum Name {
     MaxForwards,
     ContentLength,
     Contact,
+    Path,
     Refused,
     Other,
 }
@@ -260,7 +270,7 @@ fn name(len: u32, low: u64, high: u64) -> Name {
         (3, w) if w == text(b"via") => Name::Via,
         (4, w) if w == text(b"from") => Name::From,
         (4, w) if w == text(b"cseq") => Name::CSeq,
-        (4, w) if w == text(b"path") => Name::Refused,
+        (4, w) if w == text(b"path") => Name::Path,
         (5, w) if w == text(b"route") => Name::Refused,
         (7, w) if w == text(b"call-id") => Name::CallId,
         (7, w) if w == text(b"contact") => Name::Contact,
@@ -334,7 +344,11 @@ fn named_line<S: Steps + ?Sized>(s: &mut Scratch, start: u32, end: u32) -> u32 {
     if header == Name::Other {
         return 0;
     }
-    if header == Name::Refused {
+    if header == Name::Path && s.request.forwards != 0 {
+        s.head.onward |= ONWARD_PATH;
+        return 0;
+    }
+    if header == Name::Refused || header == Name::Path {
         return Refusal::HeaderRefused.code();
     }
 
@@ -353,8 +367,14 @@ pub fn value<S: Steps + ?Sized>(s: &mut Scratch, header: u32, value: u32, end: u
     let bit = 1 << (header & 31);
     if header != Name::Contact as u32 {
         if s.head.seen & bit != 0 {
-            let many = header == Name::Via as u32;
-            return if many { Refusal::ViaMany } else { Refusal::HeaderDoubled }.code();
+            if header != Name::Via as u32 {
+                return Refusal::HeaderDoubled.code();
+            }
+            return if s.request.forwards != 0 {
+                S::further(s, value)
+            } else {
+                Refusal::ViaMany.code()
+            };
         }
         s.head.seen |= bit;
     }
@@ -375,6 +395,7 @@ pub fn value<S: Steps + ?Sized>(s: &mut Scratch, header: u32, value: u32, end: u
         s.head.cseq_line = line;
         cseq(s, value, end)
     } else if header == Name::MaxForwards as u32 {
+        s.head.max_forwards = Span::between(value, end);
         max_forwards(&s.arena, value, end)
     } else if header == Name::ContentLength as u32 {
         content_length(s, value, end)

@@ -71,6 +71,12 @@ pub struct Head {
     pub sent_by_port: u32,
     /// Whether the Via has a parameter of overload control.
     pub overload: u32,
+    /// `ONWARD_` marks of what can only be forwarded.
+    pub onward: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The number in Max-Forwards; empty if there is none.
+    pub max_forwards: Span,
     /// The branch, magic cookie included.
     pub branch: Span,
     /// The To line from its name to the end of its value.
@@ -101,6 +107,8 @@ impl Head {
         self.content_length = 0;
         self.rport_end = 0;
         self.overload = 0;
+        self.onward = 0;
+        self.max_forwards = Span::default();
         self.from_tag = Span::default();
     }
 }
@@ -121,6 +129,27 @@ pub struct Request {
     pub len: u32,
     /// Seconds of the monotonic clock.
     pub now_s: u64,
+    /// 1 if requests with more than one Via are forwarded here.
+    pub forwards: u32,
+    /// Index of the served address that it came to.
+    pub listener: u32,
+}
+
+/// The request has more than one Via.
+pub const ONWARD_VIAS: u32 = 1;
+/// It has a Path, which a redirect would lose.
+pub const ONWARD_PATH: u32 = 2;
+
+/// Where a message is forwarded to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The address, IPv6 or IPv4-mapped, network order.
+    pub to: [u32; 4],
+    /// The UDP port.
+    pub port: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// All that one message needs while it is judged: one per processor.
@@ -139,6 +168,8 @@ pub struct Scratch {
     pub hash: u64,
     /// The answer's parts.
     pub plan: Plan,
+    /// Where it goes, if not back to its source.
+    pub way: Way,
     /// 1 once the request was counted against its source's rate.
     pub admitted: u32,
     /// Zero.

@@ -4,10 +4,12 @@
 //! else the line holds; one inside quotes does not (RFC 7339 clients send `oc-algo="loss,A"`).
 
 use super::{
-    Scratch, Steps,
+    CRLF, ONWARD_VIAS, Scratch, Steps,
     start::{is_port, port},
     step,
-    swar::{LOWER, equal, is_blank, is_token_special, masked, next_special, specials},
+    swar::{
+        LOWER, controls, equal, first, is_blank, is_token_special, masked, next_special, specials,
+    },
 };
 use crate::{
     arena::{Arena, Span},
@@ -103,6 +105,37 @@ pub(super) fn sent_by_host(arena: &Arena, at: u32) -> u32 {
         }
     }
     at
+}
+
+/// Steps through another Via: eight bytes, or one `z`.
+const FURTHER_WORDS: u32 = 40;
+/// What the branches of every Homeward host begin with.
+const HOMEWARD: u64 = u64::from_le_bytes(*b"z9hG4bKh");
+
+/// Judges another Via line, which begins at `value`: one value, and not of a Homeward host, for only
+/// the daemon can tell a loop from a spiral (RFC 3261 16.3 step 4).
+#[inline(always)]
+pub fn further(s: &mut Scratch, value: u32) -> u32 {
+    s.head.onward |= ONWARD_VIAS;
+    let arena = &s.arena;
+    let mut at = value;
+    let mut round = 0;
+    while round < FURTHER_WORDS {
+        round += 1;
+        let hits =
+            controls(arena.word(at)) | equal(arena.word(at), b',') | equal(arena.word(at), b'z');
+        if hits == 0 {
+            at = at.wrapping_add(8);
+            continue;
+        }
+        at = at.wrapping_add(first(hits));
+        if arena.byte(at) == b'z' && arena.word(at) != HOMEWARD {
+            at = at.wrapping_add(1);
+        } else {
+            return if arena.pair(at) == CRLF { 0 } else { Refusal::ViaMany.code() };
+        }
+    }
+    Refusal::ViaMany.code()
 }
 
 /// Walks the parameters from the `;` at `at`.

@@ -6,13 +6,14 @@
 
 use sip_common::{
     abi::{
-        ABI_VERSION, CONFIG_SOURCES, CONTACT_TEXT_MAX, ClientKey, Config, Contact, DOMAIN_CLIENTS,
-        DOMAIN_PROBES, DOMAIN_TEXT_MAX, DOMAIN_URI, DOMAINS_MAX, Domain, Listener, Override,
-        ServerWord, SlotWord, SourceKey, domain_mix,
+        ABI_VERSION, CONFIG_FORWARD, CONFIG_SOURCES, CONTACT_TEXT_MAX, ClientKey, Config, Contact,
+        DOMAIN_CLIENTS, DOMAIN_PROBES, DOMAIN_TEXT_MAX, DOMAIN_URI, DOMAINS_MAX, Domain, Listener,
+        Override, ServerWord, SlotWord, SourceKey, VIA_WORDS, ViaText, domain_mix,
     },
     aor::key_of,
+    back,
     guard::Recent,
-    route::{self, Table},
+    route::{self, Decided, Table},
     scan::{Plain, Request, Scratch, scan},
     siphash::Key,
     verdict::Refusal,
@@ -43,6 +44,11 @@ pub const HOME_B: u16 = 1;
 pub const HOME_C: u16 = 2;
 /// A home that is down.
 pub const HOME_DOWN: u16 = 3;
+/// The addresses of home B, by which it is forwarded to.
+pub const AT_B: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 20)), 5070);
+/// A proxy in front of the phones.
+pub const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)), 5062);
+
 /// A home that the table does not know.
 pub const HOME_NONE: u16 = 900;
 
@@ -102,10 +108,26 @@ pub fn contact(host: &str, primary: &str, standby: &str) -> Contact {
         primary,
         standby: primary + standby.len() as u32,
         end: all.len() as u32,
-        reserved: 0,
+        port: 0,
         host: name_mix(host),
+        address: [0; 4],
         text,
     }
+}
+
+/// What the Via of a served address begins with.
+pub fn own_via(own: SocketAddr) -> String {
+    format!("Via: SIP/2.0/UDP {own};branch=z9hG4bKhx")
+}
+
+fn via_text(line: &str) -> ViaText {
+    let mut bytes = [0; 8 * VIA_WORDS];
+    bytes[..line.len()].copy_from_slice(line.as_bytes());
+    let mut text = [0; VIA_WORDS];
+    for (word, bytes) in text.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    ViaText { text, len: line.len() as u32, reserved: 0 }
 }
 
 /// What the maps hold.
@@ -191,6 +213,20 @@ impl World {
         self.domains.iter().any(|(_, domain)| domain.text == words)
     }
 
+    /// An installation that forwards, with home B at this address.
+    pub fn forwarding(home_b: SocketAddr) -> Self {
+        let mut world = Self::default();
+        world.config.flags |= CONFIG_FORWARD;
+        for (via, listener) in world.config.vias.iter_mut().zip([SERVER, SERVER6]) {
+            *via = via_text(&own_via(listener));
+        }
+        world.servers[usize::from(HOME_B)] =
+            ServerWord::new(1, ServerWord::UP | ServerWord::FORWARD);
+        world.contacts[1].address = words(home_b.ip());
+        world.contacts[1].port = home_b.port().into();
+        world
+    }
+
     /// The key of a canonical AoR.
     pub fn key(&self, aor: &str) -> ClientKey {
         key_of(self.config.client_secret, aor.as_bytes())
@@ -267,6 +303,7 @@ impl Memory {
             source_flags: self.world.source_flags(source.ip()),
             len: datagram.len() as u32,
             now_s,
+            ..Request::default()
         };
         let mut s = std::mem::take(&mut self.scratch);
         let answer = self.judge(&mut s, datagram, request);
@@ -284,9 +321,50 @@ impl Memory {
             return Err(Refusal::FrameTooLong);
         }
         scan(s)?;
-        let redirect = route::decide::<Plain, _>(s, &View(self), &self.world.config)?;
-        sip_common::reply::compose(s, &redirect.contact);
+        route::decide::<Plain, _>(s, &View(self), &self.world.config)?;
         Ok(s.reply().to_vec())
+    }
+
+    /// What is forwarded for a datagram from `source` to `own`, and where to; or why nothing is.
+    pub fn forward(
+        &mut self,
+        datagram: &[u8],
+        source: SocketAddr,
+        own: SocketAddr,
+    ) -> Result<(Vec<u8>, SocketAddr), Refusal> {
+        let request = Request {
+            source: words(source.ip()),
+            v6: u32::from(source.is_ipv6()),
+            port: u32::from(source.port()),
+            forwards: u32::from(self.world.config.flags & CONFIG_FORWARD != 0),
+            listener: u32::from(own == SERVER6),
+            ..Request::default()
+        };
+        let mut s = std::mem::take(&mut self.scratch);
+        assert!(s.load(datagram, request));
+        let done = if datagram.starts_with(b"SIP/2.0 ") {
+            let code = back::plan(&mut s, &self.world.config);
+            back::compose(&mut s);
+            Refusal::from_code(code).map_or(Ok(()), Err)
+        } else {
+            let decided = |s: &mut Scratch| {
+                scan(s)?;
+                match route::decide::<Plain, _>(s, &View(self), &self.world.config)? {
+                    Decided::Forward(_) => Ok(()),
+                    // It has one Via.
+                    Decided::Redirect(_) => Err(Refusal::HeaderMissing),
+                }
+            };
+            decided(&mut s)
+        };
+        let mut octets = [0; 16];
+        for (bytes, word) in octets.as_chunks_mut::<4>().0.iter_mut().zip(s.way.to) {
+            *bytes = word.to_ne_bytes();
+        }
+        let to = SocketAddr::new(IpAddr::from(octets).to_canonical(), s.way.port as u16);
+        let sent = done.map(|()| (s.reply().to_vec(), to));
+        self.scratch = s;
+        sent
     }
 
     /// Writes a client's word, or removes it.
@@ -299,7 +377,8 @@ impl Memory {
 
     /// The home of a client by its key.
     pub fn home(&self, key: &ClientKey) -> Result<(u32, ServerWord, Override), Refusal> {
-        let found = route::home(&View(self), key, self.world.config.slot_mask)?;
+        let found =
+            route::home(&View(self), key, self.world.config.slot_mask, Override::NO_REDIRECT)?;
         Ok((found.server, found.word, found.entry))
     }
 }

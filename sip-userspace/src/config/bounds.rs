@@ -202,6 +202,7 @@ pub(super) fn xdp(document: &Document<'_>) -> Result<Xdp, ConfigError> {
         mode,
         interfaces,
         vlans,
+        forward: forward(document)?,
         keep_attached: document.switch("xdp.keep_attached", false)?,
         stale_serve_s: document.number("xdp.stale_serve", 1..=3600, 30)?.value as u32,
         overrides_max: document
@@ -209,6 +210,16 @@ pub(super) fn xdp(document: &Document<'_>) -> Result<Xdp, ConfigError> {
             .value as u32,
         bpffs: path(document, "xdp.bpffs", BPFFS_DEFAULT, 4096)?,
     })
+}
+
+/// Only what is forwarded without state can be forwarded by the kernel program.
+fn forward(document: &Document<'_>) -> Result<bool, ConfigError> {
+    let forward = document.switch("xdp.forward", false)?;
+    if forward && !super::proxy::stateless(document)? {
+        let cure = "set proxy.mode = \"stateless\", or leave xdp.forward out";
+        return Err(document.missing("proxy.mode", cure));
+    }
+    Ok(forward)
 }
 
 /// `inner`, or `outer.inner`, as [`sip_common::abi::Config::vlans`] has it.

@@ -20,6 +20,11 @@ pub struct Proxy {
     pub limits: Limits,
 }
 
+/// `proxy.mode`.
+pub(super) fn stateless(document: &Document<'_>) -> Result<bool, ConfigError> {
+    Ok(document.choice("proxy.mode", &["stateful", "stateless"], "stateful")? == "stateless")
+}
+
 pub(super) fn proxy(document: &Document<'_>) -> Result<Proxy, ConfigError> {
     let size = |name, bounds, default| Ok(document.number(name, bounds, default)?.value as usize);
     let seconds = |name, bounds, default| {
@@ -27,8 +32,7 @@ pub(super) fn proxy(document: &Document<'_>) -> Result<Proxy, ConfigError> {
     };
     let default = Limits::default();
     Ok(Proxy {
-        stateless: document.choice("proxy.mode", &["stateful", "stateless"], "stateful")?
-            == "stateless",
+        stateless: stateless(document)?,
         home_patience: seconds("proxy.home_patience", 1..=32, 4)?,
         contact_patience: seconds("proxy.contact_patience", 1..=32, 8)?,
         timer_c: seconds("proxy.ring", 181..=3_600, 181)?,

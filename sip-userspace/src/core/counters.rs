@@ -20,6 +20,7 @@ counters! {
     silent: "datagrams that are never answered",
     redirects_strict: "redirects made by the kernel's own code",
     redirects: "redirects made by the general path",
+    forwards_strict: "messages forwarded without state by the kernel's own code",
     registers: "requests handed to the registrar",
     registered: "requests that the registrar accepted",
     registers_shed: "requests shed because too many answers wait for their records",

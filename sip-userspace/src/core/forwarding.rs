@@ -1,7 +1,7 @@
 //! What is sent on: requests to their targets, responses back, with a transaction or without (RFC
 //! 3261 sections 16.6, 16.7 and 16.11).
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use sip_common::abi::ClientKey;
 
@@ -205,11 +205,12 @@ impl Core {
     pub(super) fn handle_response(
         &mut self,
         now: Now,
+        local: SocketAddr,
         message: &Message<'_>,
         status: u16,
         out: &mut Vec<Output>,
     ) -> Result<(), Silence> {
-        if let Some(flow) = self.way_back(message) {
+        if let Some(flow) = self.way_back(message, local) {
             let payload = forward::without_top_via(message, message.start_line);
             let payload = payload.ok_or(Silence::Response)?;
             Counters::add(&mut self.counters.proxied_stateless);
@@ -229,10 +230,15 @@ impl Core {
     }
 
     /// Where the response to a request that was forwarded without state goes: our Via says it.
-    fn way_back(&self, message: &Message<'_>) -> Option<Flow> {
+    fn way_back(&mut self, message: &Message<'_>, local: SocketAddr) -> Option<Flow> {
         let via = message.first(Name::Via).filter(|_| self.settings.stateless)?;
         let (top, _) = lex::split_first(via, Hides::Comments).ok()?;
         let via = Via::parse(top).ok().filter(|_| message.fault.is_none())?;
+        if let Some(strict) = &mut self.strict
+            && let Some(to) = strict.way_back(via.branch(), local)
+        {
+            return Some(Flow::udp(local, to));
+        }
         self.tokens.read_via(loops::read_stateless(via.branch())?)
     }
 

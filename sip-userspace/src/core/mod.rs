@@ -86,7 +86,7 @@ use self::{
     rehomed::Rehomed,
     requests::After,
     returning::{Known, Returning},
-    route::{Judged, Strict},
+    route::{Judged, Kind, Strict},
     subscriptions::{RegEvent, Subscriptions},
     table::Table,
     token::Tokens,
@@ -312,6 +312,23 @@ impl Core {
         }
     }
 
+    /// Counts what was sent by the kernel's own code.
+    fn note_strict(&mut self, kind: Kind, now: Now) {
+        match kind {
+            Kind::Redirect(key) => {
+                Counters::add(&mut self.counters.redirects_strict);
+                self.handled.redirected(key, now.mono_s());
+                self.measure_redirect(key);
+            }
+            Kind::Forward(key) => {
+                Counters::add(&mut self.counters.forwards_strict);
+                self.handled.proxied(key, now.mono_s());
+                self.measure_forwarded(key);
+            }
+            Kind::Back => Counters::add(&mut self.counters.forwards_strict),
+        }
+    }
+
     fn handle(
         &mut self,
         now: Now,
@@ -326,21 +343,23 @@ impl Core {
         let datagram = packet.flow.transport == Transport::Udp;
         let age_s = match self.strict.as_mut().filter(|_| datagram) {
             None => None,
-            Some(strict) => match strict.judge(&self.settings, &self.table, packet, now) {
-                Err(Refusal::Recent) => Some(strict.age_s(now)),
-                Err(_) => None,
-                Ok(Judged { key, payload, to }) => {
-                    Counters::add(&mut self.counters.redirects_strict);
-                    self.handled.redirected(key, now.mono_s());
-                    self.measure_redirect(key);
-                    out.push(Output::Send { flow: packet.flow.towards(to), payload });
-                    return Ok(());
+            Some(strict) => {
+                match strict.judge(&self.settings, &self.table, &self.health, packet, now) {
+                    Err(Refusal::Recent) => Some(strict.age_s(now)),
+                    Err(_) => None,
+                    Ok(Judged { kind, payload, to }) => {
+                        self.note_strict(kind, now);
+                        out.push(Output::Send { flow: packet.flow.towards(to), payload });
+                        return Ok(());
+                    }
                 }
-            },
+            }
         };
         let message = Message::parse(packet.payload)?;
         match message.start {
-            Start::Response { status } => self.handle_response(now, &message, status, out),
+            Start::Response { status } => {
+                self.handle_response(now, packet.flow.local, &message, status, out)
+            }
             Start::Request { .. } => {
                 self.handle_request(now, packet, &message, After { age_s, known }, out)
             }

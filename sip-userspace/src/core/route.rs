@@ -10,22 +10,25 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use sip_common::{
     abi::{
-        self, CONFIG_DIRECT_ONLY, ClientKey, Contact, Domain, Override, SOURCE_DIRECT, SOURCE_EDGE,
-        ServerWord, SlotWord,
+        self, CONFIG_DIRECT_ONLY, CONFIG_FORWARD, ClientKey, Contact, Domain, Listener, Override,
+        SOURCE_DIRECT, SOURCE_EDGE, ServerWord, SlotWord,
     },
+    back,
     guard::{Recent, fold},
-    reply,
-    route::{self, Table as Words},
-    scan::{Plain, Request, Scratch, scan},
+    onward::HASH_LEN,
+    route::{self, Decided, Table as Words},
+    scan::{Plain, Request, Scratch, Way, scan},
     verdict::Refusal,
 };
 
 use super::{
-    Now, Packet, Settings,
+    Now, Packet, Settings, Transport,
+    health::Health,
     table::{NO_SERVER, Revision, Table, domains::Domains},
 };
 
@@ -58,15 +61,26 @@ impl Memory for Own {
     }
 }
 
-/// A 302 as the kernel would send it.
+/// What the kernel would send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
-    /// The client.
-    pub key: ClientKey,
-    /// The answer.
+    /// As what.
+    pub kind: Kind,
+    /// Its bytes.
     pub payload: Vec<u8>,
     /// Where it goes.
     pub to: SocketAddr,
+}
+
+/// What the kernel sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A 302 to this client.
+    Redirect(ClientKey),
+    /// A request of this client, to its home.
+    Forward(ClientKey),
+    /// The response to such a request, back to where that came from.
+    Back,
 }
 
 /// What the strict path works with.
@@ -94,6 +108,7 @@ impl Strict {
         &mut self,
         settings: &Settings,
         table: &Table,
+        health: &Health,
         packet: &Packet<'_>,
         now: Now,
     ) -> Result<Judged, Refusal> {
@@ -102,6 +117,10 @@ impl Strict {
         let rule = (settings.sources)(source);
         let edge = if rule.edge { SOURCE_EDGE } else { 0 };
         let direct = if rule.direct { SOURCE_DIRECT } else { 0 };
+        let local = packet.flow.local;
+        let own = Listener { address: address_words(local.ip()), port: local.port().into() };
+        let listener = self.config.listeners.iter().position(|it| *it == own);
+        let forwards = self.config.flags & CONFIG_FORWARD != 0 && listener.is_some();
         let request = Request {
             source: address_words(source),
             v6: source.is_ipv6().into(),
@@ -109,13 +128,23 @@ impl Strict {
             source_flags: edge | direct,
             len: 0,
             now_s: now.mono.as_secs(),
+            forwards: forwards.into(),
+            listener: listener.unwrap_or(0) as u32,
         };
         if !s.load(packet.payload, request) {
             return Err(Refusal::FrameTooLong);
         }
+        if forwards && packet.payload.starts_with(b"SIP/2.0 ") {
+            Refusal::from_code(back::plan(s, &self.config)).map_or(Ok(()), Err)?;
+            back::compose(s);
+            let payload = s.reply().to_vec();
+            return Ok(Judged { kind: Kind::Back, payload, to: address(&s.way) });
+        }
         scan(s)?;
         let view = View {
             table,
+            health: &*health,
+            now: now.mono,
             names: &self.names,
             recent: &*self.recent,
             contacts: &self.contacts,
@@ -123,9 +152,25 @@ impl Strict {
         };
         // The rule above has said it for every source.
         let config = abi::Config { flags: self.config.flags | CONFIG_DIRECT_ONLY, ..self.config };
-        let redirect = route::decide::<Plain, _>(s, &view, &config)?;
-        reply::compose(s, &redirect.contact);
-        Ok(Judged { key: redirect.key, payload: s.reply().to_vec(), to: packet.flow.peer })
+        let (kind, to) = match route::decide::<Plain, _>(s, &view, &config)? {
+            Decided::Redirect(redirect) => (Kind::Redirect(redirect.key), packet.flow.peer),
+            Decided::Forward(forward) => (Kind::Forward(forward.key), address(&s.way)),
+        };
+        Ok(Judged { kind, payload: s.reply().to_vec(), to })
+    }
+
+    /// Where the response to a request with this branch in its Via goes, if the kernel or its code
+    /// here has forwarded that: for responses in another form than the kernel reads.
+    pub fn way_back(&mut self, branch: &[u8], local: SocketAddr) -> Option<SocketAddr> {
+        let own = Listener { address: address_words(local.ip()), port: local.port().into() };
+        let listener = self.config.listeners.iter().position(|it| *it == own)? as u32;
+        let branch = branch.strip_prefix(abi::FORWARD_BRANCH.as_bytes())?;
+        let v6 = local.is_ipv6().into();
+        let s = &mut *self.scratch;
+        let request = Request { v6, listener, ..Request::default() };
+        s.load(branch, request).then_some(())?;
+        let way = back::way(s, &self.config, HASH_LEN)?;
+        (branch.len() == back::branch_len(v6 != 0)).then(|| address(&way))
     }
 
     /// Seconds since a client was last redirected at a source, by the kernel or here, as far as
@@ -161,9 +206,21 @@ pub fn address_words(address: IpAddr) -> [u32; 4] {
     words
 }
 
+/// The address that a way leads to.
+fn address(way: &Way) -> SocketAddr {
+    let mut octets = [0; 16];
+    for (bytes, word) in octets.as_chunks_mut::<4>().0.iter_mut().zip(way.to) {
+        *bytes = word.to_ne_bytes();
+    }
+    let port = u16::try_from(way.port).unwrap_or_default();
+    SocketAddr::new(IpAddr::from(octets).to_canonical(), port)
+}
+
 /// The table in memory, read as the kernel reads its maps.
 struct View<'a> {
     table: &'a Table,
+    health: &'a Health,
+    now: Duration,
     names: &'a Domains,
     recent: &'a dyn Memory,
     contacts: &'a RefCell<(Revision, HashMap<u32, Arc<Contact>>)>,
@@ -183,7 +240,9 @@ impl Words for View<'_> {
 
     fn server(&self, server: u32) -> Option<ServerWord> {
         let server = u16::try_from(server).ok().filter(|server| *server != NO_SERVER)?;
-        Some(self.table.server_word(server, server.into()))
+        let word = self.table.server_word(server, server.into());
+        let usable = self.health.is_usable(server, Transport::Udp, self.now);
+        Some(ServerWord(word.0 | if usable { ServerWord::FORWARD } else { 0 }))
     }
 
     fn contact(&self, contact: u32) -> Option<Arc<Contact>> {

@@ -1,7 +1,7 @@
 //! Where a request can go (RFC 3261 sections 16.5 and 16.6): the servers of the table, the bindings
 //! of a client, the next hop of a route set. Pure: it changes nothing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
     Core, Flow, Now, Transport,
@@ -65,6 +65,13 @@ impl Core {
             targets.extend(transport.and_then(|by| self.server_target(at, it, by, request)));
         }
         (targets, passed_over)
+    }
+
+    /// Other servers that answer datagrams, as far as is known.
+    pub fn forwards_to(&self, now: Now) -> BTreeSet<u16> {
+        let servers = self.table.servers().map(|(index, _)| index);
+        let other = servers.filter(|index| self.table.this() != Some(*index));
+        other.filter(|index| self.health.is_usable(*index, Transport::Udp, now.mono)).collect()
     }
 
     /// Datagrams, unless the server does not answer those: then a stream that it does answer.

@@ -22,7 +22,9 @@ pub use attach::Attached;
 pub use kernel::{Kernel, Sizes};
 pub use path::{Compared, Difference, Head, KernelPath, Origin, Verified};
 
-use sip_common::verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS};
+use sip_common::verdict::{
+    COUNTER_BACK, COUNTER_FORWARD, COUNTER_REDIRECT, COUNTER_RETRANSMISSION, REFUSALS,
+};
 
 /// The object that was embedded when the daemon was built; empty without an eBPF toolchain.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/homeward-xdp.o"));
@@ -94,6 +96,8 @@ pub fn counter_label(index: u32) -> &'static str {
     match index {
         COUNTER_REDIRECT => "redirect",
         COUNTER_RETRANSMISSION => "retransmission",
+        COUNTER_FORWARD => "forward",
+        COUNTER_BACK => "back",
         other => REFUSALS.get(other as usize).map_or("unknown", |refusal| refusal.label()),
     }
 }

@@ -14,6 +14,7 @@ fn run(loaded: &mut Loaded, case: &Case, frame: &Frame) -> Result<(), String> {
     loaded.forget();
     let bytes = frame.bytes();
     match loaded.run(&bytes) {
+        Done::Forwarded { .. } => Err("forwarded".to_owned()),
         Done::Refused(refusal) => match &case.outcome {
             Outcome::Refused(expected) if *expected == refusal => Ok(()),
             other => Err(format!("{refusal:?}, not {other:?}")),

@@ -24,6 +24,7 @@ fn every_table_case() {
         }
         let frame = Frame::new(case.message.as_bytes()).bytes();
         match loaded.run(&frame) {
+            Done::Forwarded { .. } => panic!("forwarded"),
             Done::Refused(refusal) => {
                 assert_eq!(Outcome::Refused(refusal), case.outcome, "{}", case.name);
             }
@@ -54,6 +55,7 @@ fn one_word_moves_a_slot_a_client_or_a_server() {
                 Ok(text[at + 5..at + 11].to_owned())
             }
             Done::Refused(refusal) => Err(refusal),
+            Done::Forwarded { .. } => panic!("forwarded"),
         }
     };
     assert_eq!(answers(&mut loaded, &world).as_deref(), Ok("home-b"));

@@ -13,13 +13,16 @@ use homeward::{
 };
 use sip_common::{
     abi::{ClientKey, DOMAINS_MAX, Domain, Override, SlotWord},
-    verdict::{COUNTER_REDIRECT, COUNTER_RETRANSMISSION, Refusal, Verdict},
+    verdict::{
+        COUNTER_BACK, COUNTER_FORWARD, COUNTER_REDIRECT, COUNTER_RETRANSMISSION, Refusal, Verdict,
+    },
 };
 use std::time::Duration;
 
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
 
 /// The environment variable that names the object.
 const OBJECT_PATH: &str = "HOMEWARD_XDP_OBJECT";
@@ -29,6 +32,8 @@ const OBJECT_PATH: &str = "HOMEWARD_XDP_OBJECT";
 pub enum Done {
     /// It was sent back as this frame; `again` if the answer repeats one.
     Answered { frame: Vec<u8>, again: bool },
+    /// This frame was sent on by an interface; `back` if it is a response.
+    Forwarded { frame: Vec<u8>, back: bool },
     /// It was left alone for this reason.
     Refused(Refusal),
 }
@@ -135,6 +140,11 @@ impl Loaded {
                 "an answer counts once: {counted:?}"
             );
             return Done::Answered { frame: run.frame, again };
+        }
+        if run.action == XDP_REDIRECT {
+            let back = counted == [(COUNTER_BACK, 1)];
+            assert!(back || counted == [(COUNTER_FORWARD, 1)], "once: {counted:?}");
+            return Done::Forwarded { frame: run.frame, back };
         }
         assert_eq!(run.frame, frame, "a frame that is not answered is untouched");
         let [(counter, 1)] = counted[..] else { panic!("one reason counts once: {counted:?}") };

@@ -87,6 +87,12 @@ impl Core {
         (self.table.home(&key) == Home::Here).then_some(key)
     }
 
+    /// Counts a request that was forwarded by the kernel's own code.
+    pub(in crate::core) fn measure_forwarded(&mut self, key: ClientKey) {
+        self.measure_forward();
+        self.measure_redirect(key);
+    }
+
     /// Counts a redirect that was made by the kernel's own code.
     pub(in crate::core) fn measure_redirect(&mut self, key: ClientKey) {
         let place = place(&self.table, &key);

@@ -269,7 +269,7 @@ impl route::Table for InKernel<'_> {
 fn kernel_agrees(table: &Table, key: &ClientKey) {
     let lookup = table.lookup(key);
     let moving = table.overrides().get(key).is_some_and(|entry| entry.assignment.moving);
-    match route::home(&InKernel(table), key, table.meta().slots - 1) {
+    match route::home(&InKernel(table), key, table.meta().slots - 1, Override::NO_REDIRECT) {
         Ok(route::Found { server, word, entry, counter }) => {
             let by_slot = lookup.by == Placement::Slot;
             let slot = SERVERS_MAX + table.slot(*key);

@@ -9,6 +9,7 @@ use sip_common::abi::{
 };
 
 use super::{Assignment, Lesson, NO_SERVER, Server, Table, server::CONTACT_HOST_MAX};
+use crate::core::route::address_words;
 
 /// What ends every 302.
 const END: &str = "Content-Length: 0\r\n\r\n";
@@ -116,7 +117,9 @@ impl Table {
             primary: primary as u32,
             standby: both as u32,
             end: end as u32,
+            port: home.address.port().into(),
             host: host_hash(&home.contact.host),
+            address: address_words(home.address.ip()),
             ..Contact::default()
         };
         let text = format!("{first}{second}{END}");

@@ -3,17 +3,19 @@
 //! With XDP off there is none of this, and a source's rate is limited by the daemon.
 
 mod counts;
+mod loopback;
 mod open;
 mod sources;
 mod status;
 mod verify;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     time::{Duration, Instant},
 };
 
-use sip_common::abi::{self, ClientKey, note};
+use sip_common::abi::{self, CONFIG_FORWARD, ClientKey, INTERFACES_MAX, note};
 
 use self::sources::Sources;
 pub use self::{
@@ -100,7 +102,24 @@ impl KernelPath {
             pins.remove_all()?;
         }
         attached?;
+        self.tell_interfaces()?;
         Ok(!self.attached.is_empty())
+    }
+
+    /// Tells the program by which interfaces what it forwards may leave: those that it runs on. The
+    /// routes are the host's own; see `loopback`.
+    fn tell_interfaces(&mut self) -> Result<(), DatapathError> {
+        if self.told.flags & CONFIG_FORWARD == 0 {
+            return Ok(());
+        }
+        let mut interfaces = [0; INTERFACES_MAX];
+        for (place, on) in interfaces.iter_mut().zip(&self.attached) {
+            *place = nix::net::if_::if_nametoindex(on.interface.as_str()).unwrap_or(0);
+        }
+        self.told.interfaces = interfaces;
+        loopback::allow_forwarding();
+        let told = self.told;
+        self.kernel.configure(&told)
     }
 
     fn attach_all(&mut self, config: &Config) -> Result<(), DatapathError> {
@@ -244,6 +263,12 @@ impl KernelPath {
     /// What another daemon had learned of clients, for the core to learn.
     pub fn take_lessons(&mut self) -> Vec<(ClientKey, Lesson)> {
         self.publisher.take_lessons()
+    }
+
+    /// The program may forward to these servers, which answer; it is told by the next
+    /// [`Self::work`].
+    pub fn forward_to(&mut self, servers: BTreeSet<u16>) {
+        self.publisher.set_forward(servers);
     }
 
     /// Once a second: extends the lease, and tries again what failed.

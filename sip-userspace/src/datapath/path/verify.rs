@@ -6,7 +6,7 @@
 use std::{fmt::Debug, time::Duration};
 
 use serde::Serialize;
-use sip_common::abi::{ClientKey, SERVERS_MAX, SLOTS_MAX, SlotWord, map};
+use sip_common::abi::{ClientKey, SERVERS_MAX, SLOTS_MAX, ServerWord, SlotWord, map};
 
 use super::KernelPath;
 use crate::{
@@ -223,7 +223,8 @@ impl KernelPath {
             let wanted_word = row.map(|_| table.server_word(index, word.contact()).0);
             let there = Maps::contact(&self.kernel, word.contact());
             let there = there.map_or(String::new(), |contact| text(&contact));
-            let found = (word.0 != 0).then_some((word.0, there));
+            // Whether it answers is no matter of the table.
+            let found = (word.0 != 0).then_some((word.0 & !ServerWord::FORWARD, there));
             // A host that is too long for a text has none, and is passed.
             let wanted = wanted.as_ref().map_or(String::new(), text);
             let wanted = wanted_word.map(|word| (word, wanted));

@@ -44,6 +44,8 @@ pub(super) enum Written {
 #[derive(Debug)]
 pub(super) struct Contacts {
     expires_s: u32,
+    /// Servers to which the program may forward.
+    forward: BTreeSet<u16>,
     published: HashMap<u16, Published>,
     free: Vec<u32>,
     resting: VecDeque<(Duration, u32)>,
@@ -53,6 +55,7 @@ impl Contacts {
     pub(super) fn new(expires_s: u32) -> Self {
         Self {
             expires_s,
+            forward: BTreeSet::new(),
             published: HashMap::new(),
             free: (0..CONTACTS_MAX).rev().collect(),
             resting: VecDeque::new(),
@@ -79,6 +82,20 @@ impl Contacts {
             named.chain(self.resting.iter().map(|(_, index)| *index)).collect();
         self.free = (0..CONTACTS_MAX).rev().filter(|index| !used.contains(index)).collect();
         Ok(())
+    }
+
+    /// Servers to which the program may forward from now on; those for which that is new.
+    pub(super) fn set_forward(&mut self, servers: BTreeSet<u16>) -> Vec<u16> {
+        let changed = self.forward.symmetric_difference(&servers).copied().collect();
+        self.forward = servers;
+        changed
+    }
+
+    /// The word of a server whose text stands at `index`.
+    fn word(&self, table: &Table, server: u16, index: u32) -> ServerWord {
+        let ServerWord(word) = table.server_word(server, index);
+        let up = word & ServerWord::UP != 0 && self.forward.contains(&server);
+        ServerWord(word | if up { ServerWord::FORWARD } else { 0 })
     }
 
     /// Servers that have a word.
@@ -112,7 +129,8 @@ impl Contacts {
             }
             old.name = Some(row.name.clone());
             if same_text {
-                maps.set_server(server, table.server_word(server, old.index));
+                let index = old.index;
+                maps.set_server(server, self.word(table, server, index));
                 return Ok(Written::Done);
             }
         }
@@ -124,7 +142,7 @@ impl Contacts {
             self.release(server, now);
             return set.map(|()| Written::NoIndex);
         };
-        maps.set_server(server, table.server_word(server, index));
+        maps.set_server(server, self.word(table, server, index));
         self.release(server, now);
         let name = Some(row.name.clone());
         self.published.insert(server, Published { index, text, name });
@@ -152,5 +170,6 @@ impl Contacts {
 /// What two Contacts are compared by.
 pub(in crate::datapath) fn text(contact: &Contact) -> String {
     let text = contact.text.get(..contact.end as usize).unwrap_or_default();
-    format!("{} {} {}", contact.primary, contact.standby, String::from_utf8_lossy(text))
+    let Contact { primary, standby, address, port, .. } = contact;
+    format!("{primary} {standby} {address:x?} {port} {}", String::from_utf8_lossy(text))
 }

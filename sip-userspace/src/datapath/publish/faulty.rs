@@ -76,7 +76,8 @@ impl Faulty {
         if self.notes.get(&note::LEASE).copied().unwrap_or(0) == 0 {
             return None;
         }
-        let route::Found { server, word, .. } = route::home(self, &key, slot_mask).ok()?;
+        let route::Found { server, word, .. } =
+            route::home(self, &key, slot_mask, Override::NO_REDIRECT).ok()?;
         if word.has(ServerWord::HERE) {
             return None;
         }

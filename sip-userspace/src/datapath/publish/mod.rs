@@ -232,6 +232,11 @@ impl Publisher {
         self.blocked = false;
     }
 
+    /// Servers to which the program may forward from now on; [`Self::work`] writes it.
+    pub fn set_forward(&mut self, servers: BTreeSet<u16>) {
+        self.stale_servers.extend(self.contacts.set_forward(servers));
+    }
+
     /// Notes what a commit made stale; [`Self::work`] writes it.
     pub fn applied(
         &mut self,
