@@ -92,6 +92,7 @@ pub fn start(
     if job.has_home() {
         lab.home(&pair)?;
         kernel.attach_home(&pair)?;
+        kernel.pass_home(&pair)?;
     }
     let configuration = folder.join("kamailio.cfg");
     fs::create_dir_all(&folder)?;

@@ -116,6 +116,15 @@ impl Kernel {
             program.attach(interface, XdpMode::Driver)?;
             Ok(())
         })?;
+        Ok(())
+    }
+
+    /// Attaches a program that passes everything to the server's end of the interface towards its
+    /// home: a server without one of its own is to get frames the same way.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub fn pass_home(&mut self, pair: &Pair) -> Result<()> {
         let program = self.program_mut("pass")?;
         pair.at_server(|| Ok(program.attach(HOME_INTERFACE, XdpMode::Driver)?))?;
         Ok(())

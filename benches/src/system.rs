@@ -24,7 +24,7 @@ use nix::{
 use crate::{
     filling, interrupt,
     kernel::Kernel,
-    lab::{Lab, PORT, Pair, SERVER_INTERFACE},
+    lab::{HOME_INTERFACE, Lab, PORT, Pair, SERVER_INTERFACE},
     layout::DOMAIN,
     table,
 };
@@ -100,7 +100,9 @@ pub fn homeward(
     folder: &Path,
     clients: u64,
 ) -> Result<System> {
-    let site = Site { host, folder, clients, overrides_max: clients, clients_end: "sink", xdp: "" };
+    let clients_end = "sink";
+    let site =
+        Site { host, folder, clients, overrides_max: clients, clients_end, home: false, xdp: "" };
     let daemon = Daemon::prepare(lab, kernel, program, &site)?;
     let server = Some(daemon.start()?);
     Ok(System { name: "homeward", pair: daemon.pair, server, object: None })
@@ -119,6 +121,8 @@ pub struct Site<'a> {
     pub overrides_max: u64,
     /// The program at the clients' end: `sink` for load, `pass` where sockets are to get answers.
     pub clients_end: &'a str,
+    /// Its program runs on the interface towards the homes too.
+    pub home: bool,
     /// More of the configuration: settings of its [xdp] table, and other tables behind them.
     pub xdp: &'a str,
 }
@@ -158,7 +162,7 @@ impl Daemon {
         site: &Site<'_>,
         fill: impl FnOnce(&Path, &Pair) -> Result<()>,
     ) -> Result<Self> {
-        let Site { host, folder, overrides_max, clients_end, xdp, .. } = *site;
+        let Site { host, folder, overrides_max, clients_end, home, xdp, .. } = *site;
         let pair = lab.pair(host)?;
         kernel.attach_clients(clients_end, lab, &pair)?;
         let _ = fs::remove_dir_all(folder);
@@ -167,11 +171,12 @@ impl Daemon {
         let daemon = Self { pair, program: program.into(), folder: folder.into() };
         let (server, state) = (daemon.pair.server, folder.display());
         let room = overrides_max.next_power_of_two();
+        let home = if home { format!(", \"{HOME_INTERFACE}\"") } else { String::new() };
         let text = format!(
             "[node]\nname = \"{HOST}\"\nstate_dir = \"{state}\"\n\
              [sip]\nlisten = [\"{server}:{PORT}\"]\ndomains = [\"{DOMAIN}\"]\n\
              [control]\nsocket = \"{}\"\n\
-             [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"]\nmode = \"native\"\n\
+             [xdp]\ninterfaces = [\"{SERVER_INTERFACE}\"{home}]\nmode = \"native\"\n\
              overrides_max = {room}\n{xdp}",
             daemon.socket().display()
         );

@@ -1,8 +1,8 @@
 //! The response to a request that [`crate::onward`] forwarded: without its top Via, to where the
 //! token in that Via's branch says (RFC 3261 16.7 steps 3 and 9, 16.11).
 //!
-//! Only a top Via that stands right behind the status line, as this host wrote it, is read; a server
-//! may have put parameters behind it. Anything else is the daemon's. Invariant: a response goes
+//! Only a top Via that stands as this host wrote it is read, with few lines before it; a server may have
+//! put parameters behind it. Anything else is the daemon's. Invariant: a response goes
 //! nowhere but to who had sent the request, which the token's code proves, and never without another
 //! Via. Deliberately absent: what the response says.
 
@@ -23,6 +23,8 @@ pub const STATUS: u64 = u64::from_le_bytes(*b"SIP/2.0 ");
 
 const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
 const LINE_WORDS: u32 = PAYLOAD_MAX / 8;
+/// Lines that may stand before the top Via, the status line among them.
+const LINES: u32 = 4;
 const OTHER: u32 = Refusal::ResponseOther.code();
 
 /// Reads a response, plans what is sent back and where; 0 or a [`Refusal::code`].
@@ -30,11 +32,19 @@ const OTHER: u32 = Refusal::ResponseOther.code();
 pub fn plan(s: &mut Scratch, config: &Config) -> u32 {
     let (arena, request) = (&s.arena, &s.request);
     let Some(own) = own(config, request.listener) else { return OTHER };
-    s.head.next.set(arena.find(REQUEST.wrapping_add(8), LINE_WORDS, controls));
-    let status_end = s.head.next.get();
-    let line = status_end.wrapping_add(2);
-    if arena.word(REQUEST) != STATUS || arena.pair(status_end) != CRLF || !is_own(arena, line, own)
-    {
+    s.head.next.set(REQUEST);
+    let mut lines = 0;
+    // Whatever begins with this letter may be a Via.
+    while lines < LINES && arena.byte(s.head.next.get()) | LOWER as u8 != b'v' {
+        s.head.next.set(arena.find(s.head.next.get(), LINE_WORDS, controls));
+        if arena.pair(s.head.next.get()) != CRLF {
+            return OTHER;
+        }
+        s.head.next.add(2);
+        lines += 1;
+    }
+    let line = s.head.next.get();
+    if arena.word(REQUEST) != STATUS || !is_own(arena, line, own) {
         return OTHER;
     }
     let token = line.wrapping_add(own.len).wrapping_add(HASH_LEN);
@@ -46,16 +56,21 @@ pub fn plan(s: &mut Scratch, config: &Config) -> u32 {
     s.head.next.set(arena.find(behind, LINE_WORDS, |word| controls(word) | equal(word, b',')));
     let end = s.head.next.get();
     let next = end.wrapping_add(2);
-    let name = arena.word(next) | LOWER;
-    let via = masked(name, 4) == u64::from_le_bytes(*b"via:\0\0\0\0")
-        || masked(name, 2) == u64::from_le_bytes(*b"v:\0\0\0\0\0\0");
-    if arena.pair(end) != CRLF || !via || next >= request.len {
+    if arena.pair(end) != CRLF || !is_via(arena, next) || next >= request.len {
         return OTHER;
     }
     s.head.via_line = Span::between(line, next);
     s.way = way;
     s.plan.len = request.len.wrapping_sub(next.wrapping_sub(line));
     if s.plan.len > PAYLOAD_MAX { OTHER } else { 0 }
+}
+
+/// Whether a line is a Via in one of its usual forms.
+#[inline(always)]
+fn is_via(arena: &Arena, line: u32) -> bool {
+    let name = arena.word(line) | LOWER;
+    masked(name, 4) == u64::from_le_bytes(*b"via:\0\0\0\0")
+        || masked(name, 2) == u64::from_le_bytes(*b"v:\0\0\0\0\0\0")
 }
 
 /// Whether a line begins with the Via text of this host.

@@ -206,7 +206,8 @@ mod tests {
             response.split_inclusive("\r\n").filter(|line| line.starts_with("Via")).collect();
         forged.extend([
             edited(&response, &vias, &own),
-            edited(&response, &own, &format!("Server: x\r\n{own}")),
+            edited(&response, &own, &format!("{}{own}", "Server: x\r\n".repeat(4))),
+            edited(&response, &own, &format!("Via : SIP/2.0/UDP b\r\n{own}")),
             edited(&response, &own, &own.replace("Via", "v")),
             edited(&response, &own, &own.replace("\r\n", ", SIP/2.0/UDP b\r\n")),
             edited(&response, &own, &own.replace("\r\n", "0\r\n")),

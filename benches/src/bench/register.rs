@@ -134,7 +134,15 @@ fn homeward(
          [proxy]\ntransactions = 16777216\nanswer_bytes = 17179869184\n{auth}"
     );
     let clients_end = "sink";
-    let site = Site { host, folder, clients: 0, overrides_max: CLIENTS, clients_end, xdp: &xdp };
+    let site = Site {
+        host,
+        folder,
+        clients: 0,
+        overrides_max: CLIENTS,
+        clients_end,
+        home: false,
+        xdp: &xdp,
+    };
     let users = if proof { CLIENTS } else { 0 };
     let daemon = Daemon::prepare_with(lab, kernel, &options.daemon, &site, |path, pair| {
         filling::fill_home(path, HOST, pair.server, users)

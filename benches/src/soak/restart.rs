@@ -72,6 +72,7 @@ pub fn run(options: &Options, arguments: &Arguments) -> Result<Report> {
         clients: CLIENTS,
         overrides_max: CLIENTS + (1 << 17),
         clients_end: "sink",
+        home: false,
         xdp: &xdp,
     };
     let daemon = Daemon::prepare(&mut lab, &mut kernel, &options.daemon, &site)?;

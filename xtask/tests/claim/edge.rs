@@ -1,8 +1,9 @@
 //! More than one Via: somebody forwarded the request.
 
+use nix::sys::signal::Signal;
 use xtask::{
     lab::HostName::{A, B, Client, Edge},
-    scene::{MODELS, Settings, Version},
+    scene::{MODELS, Settings, Stage, Version},
 };
 
 use crate::{assert_ok, stage};
@@ -52,4 +53,62 @@ fn the_source_of_an_edge_is_proxied_though_it_has_one_via() {
     assert_eq!(stage.registered_at(&phone.aor()).unwrap(), [B]);
     let status = stage.homeward(A).status().unwrap();
     assert_eq!((status.kernel_count("source_edge"), status.kernel_count("redirect")), (1, 0));
+}
+
+/// Without state, with or without the kernel program.
+fn forwarding(mode: &'static str, version: Version) -> Settings {
+    let flags = vec![("proxy.mode", "stateless".to_owned()), ("xdp.forward", "true".to_owned())];
+    Settings { mode: Some(mode), version, flags, ..Settings::default() }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn more_than_one_via_is_forwarded_in_the_kernel_where_that_is_wanted() {
+    for (name, version) in [("c-onward", Version::V4), ("c-onward-six", Version::V6)] {
+        let mut stage = stage(name, &forwarding("native", version));
+        let edge = stage.sip(Edge);
+        let mut phones: Vec<_> = MODELS
+            .iter()
+            .map(|model| stage.phone(model, &format!("far-{}", model.maker)).unwrap())
+            .collect();
+        // The daemon forwards as long as it has not found the neighbours.
+        assert_ok(&phones[0].register(edge).unwrap().answer, edge);
+        let count = |stage: &Stage| {
+            let status = stage.homeward(A).status().unwrap();
+            let daemon = status.daemon_count("forwards_strict")
+                + status.daemon_count("proxied_stateless")
+                + status.daemon_count("proxied");
+            (status.kernel_count("forward"), status.kernel_count("back"), daemon)
+        };
+        let before = count(&stage);
+        // Not even the daemon has to run.
+        let daemon = stage.a().service();
+        daemon.signal(Signal::SIGSTOP).unwrap();
+        for phone in &mut phones {
+            let done = phone.register(edge).unwrap();
+            assert_ok(&done.answer, edge);
+            assert_eq!(done.answer.headers("Via", "v").len(), 1, "{}", done.answer.text());
+        }
+        daemon.signal(Signal::SIGCONT).unwrap();
+        let (forwards, backs, by_daemon) = count(&stage);
+        let all = MODELS.len() as u64;
+        assert_eq!((forwards - before.0, backs - before.1, by_daemon - before.2), (all, all, 0));
+        for (phone, model) in phones.iter().zip(MODELS) {
+            assert_eq!(stage.registered_at(&phone.aor()).unwrap(), [B], "{}", model.maker);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_the_kernel_the_daemon_forwards_the_same() {
+    let stage = stage("c-onward-off", &forwarding("off", Version::V4));
+    let edge = stage.sip(Edge);
+    for model in MODELS {
+        let mut phone = stage.phone(model, &format!("off-{}", model.maker)).unwrap();
+        assert_ok(&phone.register(edge).unwrap().answer, edge);
+        assert_eq!(stage.registered_at(&phone.aor()).unwrap(), [B], "{}", model.maker);
+    }
+    let status = stage.homeward(A).status().unwrap();
+    assert_eq!(status.daemon_count("forwards_strict"), 2 * MODELS.len() as u64);
 }

@@ -63,6 +63,7 @@ impl Place<'_> {
             clients: 0,
             overrides_max,
             clients_end: "pass",
+            home: false,
             xdp: &xdp,
         };
         let daemon = Daemon::prepare(self.lab, self.kernel, &self.options.daemon, &site)?;

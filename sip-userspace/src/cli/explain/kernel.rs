@@ -2,7 +2,8 @@
 //!
 //! It is loaded for this alone, with maps of its own: a running daemon's are not touched. The
 //! table is published as the daemon does it. Its memory of redirects is emptied after each
-//! answer, its lease does not end, and sources have no rate limit.
+//! answer, its lease does not end, sources have no rate limit, every server counts as one that
+//! answers, and a route counts as there.
 
 use std::{fmt, fs, path::Path, time::Duration};
 
@@ -33,7 +34,7 @@ const OBJECT_MAX: u64 = 64 << 20;
 /// What the program did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// `redirect`, `pass`, or in a fault of the program `drop` or `abort`.
+    /// `redirect`, `forward`, `pass`, or in a fault of the program `drop` or `abort`.
     pub action: &'static str,
     /// Why it did not answer.
     pub refusal: Option<Refusal>,
@@ -75,6 +76,7 @@ impl Program {
             kernel.set_source(&prefix.key(), flags)?;
         }
         let mut publisher = Publisher::new(config.sip.redirect_expires_s);
+        publisher.set_forward(table.servers().map(|(index, _)| index).collect());
         publisher.all(&mut kernel, table, Duration::ZERO)?;
         let mut told = desired::config(config, table.meta(), Key::default());
         told.rate_cost_ns = 0;
@@ -96,8 +98,12 @@ impl Program {
         self.counts = counts;
         let refusal = counted.filter(|index| *index != COUNTER_REDIRECT as usize);
         let refusal = refusal.and_then(|index| REFUSALS.get(index).copied());
+        // The last that is looked at, and here there is none.
+        let forwards = refusal == Some(Refusal::NoWay);
+        let refusal = refusal.filter(|_| !forwards);
         let action = match run.action {
             action::TX => "redirect",
+            action::PASS if forwards => "forward",
             action::PASS => "pass",
             action::DROP => "drop",
             _ => "abort",
@@ -139,7 +145,8 @@ impl fmt::Display for Verdict {
 impl Verdict {
     /// The name of the reason, the daemon's own for a redirect.
     pub fn reason(&self) -> &'static str {
-        self.refusal.map_or("home_elsewhere", Refusal::label)
+        let sent = if self.action == "forward" { "via_many" } else { "home_elsewhere" };
+        self.refusal.map_or(sent, Refusal::label)
     }
 }
 

@@ -1,6 +1,13 @@
 //! Forwarding without state (RFC 3261 section 16.11).
 
+use sip_common::siphash::Key;
+
 use super::{calls::phones, ua::Ua, *};
+use crate::{
+    config::{Config, Inputs},
+    core::route::{Own, Strict},
+    datapath::desired,
+};
 
 fn world() -> World {
     World::new(1, |settings| {
@@ -73,4 +80,74 @@ fn loops_are_known_without_state_too() {
     let there = World::find(&world.run(100), HOME, "MESSAGE");
     world.say(there.flow, &there.text);
     assert_eq!(World::seen(&world.run(100), HOME), ["482"]);
+}
+
+/// The world with the kernel's own code at the edge, told to forward.
+fn forwarding() -> World {
+    let mut world = world();
+    let text = format!(
+        "[node]\nname = \"edge\"\n[sip]\nlisten = [\"{EDGE}\"]\ndomains = [\"example.com\"]\n\
+         [xdp]\nmode = \"off\"\nforward = true\n[proxy]\nmode = \"stateless\"\n"
+    );
+    let config = Config::parse(&Inputs { path: "edge.toml", text: &text, ..Inputs::default() });
+    let config = config.unwrap();
+    let edge = world.host(EDGE);
+    let table = edge.table().clone();
+    let told = desired::config(&config, table.meta(), Key::default());
+    let strict = Strict::new(told, desired::domains(&config), Box::new(Own::default()));
+    let mut settings = settings(EDGE);
+    settings.stateless = true;
+    settings.node_secret.k0 = 1_000;
+    settings.own_names = vec!["edge.example.com".into()];
+    *edge = Core::new(settings, table, Some(strict));
+    world
+}
+
+#[test]
+fn the_kernels_own_code_forwards_as_the_daemon_does() {
+    const PROXY: &str = "203.0.113.3:5062";
+    let mut worlds = [forwarding(), self::world()];
+    let mut phone = Ua::udp("alice", ALICE, EDGE);
+    let via =
+        |text: &str| format!("Via: SIP/2.0/UDP 10.0.0.3:5062;branch=z9hG4bKp;rport\r\nVia: {text}");
+    let text = phone.register("Path: <sip:10.0.0.3:5062;lr>\r\nSupported: path\r\n");
+    let text = text.replacen("Via: ", &via(""), 1);
+    let way = Flow::udp(addr(PROXY), addr(EDGE));
+    let sent = worlds.each_mut().map(|world| {
+        world.at.remove(&addr(HOME));
+        world.say(way, &text);
+        World::find(&world.run(100), HOME, "REGISTER")
+    });
+    let counted = |world: &mut World| {
+        let counters = world.host(EDGE).counters();
+        (counters.forwards_strict, counters.proxied_stateless)
+    };
+    assert_eq!(worlds.each_mut().map(counted), [(1, 0), (0, 1)]);
+    let branch = |sent: &Arrived| {
+        let line = sent.text.split("\r\n").nth(1).unwrap();
+        line.split_once(";branch=").unwrap().1.to_owned()
+    };
+    let [strict, general] = sent.each_ref().map(|sent| sent.text.replace(&branch(sent), "z9hG4bK"));
+    assert_eq!(strict, general, "but for the branch");
+    assert!(branch(&sent[0]).starts_with("z9hG4bKhx"));
+
+    // Its response, in the form that the kernel reads and in others.
+    let [world, _] = &mut worlds;
+    let home = Ua::udp("home", HOME, EDGE);
+    let response = home.respond(&sent[0], "200 OK");
+    let (start, rest) = response.split_once("\r\n").unwrap();
+    for (text, strict) in [
+        (response.clone(), true),
+        (format!("{start}\r\n{}{rest}", "X: y\r\n".repeat(9)), false),
+        (response.replacen("Via: ", "VIA :  ", 1), false),
+    ] {
+        let before = counted(world);
+        world.say(Flow::udp(addr(HOME), addr(EDGE)), &text);
+        let back = World::find(&world.run(100), PROXY, "200");
+        assert_eq!(back.flow.peer, addr(EDGE));
+        assert_eq!(back.all("Via").len(), 2, "{}", back.text);
+        let after = counted(world);
+        let by_strict = (after.0 - before.0, after.1 - before.1) == (1, 0);
+        assert_eq!(by_strict, strict, "{text}");
+    }
 }
