@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_only_the_daemon_can_forward_is_left_to_it() {
         let base = through(TOP);
-        let far = "Via: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bKh77\r\n";
+        let far = "Via: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bKhw77\r\n";
         let long = format!("X-Long: {}\r\n", "x".repeat(FORWARD_MAX as usize - base.len() - 60));
         for (message, refusal) in [
             (edited(&base, "Max-Forwards: 70\r\n", ""), Refusal::MaxForwards),
@@ -105,6 +105,7 @@ mod tests {
             ),
             (edited(&base, "Max-F", "Proxy-Require: x\r\nMax-F"), Refusal::HeaderRefused),
             (through(&format!("{TOP}{far}")), Refusal::ViaMany),
+            (through(&format!("{TOP}{}", far.replace("hw", "hx"))), Refusal::ViaMany),
             (through(&edited(TOP, "p1", "p1, SIP/2.0/UDP b;branch=z9hG4bK2")), Refusal::ViaMany),
             (edited(&base, "c3d4e5", "c3d4e5, SIP/2.0/UDP b"), Refusal::ViaMany),
             (through(&edited(TOP, "UDP", "TCP")), Refusal::ViaProtocol),
@@ -114,6 +115,8 @@ mod tests {
         ] {
             assert_eq!(forward(&message).unwrap_err(), refusal, "{message}");
         }
+        let other = far.replace("hw", "hop");
+        assert!(forward(&through(&format!("{TOP}{other}"))).is_ok(), "another's branch");
         let path = "Path: <sip:p;lr>\r\nMax-F";
         for (before, after, sent_as) in
             [(": 70", ": 1", ": 0"), (": 70", ": 255", ": 254"), ("Max-F", path, path)]

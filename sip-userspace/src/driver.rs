@@ -115,9 +115,8 @@ impl Host {
                     self.balance();
                     self.judge_servers();
                     self.measure_load();
-                    let forwards = self.core.forwards_to(clock::now());
+                    self.tell_forwards();
                     if let Some(kernel) = &mut self.kernel {
-                        kernel.forward_to(forwards);
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
                     service.status(|| self.standing());
@@ -167,6 +166,13 @@ impl Host {
         self.carry_out(out);
         self.barriers();
         self.rewrite();
+    }
+
+    /// Tells the kernel path which servers answer, for it to forward to.
+    fn tell_forwards(&mut self) {
+        if let Some(kernel) = self.kernel.as_mut().filter(|_| self.config.xdp.forward) {
+            kernel.forward_to(self.core.forwards_to(clock::now()));
+        }
     }
 
     /// Goes on with what the kernel's maps are behind, a piece at a time.

@@ -109,7 +109,8 @@ pub(super) fn sent_by_host(arena: &Arena, at: u32) -> u32 {
 
 /// Steps through another Via: eight bytes, or one `z`.
 const FURTHER_WORDS: u32 = 40;
-/// What the branches of every Homeward host begin with.
+/// What the branches of every Homeward host begin with, and what follows: a transaction of a host, or
+/// none, with the daemon or the kernel program behind it.
 const HOMEWARD: u64 = u64::from_le_bytes(*b"z9hG4bKh");
 
 /// Judges another Via line, which begins at `value`: one value, and not of a Homeward host, for only
@@ -129,7 +130,9 @@ pub fn further(s: &mut Scratch, value: u32) -> u32 {
             continue;
         }
         at = at.wrapping_add(first(hits));
-        if arena.byte(at) == b'z' && arena.word(at) != HOMEWARD {
+        let kind = arena.byte(at.wrapping_add(8));
+        let ours = arena.word(at) == HOMEWARD && matches!(kind, b'w' | b's' | b'x');
+        if arena.byte(at) == b'z' && !ours {
             at = at.wrapping_add(1);
         } else {
             return if arena.pair(at) == CRLF { 0 } else { Refusal::ViaMany.code() };

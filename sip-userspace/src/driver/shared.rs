@@ -201,6 +201,7 @@ impl Host {
         if let Some(kernel) = &mut self.kernel {
             kernel.applied(self.core.table(), applied, clock::now().mono);
         }
+        self.tell_forwards();
         self.publishing = true;
         self.balance_follows();
     }

@@ -1,11 +1,11 @@
-//! What the program has redirected: since the last look, and by home.
+//! What the program has redirected and forwarded: since the last look, and by home.
 
 use std::collections::BTreeMap;
 
 use super::KernelPath;
 use crate::core::table::Table;
 
-/// Redirects.
+/// Redirects and forwarded requests.
 #[derive(Debug, Default)]
 pub struct Redirects<T> {
     /// Of clients with a home of their own, by server.
@@ -15,7 +15,7 @@ pub struct Redirects<T> {
 }
 
 impl KernelPath {
-    /// What was redirected since the last look; nothing at the first one, for the maps may be
+    /// What was sent to homes since the last look; nothing at the first one, for the maps may be
     /// older than this daemon. It takes about a millisecond, and is to be asked once a window.
     pub fn redirects_since(&mut self, table: &Table) -> Redirects<u32> {
         let (servers, slots) = self.kernel.redirects(table.slots().len()).unwrap_or_else(|error| {
@@ -29,8 +29,9 @@ impl KernelPath {
         }
     }
 
-    /// Redirects to each server: those of its clients, and of the slots whose home it is now.
-    pub(super) fn redirects_by_server(&self, table: &Table) -> BTreeMap<u16, u64> {
+    /// What was redirected or forwarded to each server: of its clients, and of the slots whose home it is
+    /// now.
+    pub(super) fn sent_by_server(&self, table: &Table) -> BTreeMap<u16, u64> {
         let (servers, slots) = self.kernel.redirects(table.slots().len()).unwrap_or_default();
         let assigned = (0u16..).zip(servers);
         let mut sums = BTreeMap::new();

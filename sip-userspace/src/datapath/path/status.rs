@@ -20,8 +20,8 @@ impl KernelPath {
         let named = (0..).zip(&counters).filter(|(_, count)| **count != 0);
         let counters: serde_json::Map<_, _> =
             named.map(|(index, count)| (counter_label(index).to_owned(), json!(count))).collect();
-        let redirects: serde_json::Map<_, _> = self
-            .redirects_by_server(table)
+        let sent: serde_json::Map<_, _> = self
+            .sent_by_server(table)
             .into_iter()
             .filter_map(|(index, count)| Some((table.server(index)?.name.clone(), json!(count))))
             .collect();
@@ -33,7 +33,7 @@ impl KernelPath {
             "passes_everything_for": self.passes_all,
             "pinned": self.pins.as_ref().map(|pins| pins.path().display().to_string()),
             "counters": counters,
-            "redirects_by_server": redirects,
+            "sent_by_server": sent,
             "program_ns": {"samples": samples, "p50": p50, "p99": p99, "p99.9": p999},
             "incomplete_slots": self.publisher.incomplete(),
             "failed": self.publisher.failed().or(self.sources_failed.as_deref()),
