@@ -17,6 +17,8 @@ mod frames;
 #[cfg(test)]
 mod loaded;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 #[path = "../../sip-common/tests/plain/mod.rs"]
 mod plain;
 #[cfg(test)]
@@ -35,6 +37,9 @@ mod daemon;
 #[cfg(test)]
 #[path = "differential/mutate.rs"]
 mod mutate;
+#[cfg(test)]
+#[path = "differential/onward.rs"]
+mod onward;
 #[cfg(test)]
 #[path = "differential/phones.rs"]
 mod phones;

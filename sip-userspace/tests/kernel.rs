@@ -15,6 +15,8 @@ mod frames;
 #[cfg(test)]
 mod loaded;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
 #[path = "../../sip-common/tests/plain/mod.rs"]
 mod plain;
 #[cfg(test)]

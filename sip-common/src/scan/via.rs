@@ -113,8 +113,8 @@ const FURTHER_WORDS: u32 = 40;
 /// none, with the daemon or the kernel program behind it.
 const HOMEWARD: u64 = u64::from_le_bytes(*b"z9hG4bKh");
 
-/// Judges another Via line, which begins at `value`: one value, and not of a Homeward host, for only
-/// the daemon can tell a loop from a spiral (RFC 3261 16.3 step 4).
+/// Judges another Via line, which begins at `value`: one value, nothing quoted, and not of a Homeward
+/// host, for only the daemon can tell a loop from a spiral (RFC 3261 16.3 step 4).
 #[inline(always)]
 pub fn further(s: &mut Scratch, value: u32) -> u32 {
     s.head.onward |= ONWARD_VIAS;
@@ -123,8 +123,8 @@ pub fn further(s: &mut Scratch, value: u32) -> u32 {
     let mut round = 0;
     while round < FURTHER_WORDS {
         round += 1;
-        let hits =
-            controls(arena.word(at)) | equal(arena.word(at), b',') | equal(arena.word(at), b'z');
+        let word = arena.word(at);
+        let hits = controls(word) | equal(word, b',') | equal(word, b'"') | equal(word, b'z');
         if hits == 0 {
             at = at.wrapping_add(8);
             continue;

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Instant};
 const MUTANTS_DEFAULT: u64 = 50_000;
 const SEED_DEFAULT: u64 = 0x5150;
 
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")),
         Err(_) => default,
@@ -73,7 +73,7 @@ fn via_values(message: &[u8]) -> usize {
 }
 
 /// Says which seed failed, however it failed.
-struct Replay(u64);
+pub struct Replay(pub u64);
 
 impl Drop for Replay {
     fn drop(&mut self) {

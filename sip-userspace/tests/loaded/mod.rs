@@ -2,9 +2,10 @@
 //!
 //! Each run is held to the program's contract at once: an action, exactly one counter beside it,
 //! and a frame that is untouched unless it was answered. What an answer has to be stands in
-//! `answer`. Deliberately absent: interfaces, namespaces, a running daemon.
+//! `answer` and `forwarded`. Deliberately absent: interfaces, namespaces, a running daemon.
 
 pub mod answer;
+pub mod forwarded;
 
 use crate::world::World;
 use homeward::{

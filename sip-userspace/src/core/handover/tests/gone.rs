@@ -102,21 +102,26 @@ fn who_asks_again_to_be_taken_back_waits_for_the_new_home_as_before() {
     assert!(it.bindings(&user).concat().is_empty());
 }
 
-#[test]
-fn what_another_home_took_back_goes_along_with_who_moves_on() {
+/// A client whose state the standby has changed last, whose home has it back without knowing that, and
+/// is to give it to the edge.
+fn handed_back(cseq: u32, expires: u32) -> (Cluster, String) {
     let mut it = Cluster::new(true);
     let (user, slot) = it.user_of(1);
     it.register(1, 0, &user, 1, 300);
-    // The standby has it for a while, where the client leaves, and the home gets it back.
     let away = it.store.end_move(&Moved::Slot(slot), 2);
     it.commit(1_000, away, &[0, 1, 2]);
     assert_eq!(it.deliver(1_001), Taken::Kept);
-    assert_eq!(it.register(2, 2_000, &user, 2, 0), 200);
+    assert_eq!(it.register(2, 2_000, &user, cseq, expires), 200);
     let back = it.store.end_move(&Moved::Slot(slot), 1);
     it.commit(3_000, back, &[0, 1, 2]);
-    // What the standby knows is late: the client moves on already.
     let begin = it.store.begin_move(&Moved::Slot(slot), 0);
     it.commit(3_001, begin, &[0, 1, 2]);
+    (it, user)
+}
+
+#[test]
+fn what_another_home_took_back_goes_along_with_who_moves_on() {
+    let (mut it, user) = handed_back(2, 0);
     assert_eq!(it.deliver(3_002), Taken::Kept, "its home takes it, as long as the move lasts");
     it.timeout(1, 3_003);
     assert_eq!(it.deliver(3_003), Taken::Kept, "and hands it on");
@@ -130,17 +135,7 @@ fn what_another_home_took_back_goes_along_with_who_moves_on() {
 
 #[test]
 fn what_comes_when_the_commit_of_a_move_is_on_its_way_waits_for_the_new_home() {
-    let mut it = Cluster::new(true);
-    let (user, slot) = it.user_of(1);
-    it.register(1, 0, &user, 1, 300);
-    let away = it.store.end_move(&Moved::Slot(slot), 2);
-    it.commit(1_000, away, &[0, 1, 2]);
-    assert_eq!(it.deliver(1_001), Taken::Kept);
-    assert_eq!(it.register(2, 2_000, &user, 2, 300), 200);
-    let back = it.store.end_move(&Moved::Slot(slot), 1);
-    it.commit(3_000, back, &[0, 1, 2]);
-    let begin = it.store.begin_move(&Moved::Slot(slot), 0);
-    it.commit(3_001, begin, &[0, 1, 2]);
+    let (mut it, user) = handed_back(2, 300);
     it.everywhere(1, 3_002);
     assert_eq!(it.proposals.len(), 1, "the home knows nothing that it would have to copy");
     assert_eq!(it.deliver(3_003), Taken::Behind);
