@@ -1,7 +1,7 @@
 //! Clients that come back after a redirect: did they follow it? (Invariant I7.)
 //!
-//! A home that is a Homeward host is asked whether the client has registered there by itself since
-//! the redirect; its request waits here meanwhile. Of any other home only the time tells: phones
+//! A home that is a Homeward host is asked whether the client has registered there by itself right
+//! after the redirect; its request waits here meanwhile. Of any other home only the time tells: phones
 //! that give up on a 302 try again within five minutes, a follower comes back when what it was
 //! granted is half over. Who followed is redirected again, who did not is proxied from then on; a
 //! home that can't be asked, that was down meanwhile, or that is the client's only since it was
@@ -36,6 +36,9 @@ const BYTES_MAX: usize = 16 << 20;
 /// Phones that give up on a redirect try again within so many seconds.
 const RETRY_MAX_S: u32 = 300;
 
+/// Who follows a redirect is at its home within so many seconds: 64*T1, and one for the clocks.
+const FOLLOW_MAX_S: u32 = 33;
+
 /// What a home says of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,8 +67,10 @@ impl Seen {
     fn means(self, age_s: u32) -> Known {
         match self {
             // Both clocks are cut to seconds.
-            Self::Ago(ago_s) if ago_s <= age_s.saturating_add(1) => Known::Follows,
-            Self::Ago(_) => Known::Ignores,
+            Self::Ago(ago_s) if ago_s > age_s.saturating_add(1) => Known::Ignores,
+            Self::Ago(ago_s) if age_s.saturating_sub(ago_s) <= FOLLOW_MAX_S => Known::Follows,
+            // It may have gone there by itself, later: one that ignores redirects would get them all day.
+            Self::Ago(_) => Known::Unsure,
             Self::NotFor(known_s) if known_s > age_s => Known::Ignores,
             Self::NotFor(_) | Self::Unknown => Known::Unsure,
         }

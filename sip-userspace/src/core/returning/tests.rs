@@ -58,7 +58,9 @@ fn told(out: &[Output]) -> Vec<String> {
 #[test]
 fn a_home_says_whether_its_client_followed() {
     for (seen, expected, lesson) in [
-        (Seen::Ago(0), &["learned", "302"][..], Some(Lesson::Follows)),
+        (Seen::Ago(0), &["proxied"][..], None),
+        (Seen::Ago(26), &["proxied"], None),
+        (Seen::Ago(27), &["learned", "302"], Some(Lesson::Follows)),
         (Seen::Ago(61), &["learned", "302"], Some(Lesson::Follows)),
         (Seen::Ago(62), &["learned", "proxied"], Some(Lesson::NoRedirect)),
         (Seen::NotFor(61), &["learned", "proxied"], Some(Lesson::NoRedirect)),
