@@ -64,8 +64,12 @@ fn forwarding(mode: &'static str, version: Version) -> Settings {
 #[test]
 #[ignore = "needs root"]
 fn more_than_one_via_is_forwarded_in_the_kernel_where_that_is_wanted() {
-    for (name, version) in [("c-onward", Version::V4), ("c-onward-six", Version::V6)] {
-        let mut stage = stage(name, &forwarding("native", version));
+    for (name, mode, version) in [
+        ("c-onward", "native", Version::V4),
+        ("c-onward-six", "native", Version::V6),
+        ("c-onward-gen", "generic", Version::V4),
+    ] {
+        let mut stage = stage(name, &forwarding(mode, version));
         let edge = stage.sip(Edge);
         let mut phones: Vec<_> = MODELS
             .iter()
