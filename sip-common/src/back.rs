@@ -36,6 +36,9 @@ pub fn plan(s: &mut Scratch, config: &Config) -> u32 {
     let mut lines = 0;
     // Whatever begins with this letter may be a Via.
     while lines < LINES && arena.byte(s.head.next.get()) | LOWER as u8 != b'v' {
+        if arena.pair(s.head.next.get()) == CRLF {
+            return OTHER;
+        }
         s.head.next.set(arena.find(s.head.next.get(), LINE_WORDS, controls));
         if arena.pair(s.head.next.get()) != CRLF {
             return OTHER;

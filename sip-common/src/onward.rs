@@ -15,7 +15,7 @@ use crate::{
     guard::fold,
     reply::{append_via, decimal, hex, plan_via, put_text},
     route::{Table, done, home},
-    scan::{ONWARD_VIAS, Scratch, Steps, Way},
+    scan::{ONWARD_VIAS, Scratch, Steps, Way, is_homewards},
     siphash::State,
     verdict::Refusal,
 };
@@ -58,6 +58,9 @@ pub fn decide_coded<S: Steps, T: Table>(
     if s.head.onward & ONWARD_VIAS == 0 {
         return Err(Refusal::HeaderRefused.code());
     }
+    if is_homewards(&s.arena, s.head.branch.at) {
+        return Err(Refusal::ViaMany.code());
+    }
     if config.flags & CONFIG_OVERLOAD != 0 && s.head.overload != 0 {
         return Err(Refusal::ViaParameter.code());
     }
@@ -90,7 +93,9 @@ pub fn decide_coded<S: Steps, T: Table>(
 pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
     let v6 = contact.address[2] != 0x0000_ffffu32.to_be()
         || contact.address[0] | contact.address[1] != 0;
-    if contact.port == 0 || v6 != (s.request.v6 != 0) {
+    // A link-local address says nothing without its link.
+    let local = v6 && (is_link_local(&contact.address) || is_link_local(&s.request.source));
+    if contact.port == 0 || v6 != (s.request.v6 != 0) || local {
         return Refusal::HomeByDaemon.code();
     }
     let code = count_down(s);
@@ -102,6 +107,11 @@ pub fn plan(s: &mut Scratch, contact: &Contact) -> u32 {
     s.plan.via_rest = Span::between(s.plan.via_rest.at, REQUEST.wrapping_add(s.request.len));
     s.plan.len = s.request.len.wrapping_add(added);
     if s.plan.len > FORWARD_MAX { Refusal::ForwardTooLong.code() } else { 0 }
+}
+
+#[inline(always)]
+const fn is_link_local(address: &[u32; 4]) -> bool {
+    u32::from_be(address[0]) >> 22 == 0xfe80 >> 6
 }
 
 /// Takes one off Max-Forwards where it stands (16.6 step 3). A number that would get shorter is the

@@ -105,6 +105,9 @@ mod tests {
             ),
             (edited(&base, "Max-F", "Proxy-Require: x\r\nMax-F"), Refusal::HeaderRefused),
             (through(&format!("{TOP}{far}")), Refusal::ViaMany),
+            (through(&far.replace("198.51.100.9", "192.0.2.3:5062")), Refusal::ViaMany),
+            (through(&edited(TOP, "p1", "p1\r\nVia: SIP/2.0/UDP b (open")), Refusal::ViaMany),
+            (format!("{base}noise"), Refusal::ContentLength),
             (through(&format!("{TOP}{}", far.replace("hw", "hx"))), Refusal::ViaMany),
             (through(&edited(TOP, "p1", "p1, SIP/2.0/UDP b;branch=z9hG4bK2")), Refusal::ViaMany),
             (edited(&base, "c3d4e5", "c3d4e5, SIP/2.0/UDP b"), Refusal::ViaMany),
@@ -215,6 +218,7 @@ mod tests {
             edited(&response, &own, &own.replace("\r\n", ", SIP/2.0/UDP b\r\n")),
             edited(&response, &own, &own.replace("\r\n", "0\r\n")),
             edited(&response, "SIP/2.0 200 OK\r\n", "SIP/2.0 200 OK\n"),
+            format!("SIP/2.0 200 OK\r\nTo: x\r\n\r\n{vias}"),
             response[..own.len() + 10].to_owned(),
         ]);
         for text in forged {

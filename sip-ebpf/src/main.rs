@@ -75,7 +75,7 @@ fn handle(ctx: &XdpContext, work: &mut Work) -> Result<u32, u32> {
     if config.rate_cost_ns != 0 && work.shed.is_over(source, now_ns) {
         return Err(Refusal::SourceRate.code());
     }
-    match judge(ctx, work) {
+    match judge(ctx, work, config, source) {
         Ok(Done::Redirect) => {
             answer::send(ctx, work).map_err(Refusal::code)?;
             count_redirect(work);
@@ -123,9 +123,15 @@ fn refused(config: &Config, work: &mut Work, source: u64, code: u32) -> u32 {
 
 /// Reads the message, decides, and composes the answer or what is forwarded.
 #[inline(always)]
-fn judge(ctx: &XdpContext, work: &mut Work) -> Result<Done, u32> {
+fn judge(ctx: &XdpContext, work: &mut Work, config: &Config, source: u64) -> Result<Done, u32> {
     if packet::load(ctx, work).map_err(Refusal::code)? == Begin::Response {
         done(steps::back(work))?;
+        // Who has seen a token may send by it: servers at any rate, others at that of their source.
+        let code = Maps::new(work, config).admit(source, &work.datagram.source);
+        work.scratch.admitted = 1;
+        if code != Refusal::SourceServer.code() {
+            done(code)?;
+        }
         done(steps::way(ctx, work))?;
         return Ok(Done::Back);
     }

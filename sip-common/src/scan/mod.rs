@@ -23,6 +23,7 @@ pub use from::from;
 pub use scratch::{Head, ONWARD_PATH, ONWARD_VIAS, Request, Scratch, Walk, Way};
 pub use start::start_line;
 pub use to::to;
+pub(crate) use via::is_homewards;
 pub use via::{further, parameter, via};
 
 use crate::{
@@ -220,7 +221,12 @@ fn finish(head: &Head, len: u32) -> u32 {
     if head.seen & REQUIRED != REQUIRED {
         return Refusal::HeaderMissing.code();
     }
-    if head.content_length > len.wrapping_sub(head.body) {
+    let there = len.wrapping_sub(head.body);
+    // What stands behind the body is not forwarded (18.3), and the daemon cuts it off.
+    let cut = head.onward != 0
+        && head.seen & 1 << Name::ContentLength as u32 != 0
+        && head.content_length != there;
+    if head.content_length > there || cut {
         return Refusal::ContentLength.code();
     }
     0

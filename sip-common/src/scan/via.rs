@@ -113,7 +113,14 @@ const FURTHER_WORDS: u32 = 40;
 /// none, with the daemon or the kernel program behind it.
 const HOMEWARD: u64 = u64::from_le_bytes(*b"z9hG4bKh");
 
-/// Judges another Via line, which begins at `value`: one value, nothing quoted, and not of a Homeward
+/// Whether a branch at `at` was written by a Homeward host.
+#[inline(always)]
+pub(crate) fn is_homewards(arena: &Arena, at: u32) -> bool {
+    let kind = arena.byte(at.wrapping_add(8));
+    arena.word(at) == HOMEWARD && matches!(kind, b'w' | b's' | b'x')
+}
+
+/// Judges another Via line, which begins at `value`: one value, no quote or comment, and not of a Homeward
 /// host, for only the daemon can tell a loop from a spiral (RFC 3261 16.3 step 4).
 #[inline(always)]
 pub fn further(s: &mut Scratch, value: u32) -> u32 {
@@ -124,15 +131,14 @@ pub fn further(s: &mut Scratch, value: u32) -> u32 {
     while round < FURTHER_WORDS {
         round += 1;
         let word = arena.word(at);
-        let hits = controls(word) | equal(word, b',') | equal(word, b'"') | equal(word, b'z');
+        let signs = equal(word, b',') | equal(word, b'"') | equal(word, b'(');
+        let hits = controls(word) | signs | equal(word, b'z');
         if hits == 0 {
             at = at.wrapping_add(8);
             continue;
         }
         at = at.wrapping_add(first(hits));
-        let kind = arena.byte(at.wrapping_add(8));
-        let ours = arena.word(at) == HOMEWARD && matches!(kind, b'w' | b's' | b'x');
-        if arena.byte(at) == b'z' && !ours {
+        if arena.byte(at) == b'z' && !is_homewards(arena, at) {
             at = at.wrapping_add(1);
         } else {
             return if arena.pair(at) == CRLF { 0 } else { Refusal::ViaMany.code() };

@@ -356,7 +356,7 @@ fn proxy_checks(settings: &Settings, request: &Request<'_>) -> Option<Decision> 
     if request.max_forwards == Some(0) {
         return Some(refuse(Answer::new(483), "max_forwards"));
     }
-    if loops::is_loop(request, settings.node_secret) {
+    if loops::is_loop(request, settings.node_secret, &settings.listeners) {
         return Some(refuse(Answer::new(482), "loop"));
     }
     extensions(request, Name::ProxyRequire)

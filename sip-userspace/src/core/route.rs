@@ -10,7 +10,6 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use sip_common::{
@@ -27,9 +26,10 @@ use sip_common::{
 };
 
 use super::{
-    Now, Packet, Settings, Transport,
+    Now, Packet, Settings,
     health::Health,
     table::{NO_SERVER, Revision, Table, domains::Domains},
+    targets::may_forward,
 };
 
 /// The words that remember redirects.
@@ -143,8 +143,9 @@ impl Strict {
         scan(s)?;
         let view = View {
             table,
-            health: &*health,
-            now: now.mono,
+            settings,
+            health,
+            now,
             names: &self.names,
             recent: &*self.recent,
             contacts: &self.contacts,
@@ -219,8 +220,9 @@ fn address(way: &Way) -> SocketAddr {
 /// The table in memory, read as the kernel reads its maps.
 struct View<'a> {
     table: &'a Table,
+    settings: &'a Settings,
     health: &'a Health,
-    now: Duration,
+    now: Now,
     names: &'a Domains,
     recent: &'a dyn Memory,
     contacts: &'a RefCell<(Revision, HashMap<u32, Arc<Contact>>)>,
@@ -241,8 +243,8 @@ impl Words for View<'_> {
     fn server(&self, server: u32) -> Option<ServerWord> {
         let server = u16::try_from(server).ok().filter(|server| *server != NO_SERVER)?;
         let word = self.table.server_word(server, server.into());
-        let usable = self.health.is_usable(server, Transport::Udp, self.now);
-        Some(ServerWord(word.0 | if usable { ServerWord::FORWARD } else { 0 }))
+        let forward = may_forward(self.settings, self.table, self.health, server, self.now);
+        Some(ServerWord(word.0 | if forward { ServerWord::FORWARD } else { 0 }))
     }
 
     fn contact(&self, contact: u32) -> Option<Arc<Contact>> {

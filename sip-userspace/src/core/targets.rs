@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{
     Core, Flow, Now, Transport,
     bindings::Binding,
+    health::Health,
     proxy::{
         DATAGRAM_MAX,
         context::Target,
@@ -15,7 +16,8 @@ use super::{
     },
     requests::Place,
     resolving::Look,
-    table::{Kind, Server},
+    settings::Settings,
+    table::{Kind, Server, Table},
 };
 use crate::sip::{
     lex::{self, Hides},
@@ -36,6 +38,21 @@ struct Ways<'b> {
     by_flow: bool,
     /// What is left of its Path.
     path: Vec<&'b [u8]>,
+}
+
+/// Whether a server may be forwarded to without looking at the request: another one, at no address of
+/// this host, that answers datagrams as far as is known.
+pub(super) fn may_forward(
+    settings: &Settings,
+    table: &Table,
+    health: &Health,
+    index: u16,
+    now: Now,
+) -> bool {
+    let other = |server: &Server| !settings.is_served(server.address);
+    table.this() != Some(index)
+        && table.server(index).is_some_and(other)
+        && health.is_usable(index, Transport::Udp, now.mono)
 }
 
 impl Core {
@@ -67,11 +84,11 @@ impl Core {
         (targets, passed_over)
     }
 
-    /// Other servers that answer datagrams, as far as is known.
+    /// Servers that may be forwarded to without looking at the request.
     pub fn forwards_to(&self, now: Now) -> BTreeSet<u16> {
-        let servers = self.table.servers().map(|(index, _)| index);
-        let other = servers.filter(|index| self.table.this() != Some(*index));
-        other.filter(|index| self.health.is_usable(*index, Transport::Udp, now.mono)).collect()
+        let Self { settings, table, health, .. } = self;
+        let servers = table.servers().map(|(index, _)| index);
+        servers.filter(|index| may_forward(settings, table, health, *index, now)).collect()
     }
 
     /// Datagrams, unless the server does not answer those: then a stream that it does answer.

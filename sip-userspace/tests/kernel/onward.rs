@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sip_common::verdict::Refusal;
+use sip_common::{abi::SOURCE_SERVER, verdict::Refusal};
 
 use crate::{
     cases::{BASE, VIA, edited},
@@ -84,4 +84,31 @@ fn without_a_way_that_is_ours_the_frame_is_the_daemons() {
     network::ip("link set way mtu 500");
     let untagged = Frame { tags: Vec::new(), ..tagged };
     assert_eq!(refused(index, home, &untagged), Some(Refusal::NoWay), "too long for the way");
+}
+
+#[test]
+fn responses_count_against_the_rate_of_whoever_is_no_server() {
+    let index = network::with_a_home();
+    let mut world = World::forwarding(AT_B);
+    world.config.interfaces[0] = index;
+    let message = edited(BASE, VIA, &format!("{TOP}{VIA}"));
+    let sent = Memory::new(world.clone()).forward(message.as_bytes(), PROXY, SERVER).unwrap().0;
+    let answer = forwarded::response(&sent);
+    world.config.rate_cost_ns = 3_600_000_000_000;
+    world.config.rate_burst_ns = 0;
+    world.mark(AT_B.ip(), 32, SOURCE_SERVER);
+    let mut loaded = Loaded::new(&world);
+    let stranger = "198.51.100.77:5060".parse().unwrap();
+    for (round, source) in [(0, AT_B), (1, AT_B), (2, AT_B), (0, stranger), (1, stranger)] {
+        let frame = Frame { source, ..Frame::new(&answer) };
+        let done = loaded.run(&frame.bytes());
+        if source == AT_B || round == 0 {
+            assert!(
+                matches!(done, Done::Forwarded { back: true, .. }),
+                "{source} {round}: {done:?}"
+            );
+        } else {
+            assert_eq!(done, Done::Refused(Refusal::SourceRate));
+        }
+    }
 }

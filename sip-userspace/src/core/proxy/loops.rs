@@ -5,13 +5,24 @@
 //! back with another Request-URI or Route is on a spiral, and goes on. It is keyed, so nobody
 //! else can write a branch that this host takes for its own. Two forms: `hw` names the client
 //! transaction of this host; `hs` belongs to a request that was forwarded without state (16.11),
-//! the same for each of its retransmissions, with a token of where its responses go. What an ACK or
+//! the same for each of its retransmissions, with a token of where its responses go. (A third, `hx`, is of
+//! the kernel's code.) What an ACK or
 //! a CANCEL lacks beside its INVITE (the To tag, Proxy-Require) is left out for their sake.
 
 use memchr::memmem;
-use sip_common::siphash::{Key, Pieces};
+use std::net::SocketAddr;
 
-use crate::sip::{header::Name, request::Request, via::Via, write};
+use sip_common::{
+    abi::FORWARD_BRANCH,
+    siphash::{Key, Pieces},
+};
+
+use crate::sip::{
+    header::Name,
+    request::Request,
+    via::{PORT_DEFAULT, Via},
+    write,
+};
 
 /// What this host's branches begin with.
 const PREFIX: &str = "z9hG4bKhw";
@@ -96,8 +107,8 @@ fn read_digest(branch: &[u8]) -> Option<u64> {
     u64::from_str_radix(digest, 16).ok().filter(|_| digest.len() == 16)
 }
 
-/// Whether this host has forwarded the same request before.
-pub fn is_loop(request: &Request<'_>, secret: Key) -> bool {
+/// Whether this host, with these served addresses, has forwarded the same request before.
+pub fn is_loop(request: &Request<'_>, secret: Key, own: &[SocketAddr]) -> bool {
     // Most requests were never here, and need no closer look.
     let mut ours =
         request.vias.iter().filter(|value| memmem::find(value, OURS).is_some()).peekable();
@@ -105,7 +116,18 @@ pub fn is_loop(request: &Request<'_>, secret: Key) -> bool {
         return false;
     }
     let digest = digest(request, secret);
-    ours.any(|value| Via::parse(value).is_ok_and(|via| read_digest(via.branch()) == Some(digest)))
+    ours.any(|value| {
+        Via::parse(value)
+            .is_ok_and(|via| read_digest(via.branch()) == Some(digest) || by_kernel(&via, own))
+    })
+}
+
+/// Whether the kernel's code of this host forwarded the request: a REGISTER, by its To alone, which
+/// nobody changes on the way, so that it would go there again.
+fn by_kernel(via: &Via<'_>, own: &[SocketAddr]) -> bool {
+    let sent_by = via.address().map(|ip| SocketAddr::new(ip, via.port.unwrap_or(PORT_DEFAULT)));
+    via.branch().starts_with(FORWARD_BRANCH.as_bytes())
+        && sent_by.is_some_and(|sent_by| own.contains(&sent_by))
 }
 
 #[cfg(test)]
@@ -152,9 +174,16 @@ mod tests {
             (branch(7, digest ^ 1), false),
             (format!("{STATELESS}1.{digest:x}"), digest >= 1 << 60),
             ("z9hG4bK1".to_owned(), false),
+            ("z9hG4bKhx1".to_owned(), true),
         ] {
-            let via = format!("SIP/2.0/UDP i;branch=z9hG4bKi, SIP/2.0/UDP h;branch={branch}");
-            assert_eq!(with("BYE", &via, |request| is_loop(request, secret)), looped, "{branch}");
+            let own = ["192.0.2.1:5060".parse().unwrap()];
+            let via =
+                format!("SIP/2.0/UDP i;branch=z9hG4bKi, SIP/2.0/UDP 192.0.2.1;branch={branch}");
+            assert_eq!(
+                with("BYE", &via, |request| is_loop(request, secret, &own)),
+                looped,
+                "{branch}"
+            );
         }
     }
 

@@ -106,7 +106,7 @@ fn forwarding() -> World {
 #[test]
 fn the_kernels_own_code_forwards_as_the_daemon_does() {
     const PROXY: &str = "203.0.113.3:5062";
-    let mut worlds = [forwarding(), self::world()];
+    let mut worlds = [forwarding(), world()];
     let mut phone = Ua::udp("alice", ALICE, EDGE);
     let via =
         |text: &str| format!("Via: SIP/2.0/UDP 10.0.0.3:5062;branch=z9hG4bKp;rport\r\nVia: {text}");

@@ -12,6 +12,7 @@ mod verify;
 use std::{
     collections::BTreeSet,
     fmt,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -102,22 +103,25 @@ impl KernelPath {
             pins.remove_all()?;
         }
         attached?;
-        self.tell_interfaces()?;
+        self.tell_interfaces(config)?;
         Ok(!self.attached.is_empty())
     }
 
     /// Tells the program by which interfaces what it forwards may leave: those that it runs on. The
     /// routes are the host's own; see `loopback`.
-    fn tell_interfaces(&mut self) -> Result<(), DatapathError> {
+    fn tell_interfaces(&mut self, config: &Config) -> Result<(), DatapathError> {
         if self.told.flags & CONFIG_FORWARD == 0 {
             return Ok(());
         }
+        // From a driver to an interface of the stack nothing gets through.
+        let native = self.attached.iter().any(|on| on.mode == Mode::Native);
+        let ways = self.attached.iter().filter(|on| !native || on.mode == Mode::Native);
         let mut interfaces = [0; INTERFACES_MAX];
-        for (place, on) in interfaces.iter_mut().zip(&self.attached) {
+        for (place, on) in interfaces.iter_mut().zip(ways) {
             *place = nix::net::if_::if_nametoindex(on.interface.as_str()).unwrap_or(0);
         }
         self.told.interfaces = interfaces;
-        loopback::allow_forwarding();
+        loopback::allow_forwarding(config.sip.listen.iter().any(SocketAddr::is_ipv6));
         let told = self.told;
         self.kernel.configure(&told)
     }

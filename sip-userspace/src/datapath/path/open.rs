@@ -97,7 +97,11 @@ impl KernelPath {
         let found = kernel.told()?;
         let adopted = matches!(origin, Origin::Adopted | Origin::NewProgram);
         let secret = if adopted { found.source_secret } else { secret };
-        let told = desired::config(config, head.meta, secret);
+        let mut told = desired::config(config, head.meta, secret);
+        if adopted && config.xdp.forward {
+            // Until the interfaces are looked at.
+            told.interfaces = found.interfaces;
+        }
         let mut path = Self {
             kernel,
             publisher: Publisher::new(config.sip.redirect_expires_s),
