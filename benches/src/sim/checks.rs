@@ -40,7 +40,8 @@ struct Redirected {
     key: ClientKey,
     /// The table by which it was made, unless that was between two.
     by: Option<Revision>,
-    in_contact: bool,
+    /// Since when its host is in contact, if it is.
+    in_contact_since: Option<Duration>,
 }
 
 /// A request that a host is looking at.

@@ -38,7 +38,8 @@ impl Sim {
             && self.reaches_store(host)
             && lease.process == self.hosts[host].process;
         if let Some(answer) = Answer::read(payload) {
-            let redirected = Redirected { host, key, by, in_contact };
+            let in_contact_since = in_contact.then_some(lease.since);
+            let redirected = Redirected { host, key, by, in_contact_since };
             self.checks.redirects.insert(answer.branch, redirected);
         }
         let mut later: Option<&store::Past> = None;
@@ -96,15 +97,16 @@ impl Sim {
         if chain.len() > 2 * hosts + 2 {
             return self.violate(format_args!("user{client} is sent about for ever"));
         }
-        let Some(last) = last.filter(|last| last.in_contact && this.in_contact) else { return };
+        let last = last.filter(|last| last.in_contact_since.is_some());
+        let (Some(last), Some(since)) = (last, this.in_contact_since) else { return };
         let (Some(before), Some(after)) = (last.by, this.by) else { return };
-        // A barrier does not wait for ever for who is far behind.
+        // A barrier does not wait for ever for who is far behind, nor for who was not in contact.
         let next = self.store.at(after.next()).map_or(self.clock.now(), |past| past.at);
-        let is_near = self.clock.now().saturating_sub(next) < BARRIER_MAX;
-        if after <= before && is_near && self.only_moved(&this.key, after, before) {
+        let waited_for = since <= next && self.clock.now().saturating_sub(next) < BARRIER_MAX;
+        if after <= before && waited_for && self.only_moved(&this.key, after, before) {
             let (one, other) = (last.host, this.host);
             self.violate(format_args!(
-                "user{client} is redirected by host{one} at {before} and then by host{other} at {after}"
+                "user{client} is redirected by host{one} at {before} and then by host{other} at {after}, in contact since {since:?}"
             ));
         }
     }
