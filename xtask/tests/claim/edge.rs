@@ -58,7 +58,7 @@ fn the_source_of_an_edge_is_proxied_though_it_has_one_via() {
 /// Without state, with or without the kernel program.
 fn forwarding(mode: &'static str, version: Version) -> Settings {
     let flags = vec![("proxy.mode", "stateless".to_owned()), ("xdp.forward", "true".to_owned())];
-    Settings { mode: Some(mode), version, flags, ..Settings::default() }
+    Settings { mode: Some(mode), version, flags }
 }
 
 #[test]
