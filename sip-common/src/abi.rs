@@ -65,8 +65,8 @@ pub const SERVERS_MAX: u32 = 1024;
 pub const CONTACTS_MAX: u32 = 2 * SERVERS_MAX;
 /// Slots that the kernel map holds, at most; a table has fewer by a power of two.
 pub const SLOTS_MAX: u32 = 65_536;
-/// Elements of `REDIRECTS`: what is redirected or forwarded counts once, at its server's index if the client has a home
-/// of its own, else behind those at its slot.
+/// Elements of `REDIRECTS`: what is redirected or forwarded counts once, at its server's index if the
+/// client has a home of its own, else behind those at its slot.
 pub const REDIRECTS_MAX: u32 = SERVERS_MAX + SLOTS_MAX;
 /// Default number of overrides that the kernel map holds.
 pub const OVERRIDES_DEFAULT: u32 = 1_048_576;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What a response begins with.
-pub const STATUS: u64 = u64::from_le_bytes(*b"SIP/2.0 ");
+const STATUS: u64 = u64::from_le_bytes(*b"SIP/2.0 ");
 
 const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
 const LINE_WORDS: u32 = PAYLOAD_MAX / 8;

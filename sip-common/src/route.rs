@@ -1,7 +1,8 @@
 //! Where a scanned REGISTER goes: the table's answer, the same in the kernel and in the daemon.
 //!
 //! The method of US 7,543,061 for a request with one Via: home here, leave it to the registrar;
-//! home elsewhere, plan the 302. One with more of them is for `onward`. Whatever the table can't say for certain is refused.
+//! home elsewhere, plan the 302. One with more of them is for `onward`. Whatever the table can't say
+//! for certain is refused.
 //! Invariants: an override counts only if its word carries the client's tag (I4); a slot answers
 //! only if it is complete (I3); nothing is written before the plan stands (I2).
 

@@ -4,8 +4,8 @@
 //!
 //! `packet` reads and writes the frame, `steps` carries the scan of `sip-common` in functions
 //! that the verifier walks once each, `maps` holds what the daemon writes, `answer` sends the
-//! 302, `way` what is forwarded. Invariant I2: decide first, write second. Deliberately absent: any decision that is not
-//! in `sip-common`, and state that packets could make grow.
+//! 302, `way` what is forwarded. Invariant I2: decide first, write second. Deliberately absent: any
+//! decision that is not in `sip-common`, and state that packets could make grow.
 #![no_std]
 #![no_main]
 
