@@ -37,13 +37,18 @@ impl Core {
         now: Now,
         out: &mut Vec<Output>,
     ) -> bool {
-        let to = || request.to_uri.sip().and_then(|to| Aor::of(&to));
+        let read;
         let aor = match (decision, &self.settings.auth) {
-            (Decision::Register { .. }, Some(_)) => to(),
-            (Decision::Redirect { .. }, Some(rules)) if rules.before_redirect => to(),
+            (Decision::Redirect { .. }, Some(rules)) if rules.before_redirect => {
+                read = request.to_uri.sip().and_then(|to| Aor::of(&to));
+                read.as_ref()
+            }
             // A publisher is the client itself; a watcher is any of the users.
-            (Decision::Publish { aor, .. }, Some(_)) => Some(aor.clone()),
-            (Decision::Subscribe { .. }, Some(_)) => sender(request),
+            (Decision::Register { aor, .. } | Decision::Publish { aor, .. }, Some(_)) => Some(aor),
+            (Decision::Subscribe { .. }, Some(_)) => {
+                read = sender(request);
+                read.as_ref()
+            }
             (Decision::Subscribe { .. } | Decision::Publish { .. }, None) => {
                 return self.may_watch(at, request, out);
             }
@@ -53,7 +58,7 @@ impl Core {
             self.forbid(at, request, out);
             return false;
         };
-        self.authenticate(at, request, &aor, Role::Server, now, out)
+        self.authenticate(at, request, aor, Role::Server, now, out)
     }
 
     /// Without authentication: what comes directly from a client, or from a server or proxy of ours.

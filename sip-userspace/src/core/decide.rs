@@ -39,6 +39,8 @@ pub enum Decision {
     Register {
         /// The client.
         key: ClientKey,
+        /// Its AoR.
+        aor: Aor,
     },
     /// The home is elsewhere, and the client reached us directly.
     Redirect {
@@ -280,10 +282,10 @@ fn register(
     let from = settings.sources.as_ref()(came.peer.ip().to_canonical());
     let target_is_home = |server: u16| is_contact_of(table, server, &uri, came);
     let (server, cause) = match lookup.home {
-        Home::Here => return local(request, Decision::Register { key }),
+        Home::Here => return local(request, Decision::Register { key, aor }),
         // While a client is being moved its old home serves it.
         Home::Moving { server } if table.this() == Some(server) => {
-            return local(request, Decision::Register { key });
+            return local(request, Decision::Register { key, aor });
         }
         Home::Unknown => {
             return nobody();

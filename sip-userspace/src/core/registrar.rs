@@ -166,12 +166,15 @@ fn refusal(refused: Refused, settings: &Settings) -> Answer {
 
 /// Step 8: all bindings that have not ended, each with what is left of it, and the date.
 fn accepted(bindings: &[Binding], now_s: u32, unix_s: u64) -> Answer {
-    let mut answer = Answer::new(200);
+    // Each with its name and expires, and the date.
+    let room =
+        bindings.iter().fold(64, |room: usize, it| room.saturating_add(it.contact().len() + 32));
+    let mut answer = Answer::new(200).with_room(room);
     for binding in bindings.iter().filter(|binding| binding.expires_s > now_s) {
         let left = binding.expires_s.saturating_sub(now_s).to_string();
         answer.push_line(&[b"Contact: ", binding.contact(), b";expires=", left.as_bytes()]);
     }
-    answer.push_line(&[b"Date: ", sip_date(unix_s).as_bytes()]);
+    answer.push_line(&[b"Date: ", &sip_date(unix_s)]);
     answer
 }
 
@@ -271,7 +274,11 @@ impl Wish<'_> {
     /// Whether it is about this binding: the one of its flow (RFC 5626 section 6), or one whose URI
     /// is the same (19.1.4). Two flows may have the same URI.
     fn means(&self, binding: &Binding) -> bool {
-        let same = || Uri::parse(binding.uri()).is_ok_and(|uri| compare::same(uri, self.uri));
+        // Most clients write their contact as they did before.
+        let same = || {
+            binding.uri() == self.uri_text
+                || Uri::parse(binding.uri()).is_ok_and(|uri| compare::same(uri, self.uri))
+        };
         match &self.flow {
             Some(flow) => flow.has(binding) || !has_flow(binding) && same(),
             None => same(),

@@ -174,7 +174,7 @@ impl Core {
                 let payload = answer.compose(request.message, &at.path, at.tag);
                 out.push(Output::Send { flow: at.flow, payload });
             }
-            Decision::Register { key } => self.register(at, key, request, now, out),
+            Decision::Register { key, aor } => self.register(at, (key, aor), request, now, out),
             Decision::Proxy { key, server, .. } => {
                 self.handled.proxied(key, now.mono_s());
                 self.proxy_home(at, server, request, routes, now, out);
@@ -263,7 +263,7 @@ impl Core {
     fn register(
         &mut self,
         at: &Place,
-        key: ClientKey,
+        (key, aor): (ClientKey, Aor),
         request: &Request<'_>,
         now: Now,
         out: &mut Vec<Output>,
@@ -285,7 +285,6 @@ impl Core {
             return self.shed(at, request, out);
         }
         Counters::add(&mut self.counters.registers);
-        let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
         let came = Came { flow: at.came, trusted: self.is_trusted_hop(at.source()) };
         let watched = self.subscriptions.is_watched(&key);
         let before = if watched { self.bindings.get(&key).to_vec() } else { Vec::new() };

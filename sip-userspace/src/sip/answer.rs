@@ -45,6 +45,13 @@ impl Answer {
         self
     }
 
+    /// With room for so many bytes of header lines.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.lines.reserve(bytes);
+        self
+    }
+
     /// With a header field more.
     #[must_use]
     pub fn with(mut self, header: impl Into<Header>) -> Self {

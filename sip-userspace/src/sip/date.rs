@@ -1,17 +1,39 @@
 //! The Date header field (RFC 3261 section 20.17: always GMT).
 
+use super::write::decimal;
+
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Seconds since 1970 as `Sat, 13 Nov 2010 23:29:00 GMT`.
-pub fn sip_date(unix_s: u64) -> String {
+/// Seconds since 1970 as `Sat, 13 Nov 2010 23:29:00 GMT`: each 200 to a REGISTER has one.
+pub fn sip_date(unix_s: u64) -> Vec<u8> {
     let (days, second) = (unix_s / 86_400, unix_s % 86_400);
     let (year, month, day) = civil(days);
     let weekday = DAYS.get((days % 7) as usize).copied().unwrap_or_default();
     let month = MONTHS.get(month.saturating_sub(1) as usize).copied().unwrap_or_default();
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
+    let mut text = Vec::with_capacity(32);
+    text.extend_from_slice(weekday.as_bytes());
+    text.extend_from_slice(b", ");
+    two_digits(&mut text, day);
+    text.push(b' ');
+    text.extend_from_slice(month.as_bytes());
+    text.push(b' ');
+    decimal(&mut text, year);
+    let time = [(b' ', second / 3_600), (b':', second / 60 % 60), (b':', second % 60)];
+    for (before, number) in time {
+        text.push(before);
+        two_digits(&mut text, number);
+    }
+    text.extend_from_slice(b" GMT");
+    text
+}
+
+fn two_digits(text: &mut Vec<u8>, number: u64) {
+    if number < 10 {
+        text.push(b'0');
+    }
+    decimal(text, number);
 }
 
 /// Seconds since 1970 as `2010-11-13 23:29:00 UTC`.
@@ -49,8 +71,8 @@ mod tests {
             (1_289_690_940, "Sat, 13 Nov 2010 23:29:00 GMT"),
             (4_102_444_799, "Thu, 31 Dec 2099 23:59:59 GMT"),
         ] {
-            assert_eq!(sip_date(unix_s), text);
+            assert_eq!(sip_date(unix_s), text.as_bytes());
         }
-        assert!(sip_date(u64::MAX).ends_with(" GMT"));
+        assert!(sip_date(u64::MAX).ends_with(b" GMT"));
     }
 }

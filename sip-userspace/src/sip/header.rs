@@ -57,6 +57,7 @@ pub enum Name {
     Other,
 }
 
+/// Fewer than 64, a bit of a word for each.
 const NAMES: &[(&str, Name)] = &[
     ("Via", Name::Via),
     ("v", Name::Via),
@@ -94,18 +95,32 @@ const NAMES: &[(&str, Name)] = &[
     ("SIP-If-Match", Name::SipIfMatch),
 ];
 
+/// The bits of a letter that do not say its case.
+const LETTER: u8 = 31;
+
+/// Which names begin with a letter.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would say so")]
+const BEGIN: [u64; 32] = {
+    let (mut begin, mut at) = ([0; 32], 0);
+    while at < NAMES.len() {
+        begin[(NAMES[at].0.as_bytes()[0] & LETTER) as usize] |= 1 << at;
+        at += 1;
+    }
+    begin
+};
+
 impl Name {
     /// The name that a header line begins with.
     pub fn of(text: &[u8]) -> Self {
-        let Some(first) = text.first().map(u8::to_ascii_lowercase) else { return Self::Other };
-        // Most that have another name differ in its first letter or its length.
-        let named = |(name, _): &&(&str, Self)| {
-            let name = name.as_bytes();
-            name.len() == text.len()
-                && name.first().map(u8::to_ascii_lowercase) == Some(first)
-                && name.eq_ignore_ascii_case(text)
-        };
-        NAMES.iter().find(named).map_or(Self::Other, |(_, name)| *name)
+        let letter = text.first().map_or(0, |first| usize::from(first & LETTER));
+        let mut left = BEGIN.get(letter).copied().unwrap_or_default();
+        while let Some((name, this)) = NAMES.get(left.trailing_zeros() as usize) {
+            if name.as_bytes().eq_ignore_ascii_case(text) {
+                return *this;
+            }
+            left &= left.wrapping_sub(1);
+        }
+        Self::Other
     }
 
     /// The name in its long form.

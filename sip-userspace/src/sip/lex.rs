@@ -148,20 +148,16 @@ impl<'a> Cursor<'a> {
 
 /// The length of the quoted string at the start of the text.
 fn quoted_end(text: &[u8]) -> Option<usize> {
-    let mut bytes = text.iter().enumerate();
-    if bytes.next()?.1 != &b'"' {
-        return None;
-    }
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'\\' => {
-                bytes.next()?;
-            }
-            b'"' => return Some(at.wrapping_add(1)),
-            _ => {}
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        let at = memchr::memchr2(b'"', b'\\', rest)?;
+        let escaped = rest.get(at) == Some(&b'\\');
+        // A backslash takes the next byte with it.
+        rest = rest.get(at.checked_add(if escaped { 2 } else { 1 })?..)?;
+        if !escaped {
+            return text.len().checked_sub(rest.len());
         }
     }
-    None
 }
 
 /// The length of the comment at the start of the text.

@@ -9,7 +9,7 @@ use std::{borrow::Cow, ops::Range};
 use super::{
     fault::{Fault, Silence},
     header::Name,
-    lex,
+    lex::{self, Cursor},
 };
 
 /// Header lines that are read; real messages have about twenty.
@@ -66,18 +66,35 @@ struct Lines<'a> {
     text: &'a [u8],
     at: usize,
     fault: Option<Fault>,
+    /// There is a NUL somewhere.
+    nul: bool,
 }
 
 impl<'a> Lines<'a> {
     /// The next line without its end, and where it stands with it.
     fn next(&mut self) -> Option<(&'a [u8], Range<usize>)> {
         let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let (line, end) = match memchr::memchr(b'\n', rest) {
-            Some(end) => (rest.get(..end)?, end.wrapping_add(1)),
-            None => (rest, rest.len()),
+        let (line, end) = match memchr::memchr2(b'\r', b'\n', rest) {
+            Some(at) if rest.get(at..)?.starts_with(b"\r\n") => {
+                (rest.get(..at)?, at.wrapping_add(2))
+            }
+            _ => self.odd_line(rest),
         };
+        if self.nul && has_control(line) {
+            self.fault.get_or_insert(Fault::ControlByte);
+        }
         let range = self.at..self.at.saturating_add(end);
         self.at = range.end;
+        Some((line, range))
+    }
+
+    /// A line that holds a CR, or does not end with both.
+    fn odd_line(&mut self, rest: &'a [u8]) -> (&'a [u8], usize) {
+        let (line, end) = match memchr::memchr(b'\n', rest).and_then(|at| rest.split_at_checked(at))
+        {
+            Some((line, _)) => (line, line.len().wrapping_add(1)),
+            None => (rest, rest.len()),
+        };
         let line = match line {
             [line @ .., b'\r'] if end > line.len().wrapping_add(1) => line,
             _ => {
@@ -85,10 +102,10 @@ impl<'a> Lines<'a> {
                 line
             }
         };
-        if memchr::memchr2(0, b'\r', line).is_some() && has_control(line) {
+        if has_control(line) {
             self.fault.get_or_insert(Fault::ControlByte);
         }
-        Some((line, range))
+        (line, end)
     }
 
     fn next_is_fold(&self) -> bool {
@@ -114,7 +131,8 @@ impl<'a> Message<'a> {
             .iter()
             .position(|byte| !matches!(byte, b'\r' | b'\n'))
             .ok_or(Silence::KeepAlive)?;
-        let mut lines = Lines { text: datagram, at: begin, fault: None };
+        let nul = memchr::memchr(0, datagram).is_some();
+        let mut lines = Lines { text: datagram, at: begin, fault: None, nul };
         let (first, range) = lines.next().ok_or(Silence::NotSip)?;
         let start_line = datagram.get(range).ok_or(Silence::NotSip)?;
         let (start, start_fault) = parse_start(first)?;
@@ -250,14 +268,10 @@ fn parse_headers<'a>(lines: &mut Lines<'a>) -> Vec<Header<'a>> {
             fault.get_or_insert(Fault::TooManyHeaders);
             break;
         }
-        let colon = memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at));
-        let (name_text, value) = match colon {
-            Some((name, value)) => (name.trim_ascii_end(), value.get(1..).unwrap_or_default()),
-            None => (&b""[..], line),
-        };
-        if !lex::all_token(name_text) {
+        let (name_text, value) = split_line(line).unwrap_or_else(|broken| {
             fault.get_or_insert(Fault::HeaderLine);
-        }
+            broken
+        });
         let mut value = Cow::Borrowed(lex::trim(value));
         while lines.next_is_fold() {
             let Some((more, more_range)) = lines.next() else { break };
@@ -276,6 +290,20 @@ fn parse_headers<'a>(lines: &mut Lines<'a>) -> Vec<Header<'a>> {
     }
     lines.fault = lines.fault.or(fault);
     headers
+}
+
+/// Name and value of a header line; as an error what may be taken for them where it is broken.
+fn split_line(line: &[u8]) -> Result<(&[u8], &[u8]), (&[u8], &[u8])> {
+    let mut cursor = Cursor::new(line);
+    let name = cursor.token();
+    cursor.blanks();
+    if !name.is_empty() && cursor.eat(b':') {
+        return Ok((name, cursor.rest()));
+    }
+    Err(match memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at)) {
+        Some((name, value)) => (name.trim_ascii_end(), value.get(1..).unwrap_or_default()),
+        None => (b"", line),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Header parameters: `;name`, `;name=value`, `;name="quoted value"` (RFC 3261 section 7.3.1).
 
-use super::lex::{Cursor, is_blank};
+use super::lex::Cursor;
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +58,27 @@ fn value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
     if cursor.peek() == Some(b'"') {
         return cursor.quoted();
     }
-    let value = cursor.take_while(|byte| {
-        !is_blank(byte) && !matches!(byte, b';' | b',' | b'"' | b'<' | b'>' | b'(' | b')' | b'\\')
-    });
+    let value = cursor.take_while(is_plain);
     (!value.is_empty()).then_some(value)
 }
+
+/// A byte of a value without quotes.
+#[expect(clippy::indexing_slicing, reason = "a byte is below the table's length")]
+const fn is_plain(byte: u8) -> bool {
+    PLAIN[byte as usize]
+}
+
+/// The same for each byte: it is asked for every byte of every branch and tag.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would say so")]
+const PLAIN: [bool; 256] = {
+    let (mut table, mut at) = ([true; 256], 0);
+    let delimiters = b" \t\r\n;,\"<>()\\";
+    while at < delimiters.len() {
+        table[delimiters[at] as usize] = false;
+        at += 1;
+    }
+    table
+};
 
 /// Appends `;name` or `;name=value`.
 pub fn push(out: &mut Vec<u8>, param: Param<'_>) {

@@ -89,6 +89,23 @@ fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// What a character stands for; 64 and more for one that is not of the alphabet.
+#[expect(clippy::indexing_slicing, reason = "a byte is below the table's length")]
+const fn value(digit: u8) -> u8 {
+    VALUES[digit as usize]
+}
+
+/// The same for each byte.
+#[expect(clippy::indexing_slicing, reason = "worked out by the compiler, which would say so")]
+const VALUES: [u8; 256] = {
+    let (mut values, mut at) = ([u8::MAX; 256], 0);
+    while at < ALPHABET.len() {
+        values[ALPHABET[at] as usize] = at as u8;
+        at += 1;
+    }
+    values
+};
+
 fn decode(text: &[u8]) -> Option<[u8; BYTES]> {
     let (quads, rest) = text.as_chunks::<4>();
     let mut bytes = [0; BYTES];
@@ -96,16 +113,18 @@ fn decode(text: &[u8]) -> Option<[u8; BYTES]> {
     if quads.len() != triples.len() || !rest.is_empty() {
         return None;
     }
+    let mut good = true;
     for (triple, quad) in triples.iter_mut().zip(quads) {
         let mut word = 0u32;
         for digit in quad {
-            let value = memchr::memchr(*digit, ALPHABET)?;
-            word = word << 6 | u32::try_from(value).ok()?;
+            let value = value(*digit);
+            good &= value < 64;
+            word = word << 6 | u32::from(value);
         }
         let [_, rest @ ..] = word.to_be_bytes();
         *triple = rest;
     }
-    Some(bytes)
+    good.then_some(bytes)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Core {
     /// Counts a request by what becomes of it.
     pub(in crate::core) fn measure(&mut self, decision: &Decision, request: &Request<'_>) {
         let served = match decision {
-            Decision::Register { key }
+            Decision::Register { key, .. }
             | Decision::Deliver { key }
             | Decision::Publish { key, .. } => Some((*key, None)),
             Decision::Subscribe { client: Some((key, _)) } => Some((*key, None)),

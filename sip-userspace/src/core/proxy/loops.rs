@@ -10,7 +10,7 @@
 //! a CANCEL lacks beside its INVITE (the To tag, Proxy-Require) is left out for their sake.
 
 use memchr::memmem;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::LazyLock};
 
 use sip_common::{
     abi::FORWARD_BRANCH,
@@ -26,7 +26,7 @@ use crate::sip::{
 
 /// What this host's branches begin with.
 const PREFIX: &str = "z9hG4bKhw";
-/// What both begin with.
+/// What all three begin with.
 const OURS: &[u8] = b"z9hG4bKh";
 /// What they begin with where no transaction stands behind them.
 const STATELESS: &str = "z9hG4bKhs";
@@ -110,8 +110,12 @@ fn read_digest(branch: &[u8]) -> Option<u64> {
 /// Whether this host, with these served addresses, has forwarded the same request before.
 pub fn is_loop(request: &Request<'_>, secret: Key, own: &[SocketAddr]) -> bool {
     // Most requests were never here, and need no closer look.
-    let mut ours =
-        request.vias.iter().filter(|value| memmem::find(value, OURS).is_some()).peekable();
+    static FORMS: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(OURS));
+    let is_form = |form: Option<&u8>| matches!(form, Some(b'w' | b's' | b'x'));
+    let may_be = |value: &&&[u8]| {
+        FORMS.find_iter(value).any(|at| is_form(value.get(at.saturating_add(OURS.len()))))
+    };
+    let mut ours = request.vias.iter().filter(may_be).peekable();
     if ours.peek().is_none() {
         return false;
     }
@@ -177,8 +181,9 @@ mod tests {
             ("z9hG4bKhx1".to_owned(), true),
         ] {
             let own = ["192.0.2.1:5060".parse().unwrap()];
-            let via =
-                format!("SIP/2.0/UDP i;branch=z9hG4bKi, SIP/2.0/UDP 192.0.2.1;branch={branch}");
+            let via = format!(
+                "SIP/2.0/UDP i;branch=z9hG4bKi, SIP/2.0/UDP 192.0.2.1;i=z9hG4bKh;branch={branch}"
+            );
             assert_eq!(
                 with("BYE", &via, |request| is_loop(request, secret, &own)),
                 looped,
