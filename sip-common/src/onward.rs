@@ -75,7 +75,7 @@ pub fn decide_coded<S: Steps, T: Table>(
     s.admitted = 1;
     done(table.admit(folded, &request.source))?;
     // Whether a client follows redirects is no matter here.
-    let found = home(table, &key, config.slot_mask, 0).map_err(Refusal::code)?;
+    let found = home(table, &key, config.slot_mask).map_err(Refusal::code)?;
     if found.word.has(ServerWord::HERE) {
         return Err(Refusal::HomeHere.code());
     }

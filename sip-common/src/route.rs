@@ -120,7 +120,10 @@ pub fn decide_coded<S: Steps, T: Table>(
     done(table.admit(folded, &request.source))?;
     let last = table.recent(index);
     let Found { server, word, entry, counter } =
-        home(table, &key, config.slot_mask, Override::NO_REDIRECT).map_err(Refusal::code)?;
+        home(table, &key, config.slot_mask).map_err(Refusal::code)?;
+    if entry.has(Override::NO_REDIRECT) {
+        return Err(Refusal::NoRedirect.code());
+    }
     if word.has(ServerWord::HERE) {
         return Err(Refusal::HomeHere.code());
     }
@@ -174,17 +177,12 @@ pub struct Found {
     pub counter: u32,
 }
 
-/// Finds the home of a client that has no flag of `not`.
+/// Finds the home of a client.
 ///
 /// # Errors
 /// The reason for which the table can't say it.
 #[inline(always)]
-pub fn home<T: Table>(
-    table: &T,
-    key: &ClientKey,
-    slot_mask: u32,
-    not: u64,
-) -> Result<Found, Refusal> {
+pub fn home<T: Table>(table: &T, key: &ClientKey, slot_mask: u32) -> Result<Found, Refusal> {
     let entry = table.over(key).unwrap_or_default();
     if entry.0 != 0 {
         if entry.tag() != key.tag() {
@@ -192,9 +190,6 @@ pub fn home<T: Table>(
         }
         if entry.has(Override::MOVING) {
             return Err(Refusal::HomeMoving);
-        }
-        if entry.has(not) {
-            return Err(Refusal::NoRedirect);
         }
         if !entry.has(Override::BY_SLOT) {
             let word = table.server(entry.server()).unwrap_or_default();

@@ -138,8 +138,9 @@ impl Kernel {
     /// The home that the program names to a client; none if it passes what that sends.
     pub fn names(&self, key: &ClientKey) -> Option<u16> {
         let view = View { maps: &self.maps, domains: &self.domains, recent: &self.recent };
-        let found = home(&view, key, self.told.slot_mask, Override::NO_REDIRECT).ok()?;
-        u16::try_from(found.server).ok().filter(|_| !found.word.has(ServerWord::HERE))
+        let found = home(&view, key, self.told.slot_mask).ok()?;
+        let passes = found.entry.has(Override::NO_REDIRECT) || found.word.has(ServerWord::HERE);
+        u16::try_from(found.server).ok().filter(|_| !passes)
     }
 }
 

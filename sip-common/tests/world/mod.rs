@@ -377,8 +377,7 @@ impl Memory {
 
     /// The home of a client by its key.
     pub fn home(&self, key: &ClientKey) -> Result<(u32, ServerWord, Override), Refusal> {
-        let found =
-            route::home(&View(self), key, self.world.config.slot_mask, Override::NO_REDIRECT)?;
+        let found = route::home(&View(self), key, self.world.config.slot_mask)?;
         Ok((found.server, found.word, found.entry))
     }
 }

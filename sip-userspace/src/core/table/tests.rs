@@ -269,7 +269,7 @@ impl route::Table for InKernel<'_> {
 fn kernel_agrees(table: &Table, key: &ClientKey) {
     let lookup = table.lookup(key);
     let moving = table.overrides().get(key).is_some_and(|entry| entry.assignment.moving);
-    match route::home(&InKernel(table), key, table.meta().slots - 1, Override::NO_REDIRECT) {
+    match route::home(&InKernel(table), key, table.meta().slots - 1) {
         Ok(route::Found { server, word, entry, counter }) => {
             let by_slot = lookup.by == Placement::Slot;
             let slot = SERVERS_MAX + table.slot(*key);
@@ -279,12 +279,12 @@ fn kernel_agrees(table: &Table, key: &ClientKey) {
             } else {
                 Home::Elsewhere { server: server as u16 }
             };
-            assert_eq!((home, false), (lookup.home, lookup.no_redirect));
+            let no_redirect = entry.has(Override::NO_REDIRECT);
+            assert_eq!((home, no_redirect), (lookup.home, lookup.no_redirect));
             assert_eq!(entry.has(Override::FOLLOWS), lookup.follows);
         }
         Err(Refusal::HomeMoving) => assert!(moving),
         Err(Refusal::SlotIncomplete) => assert!(table.slot_moves(table.slot(*key))),
-        Err(Refusal::NoRedirect) => assert!(lookup.no_redirect && !moving),
         Err(Refusal::HomeUnknown) => assert_eq!(lookup.home, Home::Unknown),
         Err(other) => panic!("{other:?}"),
     }

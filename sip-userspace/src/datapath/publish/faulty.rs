@@ -76,9 +76,8 @@ impl Faulty {
         if self.notes.get(&note::LEASE).copied().unwrap_or(0) == 0 {
             return None;
         }
-        let route::Found { server, word, .. } =
-            route::home(self, &key, slot_mask, Override::NO_REDIRECT).ok()?;
-        if word.has(ServerWord::HERE) {
+        let route::Found { server, word, entry, .. } = route::home(self, &key, slot_mask).ok()?;
+        if entry.has(Override::NO_REDIRECT) || word.has(ServerWord::HERE) {
             return None;
         }
         Some((server, *self.contacts.get(&word.contact())?))
