@@ -22,6 +22,7 @@ pub mod log;
 pub mod maps;
 pub mod network;
 mod operator;
+mod parallel;
 mod peers;
 pub mod run;
 mod serve;

@@ -292,8 +292,11 @@ fn parse_headers<'a>(lines: &mut Lines<'a>) -> Vec<Header<'a>> {
     headers
 }
 
-/// Name and value of a header line; as an error what may be taken for them where it is broken.
-fn split_line(line: &[u8]) -> Result<(&[u8], &[u8]), (&[u8], &[u8])> {
+/// Name and value of a header line.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
+/// Splits a header line; the error is what may be taken for its parts where it is broken.
+fn split_line(line: &[u8]) -> Result<Parts<'_>, Parts<'_>> {
     let mut cursor = Cursor::new(line);
     let name = cursor.token();
     cursor.blanks();
