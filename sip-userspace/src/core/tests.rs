@@ -1,8 +1,8 @@
 //! Hosts on a simulated clock and network: the claim's steps between two cores.
 
-use std::collections::BTreeMap;
+mod forwarding;
+mod lossy;
 
-use proptest::prelude::*;
 use sip_common::siphash::Key;
 
 use super::{
@@ -226,93 +226,6 @@ fn sources_and_flags_turn_a_redirect_into_a_proxied_request() {
     }
 }
 
-/// Runs timers up to `until_ms`; what was sent, with the time.
-fn run(core: &mut Core, until_ms: u64) -> Vec<(u64, Output)> {
-    let mut sent = Vec::new();
-    while let Some(due) = core.poll_timeout().filter(|due| *due <= at(until_ms).mono) {
-        let ms = (due.as_millis() as u64).saturating_sub(1_000_000);
-        let mut out = Vec::new();
-        core.handle_timeout(at(ms), &mut out);
-        sent.extend(out.into_iter().map(|output| (ms, output)));
-    }
-    sent
-}
-
-#[test]
-fn a_silent_home_is_tried_again_and_then_its_standby() {
-    let mut edge = core("edge", EDGE, 1);
-    take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
-    let outputs = run(&mut edge, 40_000);
-    let sent_to: Vec<(u64, SocketAddr)> =
-        outputs.iter().map(|(ms, output)| (*ms, sent(output).1)).collect();
-    let to = |wanted: &str| -> Vec<u64> {
-        sent_to.iter().filter(|(_, to)| *to == addr(wanted)).map(|(ms, _)| *ms).collect()
-    };
-    assert_eq!(to(HOME)[..4], [500, 1_500, 3_500, 7_500]);
-    assert_eq!(to(STANDBY)[..4], [4_000, 4_500, 5_500, 7_500]);
-    // RFC 4320: a 100 when timer E of the client has reached T2, and no 408.
-    assert_eq!(to(PROXY), [3_500]);
-    let late = outputs.iter().find(|(_, output)| sent(output).1 == addr(PROXY)).unwrap();
-    assert_eq!(status(&String::from_utf8_lossy(sent(&late.1).0)), 100);
-    assert_eq!((edge.counters().proxy_timeouts, edge.proxied()), (1, 0));
-    assert_eq!(edge.poll_timeout(), None, "nothing is left behind");
-    assert_eq!((edge.proxy.bytes(), edge.transactions.bytes()), (0, 0), "nothing is left behind");
-    // A new try is a new transaction.
-    assert_eq!(only(&take(&mut edge, 50_000, PROXY, EDGE, &forwarded(1))).1, addr(HOME));
-}
-
-/// A response to a request that the edge sent.
-fn respond(request: &[u8], line: &str) -> Vec<u8> {
-    let message = Message::parse(request).unwrap();
-    let mut out = format!("{line}\r\n").into_bytes();
-    for header in &message.headers {
-        if matches!(header.name, Name::Via | Name::To | Name::From | Name::CallId | Name::CSeq) {
-            out.extend_from_slice(message.raw_line(header));
-        }
-    }
-    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
-    out
-}
-
-#[test]
-fn a_503_leads_to_the_standby_and_is_a_500_upstream() {
-    let mut edge = core("edge", EDGE, 1);
-    let first = take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
-    let refusal = respond(sent(&first[0]).0, "SIP/2.0 503 Busy");
-    let second = take(&mut edge, 100, HOME, EDGE, &refusal);
-    assert_eq!(only(&second).1, addr(STANDBY));
-    let refusal = respond(sent(&second[0]).0, "SIP/2.0 503 Busy");
-    let (text, to) = only(&take(&mut edge, 200, STANDBY, EDGE, &refusal));
-    assert_eq!((status(&text), to), (500, addr(PROXY)));
-    assert_eq!(edge.proxy.bytes(), 0, "nothing is left behind");
-}
-
-#[test]
-fn provisional_answers_end_at_the_edge_and_late_ones_still_count() {
-    let mut edge = core("edge", EDGE, 1);
-    let first = take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
-    let request = sent(&first[0]).0;
-    assert!(take(&mut edge, 100, HOME, EDGE, &respond(request, "SIP/2.0 100 Trying")).is_empty());
-    let retried = run(&mut edge, 4_600);
-    let standby = retried.iter().find(|(_, output)| sent(output).1 == addr(STANDBY));
-    assert_eq!(standby, None, "it is not silent");
-    let (text, to) = only(&take(&mut edge, 5_000, HOME, EDGE, &respond(request, "SIP/2.0 200 OK")));
-    assert_eq!((status(&text), to), (200, addr(PROXY)));
-    assert!(take(&mut edge, 5_100, HOME, EDGE, &respond(request, "SIP/2.0 200 OK")).is_empty());
-    assert!(run(&mut edge, 60_000).is_empty());
-    assert_eq!(edge.proxy.bytes(), 0);
-}
-
-#[test]
-fn a_home_that_says_100_and_no_more_gets_its_standby_tried_in_the_end() {
-    let mut edge = core("edge", EDGE, 1);
-    let first = take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
-    take(&mut edge, 100, HOME, EDGE, &respond(sent(&first[0]).0, "SIP/2.0 100 Trying"));
-    let sent = run(&mut edge, 40_000);
-    let standby = sent.iter().find(|(_, output)| self::sent(output).1 == addr(STANDBY));
-    assert_eq!(standby.map(|(ms, _)| *ms), Some(32_000));
-}
-
 #[test]
 fn a_request_that_is_too_large_leaves_nothing_behind() {
     for home in [0, 1] {
@@ -366,52 +279,6 @@ fn a_redirect_is_never_longer_than_its_request() {
 }
 
 #[test]
-fn responses_that_are_not_ours_go_nowhere() {
-    let mut edge = core("edge", EDGE, 1);
-    let first = take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
-    let good = String::from_utf8(respond(sent(&first[0]).0, "SIP/2.0 200 OK")).unwrap();
-    for (what, text) in [
-        ("another sent-by", good.replacen("192.0.2.1:5060", "192.0.2.9:5060", 1)),
-        ("another port", good.replacen("192.0.2.1:5060", "192.0.2.1:5061", 1)),
-        ("another branch", good.replacen("z9hG4bKhw", "z9hG4bKhx", 1)),
-        ("another method", good.replace("CSeq: 1 REGISTER", "CSeq: 1 OPTIONS")),
-        ("no Via", good.lines().filter(|l| !l.starts_with("Via")).map(|l| format!("{l}\r\n")).collect()),
-        ("a broadcast Via", "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.198;branch=z9hG4bK1324923\r\nVia: SIP/2.0/UDP 255.255.255.255;branch=z9hG4bK1saber23\r\n\r\n".into()),
-    ] {
-        assert!(take(&mut edge, 100, HOME, EDGE, text.as_bytes()).is_empty(), "{what}");
-    }
-    assert_eq!(edge.counters().responses_stray, 6);
-    assert_eq!(only(&take(&mut edge, 200, HOME, EDGE, good.as_bytes())).1, addr(PROXY));
-}
-
-#[test]
-fn a_request_that_comes_around_again_is_a_loop() {
-    let mut edge = core("edge", EDGE, 1);
-    let out = take(&mut edge, 0, PROXY, EDGE, &forwarded(1));
-    let (text, to) = only(&take(&mut edge, 100, HOME, EDGE, sent(&out[0]).0));
-    assert_eq!((status(&text), to), (482, addr(HOME)));
-}
-
-#[test]
-fn two_hosts_that_disagree_end_by_the_loop_check_and_register_nothing() {
-    // Each takes the other for the home.
-    let mut edge = core("edge", EDGE, 1);
-    let mut home = core("home", HOME, 0);
-    let (mut payload, mut hops) = (forwarded(1), 0);
-    let (mut from, mut at_edge) = (PROXY, true);
-    loop {
-        let (core, local) = if at_edge { (&mut edge, EDGE) } else { (&mut home, HOME) };
-        let (text, _) = only(&take(core, hops, from, local, &payload));
-        if text.starts_with("SIP/2.0") {
-            assert_eq!((status(&text), hops), (482, 2));
-            break;
-        }
-        (payload, from, at_edge, hops) = (text.into_bytes(), local, !at_edge, hops + 1);
-    }
-    assert!(edge.bindings().is_empty() && home.bindings().is_empty());
-}
-
-#[test]
 fn sources_that_must_not_be_answered_are_not() {
     let mut home = core("home", HOME, 1);
     for source in ["0.0.0.0:5060", "203.0.113.7:0", "224.0.0.1:5060", "255.255.255.255:5060", HOME]
@@ -420,108 +287,4 @@ fn sources_that_must_not_be_answered_are_not() {
     }
     assert_eq!(home.counters().silent, 5);
     assert!(home.bindings().is_empty());
-}
-
-/// A network between two hosts and a proxy that loses and doubles datagrams as `fate` says.
-struct Network {
-    hosts: BTreeMap<SocketAddr, Core>,
-    /// (due in ms, serial), so that the order is the same in every run.
-    wire: BTreeMap<(u64, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
-    serial: u64,
-    fate: Vec<u8>,
-}
-
-impl Network {
-    fn put(&mut self, ms: u64, from: SocketAddr, to: SocketAddr, payload: Vec<u8>) {
-        let fate = self.fate.get(self.serial as usize).copied().unwrap_or(2);
-        // 0 loses it, 1 doubles it with delays, anything else delivers it.
-        for copy in 0..[0, 2, 1][usize::from(fate.min(2))] {
-            self.serial += 1;
-            let due = ms + 10 + 35 * copy;
-            self.wire.insert((due, self.serial), (from, to, payload.clone()));
-        }
-        self.serial += 1;
-    }
-
-    fn run(&mut self, until_ms: u64) -> Vec<Vec<u8>> {
-        let mut arrived = Vec::new();
-        for ms in 0..until_ms {
-            while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= ms) {
-                let (from, to, payload) = entry.remove();
-                let Some(host) = self.hosts.get_mut(&to) else {
-                    arrived.push(payload);
-                    continue;
-                };
-                let mut out = Vec::new();
-                let packet = Packet::udp(from, to, &payload);
-                host.handle_packet(at(ms), &packet, &mut out);
-                self.send(ms, out);
-            }
-            let due: Vec<SocketAddr> = self.hosts.keys().copied().collect();
-            for address in due {
-                let host = self.hosts.get_mut(&address).unwrap();
-                let mut out = Vec::new();
-                if host.poll_timeout().is_some_and(|due| due <= at(ms).mono) {
-                    host.handle_timeout(at(ms), &mut out);
-                }
-                self.send(ms, out);
-            }
-        }
-        arrived
-    }
-
-    fn send(&mut self, ms: u64, out: Vec<Output>) {
-        for output in out {
-            if let Output::Send { flow: Flow { local, peer: to, .. }, payload } = output {
-                self.put(ms, local, to, payload);
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    /// Whatever is lost and doubled at first: the client is registered once, at its home, and all
-    /// answers that its proxy gets are the same.
-    #[test]
-    fn a_proxied_registration_survives_loss_and_doubling(fate in proptest::collection::vec(0u8..3, 0..14)) {
-        let hosts = [(EDGE, core("edge", EDGE, 1)), (HOME, core("home", HOME, 1)), (STANDBY, core("standby", STANDBY, 1))];
-        let hosts = hosts.into_iter().map(|(address, core)| (addr(address), core)).collect();
-        let mut network = Network { hosts, wire: BTreeMap::new(), serial: 0, fate };
-        // The proxy retransmits by timer E.
-        for ms in [0, 500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500] {
-            network.serial += 1;
-            network.wire.insert((ms, network.serial), (addr(PROXY), addr(EDGE), forwarded(1)));
-        }
-        let mut arrived = network.run(30_000);
-        arrived.retain(|answer| !answer.starts_with(b"SIP/2.0 100 "));
-        prop_assert!(!arrived.is_empty());
-        arrived.dedup();
-        prop_assert_eq!(arrived.len(), 1, "all answers are the same");
-        prop_assert_eq!(status(&String::from_utf8_lossy(&arrived[0])), 200);
-        prop_assert_eq!(network.hosts[&addr(HOME)].bindings().len(), 1);
-        prop_assert_eq!(network.hosts[&addr(HOME)].counters().registered, 1);
-        prop_assert!(network.hosts[&addr(EDGE)].bindings().is_empty());
-        prop_assert!(network.hosts[&addr(STANDBY)].bindings().is_empty());
-    }
-
-    #[test]
-    fn no_datagram_makes_the_core_panic(bytes: Vec<u8>, cut in 0usize..600, at_byte in 0usize..600, byte: u8) {
-        let mut edge = core("edge", EDGE, 1);
-        take(&mut edge, 0, CLIENT, EDGE, &bytes);
-        for mut text in [forwarded(1), direct(1)] {
-            if let Some(place) = text.get_mut(at_byte) {
-                *place = byte;
-            }
-            text.truncate(cut.max(20));
-            for output in take(&mut edge, 1, CLIENT, EDGE, &text) {
-                if let Output::Send { flow: Flow { peer: to, .. }, payload } = output {
-                    let fault = Message::parse(&payload).map(|message| message.fault);
-                    prop_assert_eq!(fault, Ok(None), "{}", String::from_utf8_lossy(&payload));
-                    prop_assert!(to.ip() == addr(CLIENT).ip() || to == addr(HOME));
-                }
-            }
-        }
-    }
 }
