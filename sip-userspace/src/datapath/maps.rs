@@ -67,8 +67,13 @@ pub trait Maps {
 
     /// The revision that the maps hold; `None` if they are between two.
     fn revision(&self) -> Option<Revision> {
-        let epoch = u32::try_from(self.note(note::EPOCH)).ok()?;
-        let revision = Revision { epoch, counter: self.note(note::COUNTER) };
-        (self.note(note::PUBLISHING) == 0).then_some(revision)
+        revision_of(|index| self.note(index))
     }
+}
+
+/// The revision that such notes say.
+pub(super) fn revision_of(note: impl Fn(u32) -> u64) -> Option<Revision> {
+    let epoch = u32::try_from(note(note::EPOCH)).ok()?;
+    let revision = Revision { epoch, counter: note(note::COUNTER) };
+    (note(note::PUBLISHING) == 0).then_some(revision)
 }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use homeward::datapath::Origin;
+use homeward::datapath::{Kernel, Origin};
+use sip_common::abi::note;
 
 use crate::{
     filled::{self, assign, commit, now},
@@ -95,6 +96,21 @@ fn another_size_of_the_map_is_another_layout() {
     assert_eq!(path.origin().0, Origin::NewMaps);
     assert_eq!(path.kernel().overrides_max(), 2048 + 262_144);
     all_right(&mut path, &table, 0..320);
+}
+
+#[test]
+fn until_new_maps_are_filled_the_old_ones_answer_only_by_the_table_of_the_start() {
+    let stage = Stage::new();
+    let (object, mut table) = (filled::object(), filled::table(300));
+    drop(stage.run(&object, &stage.config(&[]), &table));
+    // The lease is word 0 of the notes.
+    let lease = || Kernel::pinned_notes(&stage.pins.join("maps")).unwrap().get(note::LEASE);
+    let config = stage.config(&[("xdp.overrides_max", "2048")]);
+    drop(stage.open(&object, &config, &table).unwrap());
+    assert_ne!(lease(), 0, "the same table");
+    commit(&mut table, vec![assign(0, 2)]);
+    drop(stage.open(&object, &config, &table).unwrap());
+    assert_eq!(lease(), 0, "another revision");
 }
 
 #[test]

@@ -184,6 +184,16 @@ impl Kernel {
         Self::with(Code::Pinned(Box::new(program)), maps)
     }
 
+    /// The words of [`note`] among maps that are pinned in a directory, whatever the others are.
+    ///
+    /// # Errors
+    /// If they are missing, or other than this daemon knows.
+    pub fn pinned_notes(pins: &Path) -> Result<Words, DatapathError> {
+        let map = MapData::from_pin(pins.join(map::LEASE)).and_then(Map::from_map_data);
+        let map = map.map_err(|error| map_error(map::LEASE, &error))?;
+        words(&mut BTreeMap::from([(map::LEASE, map)]), map::LEASE, note::WORDS)
+    }
+
     fn with(code: Code, maps: Vec<(&'static str, Map)>) -> Result<Self, DatapathError> {
         let mut maps: BTreeMap<&'static str, Map> = maps.into_iter().collect();
         let overrides: HashMap<_, _, _> = take(&mut maps, map::OVERRIDES)?;

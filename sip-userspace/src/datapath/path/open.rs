@@ -18,8 +18,12 @@ use crate::{
     config::{Config, Mode, SourceFlags},
     core::table::{Meta, Revision, Table, learned::LEARNED_DEFAULT},
     datapath::{
-        DatapathError, Kernel, OBJECT, Sizes, desired, kernel::PROGRAM, layout, maps::Maps,
-        pins::Pins, publish::Publisher,
+        DatapathError, Kernel, OBJECT, Sizes, desired,
+        kernel::PROGRAM,
+        layout,
+        maps::{Maps, revision_of},
+        pins::Pins,
+        publish::Publisher,
     },
     net::clock,
 };
@@ -73,6 +77,8 @@ impl KernelPath {
                     && !matches!(error, DatapathError::Pins { .. }) =>
             {
                 tracing::warn!(%error, "NO KERNEL PATH: every request is answered by the daemon");
+                // Nobody would write what an earlier run's program answers by.
+                remove_kept(&pins);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -94,6 +100,10 @@ impl KernelPath {
             false => (Kernel::load(object.bytes, object.sizes)?, Origin::New),
             true => object.on_pins(pins)?,
         };
+        if origin == Origin::NewMaps {
+            let passes_all = config.passes_all().is_some();
+            silence_old(pins, (basis(config, head.meta), head.revision), passes_all)?;
+        }
         let found = kernel.told()?;
         let adopted = matches!(origin, Origin::Adopted | Origin::NewProgram);
         let secret = if adopted { found.source_secret } else { secret };
@@ -135,7 +145,7 @@ impl KernelPath {
             let same_basis = self.kernel.note(note::BASIS) == basis;
             self.trusted = same_basis && Maps::revision(&self.kernel) == Some(revision);
             if !self.trusted {
-                self.publisher.distrust(&mut self.kernel, same_basis);
+                self.publisher.distrust(&mut self.kernel);
             }
         }
         self.kernel.set_note(note::BASIS, basis);
@@ -243,6 +253,24 @@ impl Object<'_> {
         }
         kernel
     }
+}
+
+/// While new maps are filled, what an earlier run left answers by its own, which nobody writes: only
+/// if those hold the table of this start.
+fn silence_old(
+    pins: &Pins,
+    (basis, revision): (u64, Revision),
+    passes_all: bool,
+) -> Result<(), DatapathError> {
+    let Ok(notes) = Kernel::pinned_notes(&pins.maps()) else {
+        return pins.links()?.into_iter().try_for_each(super::super::attach::detach);
+    };
+    let current =
+        notes.get(note::BASIS) == basis && revision_of(|index| notes.get(index)) == Some(revision);
+    if passes_all || !current {
+        notes.set(note::LEASE, 0);
+    }
+    Ok(())
 }
 
 /// Takes off what an earlier run left attached.

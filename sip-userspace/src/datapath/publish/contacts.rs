@@ -116,6 +116,10 @@ impl Contacts {
             (table.contact(server, self.expires_s), table.server(server))
         else {
             maps.set_server(server, table.server_word(server, CONTACTS_MAX));
+            if pending && self.published.contains_key(&server) {
+                // Clients' words may name it: its index must not be another server's yet.
+                return Ok(Written::Waits);
+            }
             self.release(server, now);
             return Ok(Written::Done);
         };

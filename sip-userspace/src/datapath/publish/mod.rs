@@ -188,14 +188,12 @@ impl Publisher {
         self.queued.push_back(learned.into_iter());
     }
 
-    /// Takes slots out of service, before a table is there: what the maps hold is another
-    /// revision's. Unless they are of the `same_basis` (the same cluster, seen by the same host),
-    /// nothing is answered at all.
-    pub fn distrust(&mut self, maps: &mut impl Maps, same_basis: bool) {
+    /// Takes the maps out of service, before a table is there: what they hold is another revision's,
+    /// or of another cluster or host. An override answers whatever its slot says, so nothing is
+    /// answered until all is compared.
+    pub fn distrust(&mut self, maps: &mut impl Maps) {
         self.unsettle(maps);
-        if !same_basis {
-            self.hold(maps);
-        }
+        self.hold(maps);
         for slot in 0..SLOTS_MAX {
             let word = maps.slot(slot);
             if word.complete() {
@@ -216,7 +214,7 @@ impl Publisher {
             let open = (0..table.meta().slots).filter(|slot| !maps.slot(*slot).complete());
             self.missing.extend(open.map(|slot| (slot, 0)));
         } else {
-            self.distrust(maps, true);
+            self.distrust(maps);
         }
         self.reconcile(maps, table);
         Ok(())
