@@ -19,7 +19,10 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use maps::{Maps, Work, count, count_forward, count_redirect, now_ns, time};
 use packet::Begin;
 use sip_common::{
-    abi::{ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES, Config},
+    abi::{
+        ABI_VERSION, CONFIG_PASS_ALL, CONFIG_SOURCES, Config, SOURCE_EDGE, SOURCE_EXEMPT,
+        SOURCE_SERVER,
+    },
     guard::{self, Bucket},
     route::Table,
     verdict::{COUNTER_BACK, Refusal, Verdict},
@@ -72,7 +75,10 @@ fn handle(ctx: &XdpContext, work: &mut Work) -> Result<u32, u32> {
     work.scratch.request.source_flags = source_flags;
     work.scratch.admitted = 0;
     let source = guard::fold(config.source_secret, work.datagram.source, work.datagram.v6 != 0);
-    if config.rate_cost_ns != 0 && work.shed.is_over(source, now_ns) {
+    if config.rate_cost_ns != 0
+        && work.shed.is_over(source, now_ns)
+        && !(work.datagram.v6 != 0 && is_apart(&work.datagram.source))
+    {
         return Err(Refusal::SourceRate.code());
     }
     match judge(ctx, work, config, source) {
@@ -93,6 +99,12 @@ fn handle(ctx: &XdpContext, work: &mut Work) -> Result<u32, u32> {
         }
         Err(code) => Err(refused(config, work, source, code)),
     }
+}
+
+/// Whether a source is not dropped for what others of its /64 send.
+#[inline(always)]
+fn is_apart(source: &[u32; 4]) -> bool {
+    maps::source_flags(source) & (SOURCE_EDGE | SOURCE_EXEMPT | SOURCE_SERVER) != 0
 }
 
 /// What was composed.

@@ -242,6 +242,8 @@ impl Table for Maps {
         // Only who is over the rate is looked up.
         let flags = source_flags(address);
         if flags & (SOURCE_EDGE | SOURCE_EXEMPT) != 0 {
+            // Who shares the place with it does not pay for it.
+            *bucket = Bucket(self.now_ns);
             0
         } else if flags & SOURCE_SERVER != 0 {
             Refusal::SourceServer.code()

@@ -58,6 +58,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// Batches that are taken before commands, timers and confirmations of the log get their turn: what
 /// waits for them waits no longer than these take, a few milliseconds.
 const TURN: usize = 8;
+/// Bursts that a source may be ahead of its rate where the kernel limits it too.
+const BUNCH: u64 = 2;
 /// News on their way from a shared store.
 pub(crate) const EVENTS_MAX: usize = 64;
 
@@ -205,9 +207,11 @@ impl Host {
     fn batch(&mut self, batch: &Batch) {
         let now = clock::now();
         let mut out = std::mem::take(&mut self.out);
+        // The kernel has limited most of it, at another time: what waited since comes in one bunch.
         let limited = self.kernel.as_ref().is_some_and(|kernel| kernel.is_complete(&self.config));
+        let bursts = if limited { BUNCH } else { 1 };
         for (source, local, payload) in batch.iter() {
-            if !limited && !self.gate.admit(source.ip(), now.mono, self.core.table()) {
+            if !self.gate.admit(source.ip(), bursts, now.mono, self.core.table()) {
                 continue;
             }
             self.core.handle_packet(now, &Packet::udp(source, local, payload), &mut out);

@@ -1,4 +1,4 @@
-//! The limit per source, where no kernel path keeps it.
+//! The limit per source: where no kernel path keeps it, and for what that passes without a look.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -30,8 +30,14 @@ impl Gate {
         Self { config, sources, buckets, dropped: 0 }
     }
 
-    /// Whether a datagram of this source is taken now.
-    pub(super) fn admit(&mut self, source: IpAddr, now: Duration, table: &Table) -> bool {
+    /// Whether a datagram of this source is taken now, which may be so many bursts ahead of its rate.
+    pub(super) fn admit(
+        &mut self,
+        source: IpAddr,
+        bursts: u64,
+        now: Duration,
+        table: &Table,
+    ) -> bool {
         let config = &self.config;
         let source = source.to_canonical();
         if config.rate_cost_ns == 0 {
@@ -42,12 +48,17 @@ impl Gate {
             return true;
         };
         let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        if let Some(taken) = bucket.take(now_ns, config.rate_cost_ns, config.rate_burst_ns) {
+        let burst_ns = config.rate_burst_ns.saturating_mul(bursts);
+        if let Some(taken) = bucket.take(now_ns, config.rate_cost_ns, burst_ns) {
             *bucket = taken;
             return true;
         }
         let exempt = self.sources.of(source) & (SOURCE_EDGE | SOURCE_EXEMPT) != 0
             || table.servers().any(|(_, server)| server.address.ip().to_canonical() == source);
+        if exempt {
+            // Who shares the place with it does not pay for it.
+            *bucket = Bucket(now_ns);
+        }
         self.dropped += u64::from(!exempt);
         exempt
     }
@@ -90,8 +101,8 @@ mod tests {
         let mut heard = [0, 0];
         for ms in (0..10_000).step_by(20) {
             let now = Duration::from_millis(1_000 + ms);
-            heard[0] += u32::from(gate.admit(good, now, &table));
-            if gate.admit(bad, now, &table) {
+            heard[0] += u32::from(gate.admit(good, 1, now, &table));
+            if gate.admit(bad, 1, now, &table) {
                 heard[1] += 1;
                 gate.charge(bad, now);
             }

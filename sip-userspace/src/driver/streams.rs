@@ -26,7 +26,7 @@ impl Host {
                 let flow = received.flow;
                 // The kernel's limit is for datagrams. What is too much can't be left out: over a
                 // stream nothing is sent again.
-                if self.gate.admit(flow.peer.ip(), now.mono, self.core.table()) {
+                if self.gate.admit(flow.peer.ip(), 1, now.mono, self.core.table()) {
                     let packet = Packet { flow, payload: &received.payload };
                     self.core.handle_packet(now, &packet, out);
                 } else {
