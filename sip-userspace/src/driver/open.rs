@@ -143,7 +143,7 @@ impl Host {
 
         let flags = SourceFlags::new(&config.sources);
         let exempt = move |address| flags.of(address) & (SOURCE_EDGE | SOURCE_EXEMPT) != 0;
-        let streams = Streams::open(&config.tcp, &config.tls, Box::new(exempt))?;
+        let streams = Streams::open(&config.tcp, &config.tls, std::sync::Arc::new(exempt))?;
 
         let api = config.api.listen.map(|listen| Api::bind(listen, config.api.token_file.clone()));
         let api = api.transpose()?;

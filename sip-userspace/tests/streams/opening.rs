@@ -24,7 +24,7 @@ fn streams(more: &[(&str, &str)]) -> (Streams, SocketAddr, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let ip = address();
     let config = config("home1", &ip, directory.path(), more);
-    let streams = Streams::open(&config.tcp, &config.tls, Box::new(|_| false)).unwrap();
+    let streams = Streams::open(&config.tcp, &config.tls, std::sync::Arc::new(|_| false)).unwrap();
     (streams, format!("{ip}:5060").parse().unwrap(), directory)
 }
 

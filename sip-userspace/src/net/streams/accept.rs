@@ -57,11 +57,18 @@ pub(super) async fn accept(
         let flow = Flow { transport, local, peer, connection };
         let (shared, events) = (Arc::clone(&shared), events.clone());
         if transport == Transport::Tls {
-            if !shared.counts.handshakes.add_below(shared.handshakes_max) {
-                shared.counts.too_many_handshakes.add();
-                continue;
-            }
-            tokio::spawn(tls(stream, flow, shared, events, place));
+            let handshake = match shared.handshaking.accept(peer.ip()) {
+                Ok(handshake) => handshake,
+                Err(Refused::All) => {
+                    shared.counts.too_many_handshakes.add();
+                    continue;
+                }
+                Err(Refused::Source) => {
+                    shared.counts.handshakes_per_source.add();
+                    continue;
+                }
+            };
+            tokio::spawn(tls(stream, flow, shared, events, (place, handshake)));
         } else {
             tokio::spawn(tcp(stream, flow, shared, events, place));
         }
@@ -86,18 +93,20 @@ async fn tls(
     flow: Flow,
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
-    place: Place,
+    (place, handshake): (Place, Place),
 ) {
     prepare(&stream);
+    shared.counts.handshakes.add();
     let context = shared.tls.borrow().server.clone();
     let stream = match context {
         Some(context) => {
-            let handshake = TlsAcceptor::from(context).accept(stream);
-            timeout(shared.handshake_time, handshake).await.ok().and_then(Result::ok)
+            let accepted = TlsAcceptor::from(context).accept(stream);
+            timeout(shared.handshake_time, accepted).await.ok().and_then(Result::ok)
         }
         None => None,
     };
     shared.counts.handshakes.less();
+    drop(handshake);
     let Some(stream) = stream else {
         shared.counts.handshake.add();
         return;

@@ -41,6 +41,7 @@ counts! {
         connections: "connections beyond tcp.connections",
         per_source: "connections of a source beyond tcp.per_source",
         too_many_handshakes: "connections beyond tls.handshakes",
+        handshakes_per_source: "connections of a source beyond an eighth of tls.handshakes",
     }
     failed {
         handshake: "TLS handshakes of peers that failed or took too long",
@@ -79,12 +80,6 @@ impl Count {
     /// One less, of what is there now.
     pub(super) fn less(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// The count before one more.
-    pub(super) fn add_below(&self, max: u64) -> bool {
-        let raised = |count: u64| (count < max).then(|| count.wrapping_add(1));
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised).is_ok()
     }
 
     pub(super) fn get(&self) -> u64 {

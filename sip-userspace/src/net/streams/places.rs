@@ -8,17 +8,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Of the places of all connections, one in so many is kept for those that this host opens, so
-/// that a flood does not cut it off from the homes.
-const KEPT: usize = 8;
-
 /// Sources without a limit of their own.
-pub type Exempt = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
+pub type Exempt = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// Where the places of connections are given out.
 pub(super) struct Places {
     taken: Mutex<Taken>,
     all_max: usize,
+    /// Of all so many are for those that this host opens.
+    kept: usize,
     source_max: usize,
     exempt: Exempt,
 }
@@ -51,8 +49,8 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(all_max: usize, source_max: usize, exempt: Exempt) -> Arc<Self> {
-        Arc::new(Self { taken: Mutex::default(), all_max, source_max, exempt })
+    pub(super) fn new(all_max: usize, kept: usize, source_max: usize, exempt: Exempt) -> Arc<Self> {
+        Arc::new(Self { taken: Mutex::default(), all_max, kept, source_max, exempt })
     }
 
     /// A place for a connection that a peer opened.
@@ -60,7 +58,7 @@ impl Places {
         let peer = peer.to_canonical();
         let source = (!(self.exempt)(peer)).then(|| Source::of(peer));
         let mut taken = self.taken();
-        if taken.all >= self.all_max.saturating_sub(self.all_max / KEPT) {
+        if taken.all >= self.all_max.saturating_sub(self.kept) {
             return Err(Refused::All);
         }
         if let Some(source) = source {
@@ -122,7 +120,7 @@ mod tests {
     #[test]
     fn a_source_has_its_places_and_all_have_theirs() {
         let exempt: IpAddr = "192.0.2.9".parse().unwrap();
-        let places = Places::new(16, 2, Box::new(move |address| address == exempt));
+        let places = Places::new(16, 2, 2, Arc::new(move |address| address == exempt));
         let accept = |peer: &str| places.accept(peer.parse().unwrap());
         let _held = [accept("192.0.2.1").ok().unwrap(), accept("::ffff:192.0.2.1").ok().unwrap()];
         assert_eq!(accept("192.0.2.1").err(), Some(Refused::Source));

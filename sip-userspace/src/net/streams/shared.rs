@@ -19,16 +19,24 @@ use crate::{
 /// Of connections that fail one is told in so many seconds; all are counted.
 const WARN_S: u64 = 5;
 
+/// Of the places of all connections, one in so many is kept for those that this host opens, so
+/// that a flood does not cut it off from the homes.
+const KEPT: usize = 8;
+/// One source has one in so many of the handshakes that may go on: who opens connections and says
+/// nothing keeps nobody else out.
+const HANDSHAKES_PART: usize = 8;
+
 /// What all connections have in common.
 pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) queue_max: usize,
-    pub(super) handshakes_max: u64,
     pub(super) connect_time: Duration,
     pub(super) message_time: Duration,
     pub(super) handshake_time: Duration,
     pub(super) idle: Duration,
     pub(super) places: Arc<Places>,
+    /// Connections from peers whose TLS handshake is going on.
+    pub(super) handshaking: Arc<Places>,
     pub(super) budget: Arc<Budget>,
     pub(super) counts: Counts,
     pub(super) tls: watch::Receiver<Arc<Contexts>>,
@@ -44,15 +52,21 @@ impl Shared {
         exempt: Exempt,
         contexts: watch::Receiver<Arc<Contexts>>,
     ) -> Self {
+        let all = tls.handshakes_max;
         Self {
             limits: Limits { head_max: tcp.head_max, message_max: tcp.message_max },
             queue_max: tcp.queue_max,
-            handshakes_max: tls.handshakes_max as u64,
             connect_time: tcp.connect_time,
             message_time: tcp.message_time,
             handshake_time: tls.handshake_time,
             idle: tcp.idle,
-            places: Places::new(tcp.connections_max, tcp.per_source_max, exempt),
+            handshaking: Places::new(all, 0, (all / HANDSHAKES_PART).max(1), Arc::clone(&exempt)),
+            places: Places::new(
+                tcp.connections_max,
+                tcp.connections_max / KEPT,
+                tcp.per_source_max,
+                exempt,
+            ),
             budget: Budget::new(tcp.buffered_max),
             counts: Counts::default(),
             tls: contexts,
