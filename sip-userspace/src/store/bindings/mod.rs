@@ -87,7 +87,10 @@ enum Job {
 struct Shared {
     bytes: AtomicU64,
     files: AtomicU64,
+    /// The last write failed.
     failed: AtomicBool,
+    /// A flush failed, and what it was for has not been written anew since.
+    unflushed: AtomicBool,
 }
 
 /// The log, with the threads that write and flush it.
@@ -159,9 +162,9 @@ impl BindingLog {
         (self.shared.bytes.load(Ordering::Relaxed), self.shared.files.load(Ordering::Relaxed))
     }
 
-    /// Whether the last write or flush failed.
+    /// Whether the last write failed, or what a flush that failed was for may not be on the disk.
     pub fn failed(&self) -> bool {
-        self.shared.failed.load(Ordering::Relaxed)
+        self.shared.failed.load(Ordering::Relaxed) || self.shared.unflushed.load(Ordering::Relaxed)
     }
 }
 

@@ -58,9 +58,16 @@ impl Flusher {
         }
     }
 
-    /// Flushes now; whether this and every flush before it worked.
+    /// Flushes now; whether this and every flush since [`Self::begin_anew`] worked.
     pub(super) fn flush(&self) -> bool {
         flush(&self.dirty, &self.shared)
+    }
+
+    /// All that is alive is written again from now on, so what an earlier flush may have lost is no
+    /// matter once that is on the disk.
+    pub(super) fn begin_anew(&self) {
+        let _alone = self.dirty.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.dirty.failed.store(false, Ordering::Relaxed);
     }
 }
 
@@ -69,7 +76,7 @@ fn flush(dirty: &Dirty, shared: &Shared) -> bool {
     let files = std::mem::take(&mut *dirty.files.lock().unwrap_or_else(PoisonError::into_inner));
     for file in files {
         if let Err(error) = file.sync_data() {
-            shared.failed.store(true, Ordering::Relaxed);
+            shared.unflushed.store(true, Ordering::Relaxed);
             if !dirty.failed.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "the log of bindings does not reach the disk");
             }

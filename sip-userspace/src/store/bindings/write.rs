@@ -146,7 +146,10 @@ impl<C: Fn(Confirmed)> Writer<C> {
 
     fn rewrite_begin(&mut self) {
         self.rewrite = match self.next_file() {
-            Ok(()) => Some(self.number),
+            Ok(()) => {
+                self.flusher.begin_anew();
+                Some(self.number)
+            }
             Err(error) => {
                 tracing::error!(%error, "the log of bindings can't be rewritten");
                 None
@@ -160,6 +163,7 @@ impl<C: Fn(Confirmed)> Writer<C> {
         if !self.flusher.flush() {
             return;
         }
+        self.shared.unflushed.store(false, Ordering::Relaxed);
         let directory = &self.directory;
         self.files.retain(|(number, _)| {
             *number >= first
