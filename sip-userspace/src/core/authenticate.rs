@@ -40,7 +40,10 @@ impl Core {
         let read;
         let aor = match (decision, &self.settings.auth) {
             (Decision::Redirect { .. }, Some(rules)) if rules.before_redirect => {
-                read = request.to_uri.sip().and_then(|to| Aor::of(&to));
+                read = match request.method {
+                    b"SUBSCRIBE" => sender(request),
+                    _ => request.to_uri.sip().and_then(|to| Aor::of(&to)),
+                };
                 read.as_ref()
             }
             // A publisher is the client itself; a watcher is any of the users.

@@ -245,7 +245,8 @@ impl Core {
     /// There is no room for a request. Over datagrams it is sent again by itself; over a stream its
     /// client has to be told (section 21.5.4).
     pub(super) fn shed(&self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
-        if at.flow.transport != Transport::Udp {
+        // Section 17: an ACK is never answered.
+        if at.flow.transport != Transport::Udp && request.method != b"ACK" {
             let retry = rsip::headers::RetryAfter::from(RETRY_AFTER_S.to_string());
             self.answer(at, request.message, Answer::new(503).with(retry), out);
         }

@@ -240,16 +240,28 @@ impl Settings {
         self.serves(host) || self.is_own(host)
     }
 
-    /// Whether a URI's host and port are this host's: for Route header fields.
+    /// Whether a URI's host and port are this host's.
     pub fn is_here(&self, host: &[u8], port: Option<u16>) -> bool {
+        self.is_own(host) && self.is_port(port)
+    }
+
+    /// Whether a Route value stands for this host (section 16.4): it does too where a client has the
+    /// served domain for its outbound proxy.
+    pub fn is_route(&self, host: &[u8], port: Option<u16>) -> bool {
+        let named = |domain: &String| domain.as_bytes().eq_ignore_ascii_case(host);
+        // The domain's own records may lead to a port that is not served here, so none says nothing.
+        let domain = self.domains.iter().any(named) && (port.is_none() || self.is_port(port));
+        domain || self.is_here(host, port)
+    }
+
+    fn is_port(&self, port: Option<u16>) -> bool {
         let served = |port: u16| self.addresses().any(|own| own.port() == port);
-        let any = self.addresses().next().is_none();
-        // Without a port the name stands for every transport with the port of its own.
-        let here = |port: Option<u16>| match port {
+        match port {
+            _ if self.addresses().next().is_none() => true,
             Some(port) => served(port),
+            // Without a port the name stands for every transport with the port of its own.
             None => served(PORT_DEFAULT) || served(PORT_TLS),
-        };
-        self.is_own(host) && (any || here(port))
+        }
     }
 
     /// Whether an address is one that this host serves.
@@ -322,5 +334,9 @@ mod tests {
         assert!(settings.is_here(b"192.0.2.1", Some(5070)));
         assert!(!settings.is_here(b"192.0.2.1", None));
         assert!(!settings.is_here(b"example.com", Some(5070)));
+        for (port, is_route) in [(None, true), (Some(5070), true), (Some(5060), false)] {
+            assert_eq!(settings.is_route(b"Example.com", port), is_route, "{port:?}");
+        }
+        assert!(!settings.is_route(b"example.net", None));
     }
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::sip::{
     lex::{self, Hides},
+    params::Params,
     request::Request,
     uri::{SipUri, Uri},
     via::host_address,
@@ -141,10 +142,13 @@ impl Core {
         // Of the same second the one that stands last was registered last.
         bindings.reverse();
         bindings.sort_by_key(|binding| std::cmp::Reverse((binding.q, binding.since_s)));
-        bindings
-            .into_iter()
-            .flat_map(|binding| self.contact_targets(at, binding, request, look))
-            .collect()
+        let phone = |binding| bindings.iter().position(|other| is_one_phone(other, binding));
+        let targets = bindings.iter().flat_map(|binding| {
+            let phone = phone(binding);
+            let targets = self.contact_targets(at, binding, request, look);
+            targets.into_iter().map(move |target| Target { phone, ..target })
+        });
+        targets.collect()
     }
 
     /// A binding, at each address that its next hop's name leads to.
@@ -273,6 +277,15 @@ impl Core {
         }
         Vec::new()
     }
+}
+
+/// Whether two bindings are of one phone: of one instance (RFC 5626 section 4.1).
+fn is_one_phone(one: &Binding, other: &Binding) -> bool {
+    fn instance(binding: &Binding) -> Option<&[u8]> {
+        Params::parse(&mut lex::Cursor::new(binding.params()))?.value("+sip.instance")
+    }
+    let (a, b) = (instance(one), instance(other));
+    std::ptr::eq(one, other) || a.is_some_and(|a| b.is_some_and(|b| a.eq_ignore_ascii_case(b)))
 }
 
 /// Whether a binding's contact leads where its flow does, by datagrams: then it is reached without.

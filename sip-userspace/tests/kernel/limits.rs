@@ -113,6 +113,25 @@ fn exempt_and_edge_sources_have_no_rate_limit() {
 }
 
 #[test]
+fn sources_without_a_limit_do_not_pay_for_others_of_their_ipv6_network() {
+    let mut world = World::default();
+    world.config.flags |= CONFIG_SOURCES;
+    world.config.rate_cost_ns = HOUR_NS;
+    world.config.rate_burst_ns = 0;
+    world.mark("2001:db8:f00d::20".parse().unwrap(), 128, SOURCE_EXEMPT);
+    world.mark("2001:db8:f00d::21".parse().unwrap(), 128, SOURCE_SERVER);
+    let mut loaded = Loaded::new(&world);
+    let flood = from("[2001:db8:f00d::dead]:5060");
+    assert!(answered(&loaded.run(&flood)));
+    for _ in 0..3 {
+        assert_eq!(loaded.run(&flood), Done::Refused(Refusal::SourceRate));
+        let server = loaded.run(&from("[2001:db8:f00d::21]:5060"));
+        assert_eq!(server, Done::Refused(Refusal::SourceServer), "passed");
+    }
+    assert!(answered(&loaded.run(&from("[2001:db8:f00d::20]:5060"))));
+}
+
+#[test]
 fn a_server_of_the_table_is_passed_where_a_client_is_dropped() {
     let mut world = World::default();
     world.config.flags |= CONFIG_SOURCES;

@@ -140,14 +140,20 @@ fn an_idle_connection_inside_tls_takes_little() {
 }
 
 #[test]
-fn half_open_handshakes_are_bounded_in_number_and_time() {
+fn half_open_handshakes_are_bounded_in_number_by_source_and_in_time() {
     let authority = Authority::new();
     let more = [("tls.handshakes", "2"), ("tls.handshake_time", "1")];
     let daemon = daemon(&authority.sign(NAMES), &more);
-    let mut open = [Peer::tcp(daemon.tls()), Peer::tcp(daemon.tls())];
-    open[1].send([0x16, 3, 1, 0, 200, 1]);
+    let from = |source: &str| Peer::tcp_from(source, daemon.tls()).unwrap();
+    let mut first = from("127.0.0.1");
+    first.send([0x16, 3, 1, 0, 200, 1]);
+    daemon.expect("now", "handshakes", 1);
+    // Each source has an eighth of them, and one at least.
+    from("127.0.0.1").expect_closed();
+    daemon.expect("refused", "handshakes_per_source", 1);
+    let mut open = [first, from("127.0.0.2")];
     daemon.expect("now", "handshakes", 2);
-    Peer::tcp(daemon.tls()).expect_closed();
+    from("127.0.0.3").expect_closed();
     daemon.expect("refused", "too_many_handshakes", 1);
     for peer in &mut open {
         peer.expect_closed();

@@ -207,6 +207,33 @@ fn a_redirected_client_is_not_challenged_twice() {
     assert_eq!(send(&mut fresh, 3, CLIENT, HOME, &register(5, &lines)).0, 200, "the same count");
 }
 
+/// A watcher is any of the users, before a redirect as at the home.
+#[test]
+fn a_user_who_watches_another_is_redirected_there() {
+    let rules = || Rules { before_redirect: true, ..Rules::default() };
+    let subscribe = |serial: u32, from: &str, lines: &str| {
+        register(serial, lines)
+            .replace("REGISTER sip:example.com", "SUBSCRIBE sip:alice@example.com")
+            .replace("REGISTER", "SUBSCRIBE")
+            .replace("From: <sip:alice@", &format!("Event: presence\r\nFrom: <sip:{from}@"))
+    };
+    for (from, status) in [("bob", 302), ("alice", 403)] {
+        let mut edge = core("edge", EDGE, rules());
+        let (_, challenge) = send(&mut edge, 0, CLIENT, EDGE, &subscribe(1, from, ""));
+        let mut prompt = prompts(&challenge).remove(0);
+        let context = AuthContext::new_with_method(
+            "bob",
+            "secret",
+            "sip:alice@example.com",
+            None::<&[u8]>,
+            HttpMethod::from("SUBSCRIBE"),
+        );
+        let lines = format!("Authorization: {}\r\n", prompt.respond(&context).unwrap());
+        let (got, answer) = send(&mut edge, 1, CLIENT, EDGE, &subscribe(2, from, &lines));
+        assert_eq!(got, status, "{answer}");
+    }
+}
+
 /// The home's nonce is for the client, whichever way its requests come.
 #[test]
 fn behind_a_server_of_the_table_the_nonce_is_the_clients() {

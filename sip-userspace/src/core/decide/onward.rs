@@ -159,6 +159,11 @@ fn why_not_redirected(
         Some(Cause::SourceEdge)
     } else if !from.direct {
         Some(Cause::SourceNotDirect)
+    } else if watched.lookup.no_redirect && request.method == b"PUBLISH" {
+        // What is known of the client says nothing about those who watch it.
+        Some(Cause::NoRedirect)
+    } else if settings.never_redirects(request) {
+        Some(Cause::UserAgent)
     } else if is_contact_of(table, watched.server, &watched.uri, came) {
         Some(Cause::HomeIsTarget)
     } else if watched.aor.bytes().iter().any(u8::is_ascii_control) {

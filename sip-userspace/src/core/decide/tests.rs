@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     core::{
         Transport,
-        table::Change,
-        tests::{EDGE, addr, apply, settings, table},
+        table::{Assignment, Change},
+        tests::{EDGE, addr, apply, assign, settings, table},
     },
     sip::message::Message,
 };
@@ -27,6 +27,17 @@ fn reason_over(
     more: &str,
     home: Option<u16>,
 ) -> (String, u16) {
+    judged((&settings(EDGE), &table("edge", home)), transport, method, uri, to, more)
+}
+
+fn judged(
+    (settings, table): (&Settings, &Table),
+    transport: Transport,
+    method: &str,
+    uri: &str,
+    to: &str,
+    more: &str,
+) -> (String, u16) {
     let text =
         format!("{method} {uri} SIP/2.0\r\n{FIELDS}To: {to}\r\nCSeq: 1 {method}\r\n{more}\r\n");
     let message = Message::parse(text.as_bytes()).unwrap();
@@ -34,9 +45,8 @@ fn reason_over(
         Request::read(&message).unwrap().unwrap_or_else(|fault| panic!("{text}: {fault}"));
     let udp = Flow::udp(addr(EDGE), addr("203.0.113.1:5060"));
     let came = Flow { transport, ..udp };
-    let (settings, table) = (settings(EDGE), table("edge", home));
-    let routes = read_routes(&settings, &table, &request, &came).unwrap();
-    let decision = decide(&settings, &table, &request, &routes, &came, |_, _| false);
+    let routes = read_routes(settings, table, &request, &came).unwrap();
+    let decision = decide(settings, table, &request, &routes, &came, |_, _| false);
     let status = match &decision {
         Decision::Answer { answer, .. } => answer.status(),
         _ => 0,
@@ -207,5 +217,27 @@ fn a_client_on_a_stream_is_proxied_while_no_home_has_an_address_for_it() {
     ] {
         let got = reason_over(transport, "REGISTER", "sip:example.com", alice, "", Some(home));
         assert_eq!(got, (expected.to_owned(), 0), "{transport:?}");
+    }
+}
+
+#[test]
+fn what_is_never_redirected_is_not_whatever_it_asks_for() {
+    let (uri, alice) = ("sip:alice@example.com", "<sip:alice@example.com>");
+    let agents = Settings { redirect_never: vec!["any phone".into()], ..settings(EDGE) };
+    let mut flagged = table("edge", Some(1));
+    let no_redirect = Assignment { server: Some(1), no_redirect: true, ..Assignment::default() };
+    assign(&mut flagged, no_redirect);
+    for (method, by_agent, by_flag) in [
+        ("REGISTER", "user_agent", "no_redirect"),
+        ("PUBLISH", "user_agent", "no_redirect"),
+        // Who watches a client is another.
+        ("SUBSCRIBE", "user_agent", "home_elsewhere"),
+    ] {
+        let uri = if method == "REGISTER" { "sip:example.com" } else { uri };
+        let judged = |settings: &Settings, table: &Table| {
+            judged((settings, table), Transport::Udp, method, uri, alice, "").0
+        };
+        assert_eq!(judged(&agents, &table("edge", Some(1))), by_agent, "{method}");
+        assert_eq!(judged(&settings(EDGE), &flagged), by_flag, "{method}");
     }
 }

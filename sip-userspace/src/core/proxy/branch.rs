@@ -57,6 +57,8 @@ pub struct Branch {
     pub cancel: Cancel,
     /// When it was sent first.
     pub since: Duration,
+    /// Which of the client's phones it went to.
+    pub phone: Option<usize>,
     /// Whether its silence has been told.
     pub told: bool,
     /// The same over datagrams, if it went over a stream for its length alone.

@@ -17,12 +17,14 @@ pub struct Target {
     pub uri: Option<Box<[u8]>>,
     /// Lines that go on top: Record-Route, Path, Routes of a Path.
     pub lines: Box<[u8]>,
+    /// Which of the client's phones it leads to; several flows and addresses may lead to one.
+    pub phone: Option<usize>,
 }
 
 impl Target {
     /// The same request over this flow.
     pub fn plain(flow: Flow) -> Self {
-        Self { flow, stream: None, uri: None, lines: Box::default() }
+        Self { flow, stream: None, uri: None, lines: Box::default(), phone: None }
     }
 }
 
@@ -105,6 +107,14 @@ impl Context {
         match self.work.next {
             Next::Server => status == 503,
             Next::Contact => status < 600,
+        }
+    }
+
+    /// A phone has answered with this status: it is asked over another flow only if this one does
+    /// not lead there (RFC 5626 section 7).
+    pub fn heard_of(&mut self, phone: Option<usize>, status: u16) {
+        if phone.is_some() && !matches!(status, 408 | 430) {
+            self.work.targets.retain(|target| target.phone != phone);
         }
     }
 

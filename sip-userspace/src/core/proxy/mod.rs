@@ -261,7 +261,7 @@ impl Proxy {
         let compose =
             |flow: &Flow| work.outbound.compose(flow, &text, &target.lines, target.uri.as_deref());
         let mut payload = compose(&target.flow);
-        let (mut flow, mut again) = (target.flow, None);
+        let (mut flow, mut again, phone) = (target.flow, None, target.phone);
         if payload.len() > DATAGRAM_MAX
             && let Some(stream) = target.stream
         {
@@ -281,6 +281,7 @@ impl Proxy {
             timer_c: work.invite.then_some(now.saturating_add(self.timer_c)),
             provisional: false,
             cancel: Cancel::None,
+            phone,
             told: false,
             since: now,
             again,
@@ -297,7 +298,8 @@ impl Proxy {
     /// Has a client transaction looked at when it wants to be.
     fn queue(&mut self, id: u64) {
         let Some(branch) = self.branches.get_mut(&id) else { return };
-        let Some(at) = branch.deadline().filter(|at| *at != branch.queued) else { return };
+        // What is queued for earlier is queued anew when that comes: each 1xx moves timer C.
+        let Some(at) = branch.deadline().filter(|at| *at < branch.queued) else { return };
         branch.queued = at;
         self.due.push(at, id);
     }

@@ -125,10 +125,19 @@ impl Proxy {
         out: &mut Vec<Event>,
     ) {
         let Some(branch) = self.branches.get(&id) else { return };
-        let (upstream, invite) = (branch.upstream, branch.invite);
+        let (upstream, invite, phone) = (branch.upstream, branch.invite, branch.phone);
         let accepted = status < 300;
         if !invite {
             self.answered(id, now);
+            if status == 408 {
+                // RFC 4320 section 4.2: it is never sent on, and says what a timeout here says.
+                let told = out.len();
+                self.closed(upstream, id, Ended::TimedOut, now, out);
+                if out.len() == told {
+                    out.push(Event::Absorbed);
+                }
+                return;
+            }
         } else if accepted {
             // Nothing is sent again from now on.
             self.hold(id, Box::default());
@@ -145,6 +154,7 @@ impl Proxy {
             None => out.push(Event::Absorbed),
             Some(context) if !accepted && context.moves_on(status) => {
                 let before = context.bytes();
+                context.heard_of(phone, status);
                 context.consider(told, payload, has_room);
                 let after = context.bytes();
                 self.bytes = self.bytes.saturating_sub(before).saturating_add(after);

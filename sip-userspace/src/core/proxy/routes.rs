@@ -80,7 +80,7 @@ impl<'m> Routes<'m> {
             return Ok(routes);
         }
         let tokens = tokens();
-        let ours = |uri: &SipUri<'_>| settings.is_here(uri.host, uri.port);
+        let ours = |uri: &SipUri<'_>| settings.is_route(uri.host, uri.port);
         let token = |uri: &SipUri<'_>| tokens.read(uri.user?, request.call_id);
         let mut last = None;
         let mut taken = 0usize;
@@ -178,6 +178,24 @@ mod tests {
                 target,
                 "<sip:edge.example.com;lr>, <sip:far>".into(),
                 &["<sip:far>"],
+                false,
+                None,
+                false,
+            ),
+            (
+                "the served domain",
+                target,
+                "<sip:EXAMPLE.com;lr>, <sip:far;lr>".into(),
+                &["<sip:far;lr>"],
+                false,
+                None,
+                false,
+            ),
+            (
+                "the domain elsewhere",
+                target,
+                "<sip:example.com:99;lr>".into(),
+                &["<sip:example.com:99;lr>"],
                 false,
                 None,
                 false,

@@ -168,3 +168,18 @@ fn a_silent_phone_leaves_the_call_to_the_next() {
     assert_eq!(World::seen(&world.run(100), CALLER), ["200"]);
     world.is_quiet();
 }
+
+#[test]
+fn a_408_of_the_next_hop_ends_there_but_for_an_invite() {
+    for (method, heard) in [("MESSAGE", &[][..]), ("INVITE", &["408"])] {
+        let mut world = World::new(1, |_| {});
+        let mut alice = Ua::udp("alice", ALICE, HOME);
+        register(&mut world, &mut alice, "");
+        let mut bob = Ua::udp("bob", CALLER, HOME);
+        let text = bob.request(method, "sip:alice@example.com", "<sip:alice@example.com>", "");
+        world.say(bob.flow, &text);
+        let there = World::find(&world.run(100), ALICE, method);
+        world.say(there.flow, &alice.respond(&there, "408 Request Timeout"));
+        assert_eq!(World::seen(&world.run(100), CALLER), heard, "{method}");
+    }
+}

@@ -141,3 +141,31 @@ fn a_long_request_goes_over_tcp_where_there_is_tcp() {
         world.is_quiet();
     }
 }
+
+#[test]
+fn another_flow_of_a_phone_is_tried_only_if_the_first_does_not_lead_there() {
+    const SECOND: &str = "203.0.113.31:5060";
+    for (status, again) in [
+        ("486 Busy Here", false),
+        ("503 Service Unavailable", false),
+        ("408 Request Timeout", true),
+        ("430 Flow Failed", true),
+    ] {
+        let mut world = World::new(1, |_| {});
+        for (flow, address) in [(1, ALICE), (2, SECOND)] {
+            let mut alice = Ua { serial: 10 * flow, ..Ua::udp("alice", address, HOME) };
+            let text = alice.register("");
+            let own = format!("{};+sip.instance=\"<urn:uuid:1>\";reg-id={flow}", alice.contact());
+            world.say(alice.flow, &text.replace(&alice.contact(), &own));
+            assert_eq!(World::seen(&world.run(1_000), address), ["200"]);
+        }
+        let alice = Ua::udp("alice", SECOND, HOME);
+        let mut bob = Ua::udp("bob", CALLER, HOME);
+        let invite = bob.invite("alice@example.com");
+        world.say(bob.flow, &invite);
+        let there = World::find(&world.run(100), SECOND, "INVITE");
+        world.say(there.flow, &alice.respond(&there, status));
+        let asked = World::seen(&world.run(100), ALICE);
+        assert_eq!(asked, if again { &["INVITE"][..] } else { &[] }, "{status}");
+    }
+}
