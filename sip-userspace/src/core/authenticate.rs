@@ -98,7 +98,13 @@ impl Core {
                 Counters::add(&mut counters.auth_accepted);
                 return true;
             }
-            Verdict::Forbidden => (Answer::new(403), &mut counters.auth_forbidden),
+            Verdict::Forbidden => {
+                Counters::add(&mut counters.auth_forbidden);
+                let answer = self.signed(Answer::new(403));
+                let payload = answer.compose(request.message, &at.path, at.tag);
+                self.send_once(at, 403, payload, now, out);
+                return false;
+            }
             Verdict::Challenge { answer, cause } => match cause {
                 Cause::Missing => (answer, &mut counters.auth_challenged),
                 Cause::Stale => (answer, &mut counters.auth_stale),

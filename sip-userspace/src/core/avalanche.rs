@@ -48,7 +48,9 @@ impl Avalanche {
         self.at = now;
         self.tokens = self.tokens.saturating_add(came).min(full);
         self.away = self.away.saturating_sub(came.saturating_div(PART));
-        let kept = if registered { 0 } else { full.saturating_div(RESERVED) };
+        // Of a rate of one nothing can be kept.
+        let reserve = full.saturating_div(RESERVED).min(full.saturating_sub(PART));
+        let kept = if registered { 0 } else { reserve };
         if self.tokens >= kept.saturating_add(PART) {
             self.tokens = self.tokens.saturating_sub(PART);
             return Ok(());
@@ -90,6 +92,16 @@ mod tests {
             taken.push(now);
         }
         taken
+    }
+
+    #[test]
+    fn the_least_rate_takes_new_clients_too() {
+        for rate in 1..6 {
+            let mut avalanche = Avalanche::default();
+            let mut take =
+                |s| avalanche.take(rate, false, (KEY, 1), Duration::from_secs(s)).is_ok();
+            assert!((1..20).all(|s| take(s)), "{rate}");
+        }
     }
 
     #[test]

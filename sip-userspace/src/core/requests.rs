@@ -172,6 +172,9 @@ impl Core {
                 Counters::add(&mut self.counters.redirects);
                 self.handled.redirected(key, now.mono_s());
                 let payload = answer.compose(request.message, &at.path, at.tag);
+                if self.settings.auth.as_ref().is_some_and(|rules| rules.before_redirect) {
+                    return Ok(self.send_once(at, 302, payload, now, out));
+                }
                 out.push(Output::Send { flow: at.flow, payload });
             }
             Decision::Register { key, aor } => self.register(at, (key, aor), request, now, out),
@@ -242,6 +245,22 @@ impl Core {
         out.push(Output::Send { flow: at.flow, payload });
     }
 
+    /// Answers a request that has been authenticated, or was let in without. Credentials are good once,
+    /// so what had some is known again by its transaction.
+    pub(super) fn send_once(
+        &mut self,
+        at: &Place,
+        status: u16,
+        payload: Vec<u8>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        if self.asks_users(at) && self.transactions.begin(at.transaction, at.flow, false) {
+            return self.respond(at.transaction, status, payload, now, out);
+        }
+        out.push(Output::Send { flow: at.flow, payload });
+    }
+
     /// There is no room for a request. Over datagrams it is sent again by itself; over a stream its
     /// client has to be told (section 21.5.4).
     pub(super) fn shed(&self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
@@ -275,7 +294,9 @@ impl Core {
         if let Err(after_s) = self.avalanche.take(rate, registered, drawn, now.mono) {
             Counters::add(&mut self.counters.registers_paced);
             let retry = rsip::headers::RetryAfter::from(after_s.to_string());
-            return self.answer(at, request.message, Answer::new(503).with(retry), out);
+            let answer = self.signed(Answer::new(503).with(retry));
+            let payload = answer.compose(request.message, &at.path, at.tag);
+            return self.send_once(at, 503, payload, now, out);
         }
         if !self.held.has_room() {
             Counters::add(&mut self.counters.registers_shed);

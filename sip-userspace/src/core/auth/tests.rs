@@ -207,6 +207,31 @@ fn a_redirected_client_is_not_challenged_twice() {
     assert_eq!(send(&mut fresh, 3, CLIENT, HOME, &register(5, &lines)).0, 200, "the same count");
 }
 
+/// Credentials are good once: who sends them again because the answer was lost gets that.
+#[test]
+fn what_was_answered_behind_credentials_is_answered_again() {
+    let rules = || Rules { before_redirect: true, ..Rules::default() };
+    for (this, listener, name, status, rate) in [
+        ("edge", EDGE, "alice", 302, 0),
+        ("home", HOME, "bob", 403, 0),
+        ("home", HOME, "alice", 503, 1),
+    ] {
+        let mut host = core(this, listener, rules());
+        host.settings.register_rate = rate;
+        let (_, challenge) = send(&mut host, 0, CLIENT, listener, &register(1, ""));
+        let mut prompt = prompts(&challenge).remove(0);
+        if rate > 0 {
+            let lines = credentials(&mut prompt, name, "secret");
+            assert_eq!(send(&mut host, 1, CLIENT, listener, &register(19, &lines)).0, 200);
+        }
+        let lines = credentials(&mut prompt, name, "secret");
+        let first = send(&mut host, 1, CLIENT, listener, &register(20, &lines));
+        assert_eq!(first.0, status, "{}", first.1);
+        assert_eq!(send(&mut host, 1, CLIENT, listener, &register(20, &lines)), first);
+        assert_eq!(host.counters().retransmissions_answered, 1);
+    }
+}
+
 /// A watcher is any of the users, before a redirect as at the home.
 #[test]
 fn a_user_who_watches_another_is_redirected_there() {

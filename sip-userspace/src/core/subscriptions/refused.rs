@@ -46,8 +46,7 @@ pub(super) enum Refused {
 }
 
 impl Core {
-    /// Refuses a SUBSCRIBE or a PUBLISH. Credentials are good once, so what had some is known again
-    /// by its transaction.
+    /// Refuses a SUBSCRIBE or a PUBLISH.
     pub(super) fn refuse_event(
         &mut self,
         at: &Place,
@@ -90,11 +89,8 @@ impl Core {
             Refused::BodyTooLong => phrase(413),
             Refused::Body(_) | Refused::NoBody => phrase(400),
         };
-        if self.asks_users(at) && self.transactions.begin(at.transaction, at.flow, false) {
-            let status = answer.status();
-            let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
-            return self.respond(at.transaction, status, payload, now, out);
-        }
-        self.answer(at, request.message, answer, out);
+        let status = answer.status();
+        let payload = self.signed(answer).compose(request.message, &at.path, at.tag);
+        self.send_once(at, status, payload, now, out);
     }
 }

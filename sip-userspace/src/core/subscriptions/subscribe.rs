@@ -184,7 +184,7 @@ impl Core {
     }
 
     /// Whether the source of a request had to say who it is.
-    pub(super) fn asks_users(&self, at: &Place) -> bool {
+    pub(in crate::core) fn asks_users(&self, at: &Place) -> bool {
         self.settings.auth.as_ref().is_some_and(|rules| !(rules.trusted)(at.source()))
     }
 
