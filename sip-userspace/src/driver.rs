@@ -119,6 +119,7 @@ impl Host {
                     self.measure_load();
                     self.tell_forwards();
                     if let Some(kernel) = &mut self.kernel {
+                        kernel.attach_anew(&self.config);
                         self.publishing |= kernel.tick(self.core.table(), clock::now().mono);
                     }
                     service.status(|| self.standing());

@@ -22,6 +22,8 @@ use crate::config::Mode;
 pub struct Attached {
     /// The interface.
     pub interface: String,
+    /// Its number; another one has another, whatever its name.
+    pub index: u32,
     /// [`Mode::Native`] or [`Mode::Generic`].
     pub mode: Mode,
     link: Held,
@@ -31,12 +33,31 @@ pub struct Attached {
 #[derive(Debug)]
 enum Held {
     /// This process.
-    Own(#[expect(dead_code, reason = "the program's own list has it too")] XdpLinkId),
+    Own(XdpLinkId),
     /// A pin.
     Pinned(OwnedFd),
 }
 
 impl Attached {
+    /// Whether the interface is still there.
+    pub fn is_there(&self) -> bool {
+        index_of(&self.interface) == Some(self.index)
+    }
+
+    /// Forgets a link whose interface is gone.
+    ///
+    /// # Errors
+    /// If its pin can't be removed.
+    pub fn forget(self, kernel: &mut Kernel, pins: Option<&Pins>) -> Result<(), DatapathError> {
+        match self.link {
+            // It went with the interface; what is left of it is a number.
+            Held::Own(link) => kernel.program().map(|program| drop(program.detach(link))),
+            Held::Pinned(_) => {
+                pins.map_or(Ok(()), |pins| remove(&pins.link(&self.interface, self.mode)))
+            }
+        }
+    }
+
     /// Has a pinned link run the kernel's program from now on.
     ///
     /// # Errors
@@ -51,6 +72,11 @@ impl Attached {
     }
 }
 
+/// The number of the interface that has this name now.
+pub fn index_of(interface: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(interface).ok()
+}
+
 /// Takes a pinned link over, if it is on the interface of its name; else it is removed. Unless
 /// `later`, it runs the kernel's program from now on.
 ///
@@ -63,10 +89,9 @@ pub fn adopt(
 ) -> Result<Option<Attached>, DatapathError> {
     let Link { interface, mode, path, fd } = link;
     let found = link_info(fd.as_fd()).map(|info| info.interface).unwrap_or(0);
-    let index = nix::net::if_::if_nametoindex(interface.as_str()).unwrap_or(0);
-    let alive = found != 0 && found == index && (later || run(&fd, kernel).is_ok());
-    if alive {
-        return Ok(Some(Attached { interface, mode, link: Held::Pinned(fd) }));
+    let alive = found != 0 && index_of(&interface) == Some(found);
+    if alive && (later || run(&fd, kernel).is_ok()) {
+        return Ok(Some(Attached { interface, index: found, mode, link: Held::Pinned(fd) }));
     }
     tracing::info!(interface, "the interface is another one now: the old link is removed");
     remove(&path)?;
@@ -118,7 +143,9 @@ pub fn attach(
                     Some(pins) => pin(kernel, link, pins, interface, *tried)?,
                     None => Held::Own(link),
                 };
-                return Ok(Some(Attached { interface: interface.to_owned(), mode: *tried, link }));
+                let index = index_of(interface).unwrap_or(0);
+                let (interface, mode) = (interface.to_owned(), *tried);
+                return Ok(Some(Attached { interface, index, mode, link }));
             }
             Err(error) => {
                 let error = attach_error(interface, *tried, &error);

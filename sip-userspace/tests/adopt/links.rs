@@ -70,6 +70,37 @@ fn an_interface_that_was_made_anew_is_attached_again() {
 }
 
 #[test]
+fn an_interface_that_goes_and_comes_back_under_a_running_daemon_is_attached_again() {
+    let stage = Stage::new();
+    let (object, table) = (filled::object(), filled::table(50));
+    for keep in ["true", "false"] {
+        let config =
+            stage.config(&[("xdp.interfaces", "veth0,other0"), ("xdp.keep_attached", keep)]);
+        let mut path = stage.run(&object, &config, &table);
+        path.attach_anew(&config);
+        assert!(path.is_complete(&config));
+        ip("link del veth0");
+        for _ in 0..2 {
+            path.attach_anew(&config);
+            assert_eq!(path.modes(), ["native on other0"], "{keep}");
+            assert!(!path.is_complete(&config), "the daemon limits sources now");
+        }
+        stage.veth("veth");
+        path.attach_anew(&config);
+        assert_eq!(path.modes(), ["native on other0", "native on veth0"], "{keep}");
+        let id = path.kernel().tag_and_id().unwrap().1;
+        assert_eq!(program_on("veth0"), Some(id));
+        // Gone and back between two looks.
+        ip("link del veth0");
+        stage.veth("veth");
+        path.attach_anew(&config);
+        assert_eq!(program_on("veth0"), Some(id));
+        assert!(path.is_complete(&config));
+        all_right(&mut path, &table, 0..60);
+    }
+}
+
+#[test]
 fn another_program_on_the_interface_is_left_alone() {
     let stage = Stage::new();
     let (object, table) = (filled::object(), filled::table(50));

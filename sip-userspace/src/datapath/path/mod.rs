@@ -3,6 +3,7 @@
 //! With XDP off there is none of this, and a source's rate is limited by the daemon.
 
 mod counts;
+mod interfaces;
 mod loopback;
 mod open;
 mod sources;
@@ -12,11 +13,10 @@ mod verify;
 use std::{
     collections::BTreeSet,
     fmt,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use sip_common::abi::{self, CONFIG_FORWARD, ClientKey, INTERFACES_MAX, note};
+use sip_common::abi::{self, ClientKey};
 
 use self::sources::Sources;
 pub use self::{
@@ -24,16 +24,9 @@ pub use self::{
     open::Head,
     verify::{Compared, Difference, Verified},
 };
-use super::{
-    Attached, DatapathError, Kernel,
-    attach::{adopt, attach, detach},
-    kernel::SharedRecent,
-    maps::Maps,
-    pins::Pins,
-    publish::Publisher,
-};
+use super::{Attached, Kernel, kernel::SharedRecent, maps::Maps, pins::Pins, publish::Publisher};
 use crate::{
-    config::{Config, Mode},
+    config::Config,
     core::table::{Applied, Lesson, Revision, Table, domains::Domains},
 };
 
@@ -45,6 +38,8 @@ pub struct KernelPath {
     kernel: Kernel,
     publisher: Publisher,
     attached: Vec<Attached>,
+    /// Interfaces that are gone, and are attached again when they come back.
+    lost: Vec<String>,
     told: abi::Config,
     domains: Domains,
     sources: Sources,
@@ -89,82 +84,6 @@ impl fmt::Display for Origin {
 }
 
 impl KernelPath {
-    /// Attaches the program to the configured interfaces, takes over its pinned links there, and
-    /// takes it off all others. True if it runs on any.
-    ///
-    /// # Errors
-    /// If a demanded mode can't be had, or a link can't be pinned.
-    pub fn attach(&mut self, config: &Config, now: Duration) -> Result<bool, DatapathError> {
-        self.renew(now);
-        let attached = self.attach_all(config);
-        // What was made just now and runs nowhere does not stay.
-        let useless = self.attached.is_empty() || attached.is_err() && self.origin == Origin::New;
-        if useless && let Some(pins) = &self.pins {
-            pins.remove_all()?;
-        }
-        attached?;
-        self.tell_interfaces(config)?;
-        Ok(!self.attached.is_empty())
-    }
-
-    /// Tells the program by which interfaces what it forwards may leave: those that it runs on. The
-    /// routes are the host's own; see `loopback`.
-    fn tell_interfaces(&mut self, config: &Config) -> Result<(), DatapathError> {
-        if self.told.flags & CONFIG_FORWARD == 0 {
-            return Ok(());
-        }
-        // From a driver to an interface of the stack nothing gets through.
-        let native = self.attached.iter().any(|on| on.mode == Mode::Native);
-        let ways = self.attached.iter().filter(|on| !native || on.mode == Mode::Native);
-        let mut interfaces = [0; INTERFACES_MAX];
-        for (place, on) in interfaces.iter_mut().zip(ways) {
-            *place = nix::net::if_::if_nametoindex(on.interface.as_str()).unwrap_or(0);
-        }
-        self.told.interfaces = interfaces;
-        loopback::allow_forwarding(config.sip.listen.iter().any(SocketAddr::is_ipv6));
-        let told = self.told;
-        self.kernel.configure(&told)
-    }
-
-    fn attach_all(&mut self, config: &Config) -> Result<(), DatapathError> {
-        let pins = self.pins.clone();
-        let links = pins.as_ref().map_or(Ok(Vec::new()), Pins::links)?;
-        for link in links {
-            let wanted = config.xdp.interfaces.contains(&link.interface)
-                && (config.xdp.mode == Mode::Auto || config.xdp.mode == link.mode)
-                && !self.attached.iter().any(|attached| attached.interface == link.interface);
-            if !wanted {
-                detach(link)?;
-            } else if let Some(attached) = adopt(&mut self.kernel, link, self.switch)? {
-                tracing::info!(interface = attached.interface, mode = %attached.mode, "kernel path taken over");
-                self.attached.push(attached);
-            }
-        }
-        for interface in &config.xdp.interfaces {
-            if self.attached.iter().any(|attached| attached.interface == *interface) {
-                continue;
-            }
-            match attach(&mut self.kernel, interface, config.xdp.mode, pins.as_ref())? {
-                Some(attached) => {
-                    let mode = attached.mode;
-                    if mode == Mode::Generic && config.xdp.mode == Mode::Auto {
-                        tracing::warn!(interface, "GENERIC XDP only: much slower than native");
-                    }
-                    tracing::info!(interface, %mode, "kernel path attached");
-                    self.attached.push(attached);
-                }
-                None => tracing::warn!(interface, "NO XDP: the daemon answers what comes in here"),
-            }
-        }
-        if self.origin == Origin::NewProgram
-            && let Some(pins) = &pins
-        {
-            pins.replace_program(&mut self.kernel)?;
-            self.kernel.set_note(note::OBJECT, self.object);
-        }
-        Ok(())
-    }
-
     /// What the program was told beside the table.
     pub fn told(&self) -> abi::Config {
         self.told

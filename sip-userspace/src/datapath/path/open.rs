@@ -116,6 +116,7 @@ impl KernelPath {
             kernel,
             publisher: Publisher::new(config.sip.redirect_expires_s),
             attached: Vec::new(),
+            lost: Vec::new(),
             told,
             domains: desired::domains(config),
             sources: Sources::new(SourceFlags::new(&config.sources)),
