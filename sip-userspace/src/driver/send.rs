@@ -60,7 +60,8 @@ impl Host {
             }
         }
         for (local, datagrams) in sends {
-            self.udp.send(local, &datagrams);
+            let unsent = self.udp.send(local, &datagrams).into_iter();
+            failed.extend(unsent.map(|peer| Flow::udp(local, peer)));
         }
     }
 

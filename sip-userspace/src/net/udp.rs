@@ -160,25 +160,36 @@ impl Udp {
         [sum(|counts| &counts.datagrams), sum(|counts| &counts.shed), self.unsent]
     }
 
-    /// Sends datagrams from a served address. What a full socket does not take, or what can't be
-    /// sent, is counted and lost: SIP retransmits.
-    pub fn send(&mut self, local: SocketAddr, datagrams: &[(SocketAddr, Vec<u8>)]) {
+    /// Sends datagrams from a served address. What a full socket does not take is counted and lost:
+    /// SIP retransmits. So is what can't be sent at all, and where to is said: there is no route, a
+    /// filter, or the datagram is too long.
+    pub fn send(
+        &mut self,
+        local: SocketAddr,
+        datagrams: &[(SocketAddr, Vec<u8>)],
+    ) -> Vec<SocketAddr> {
+        let mut failed = Vec::new();
         for (number, some) in datagrams.chunks(SEND_MAX).enumerate() {
             if number > 1 {
                 self.relieve();
             }
             let sender = self.senders.iter().find(|(address, _)| *address == local);
             let unsent = match sender {
-                Some((_, socket)) => send(socket, some),
+                Some((_, socket)) => send(socket, some, &mut failed),
                 None => some.len() as u64,
             };
             self.unsent = self.unsent.wrapping_add(unsent);
         }
+        failed
     }
 }
 
 /// Sends a few datagrams; how many were not.
-fn send(socket: &UdpSocket, datagrams: &[(SocketAddr, Vec<u8>)]) -> u64 {
+fn send(
+    socket: &UdpSocket,
+    datagrams: &[(SocketAddr, Vec<u8>)],
+    failed: &mut Vec<SocketAddr>,
+) -> u64 {
     let mut unsent = 0;
     let mut rest = datagrams;
     while !rest.is_empty() {
@@ -194,6 +205,7 @@ fn send(socket: &UdpSocket, datagrams: &[(SocketAddr, Vec<u8>)]) -> u64 {
         };
         if sent == 0 {
             // The first of the rest can't be sent: leave it out and go on.
+            failed.extend(rest.first().map(|(to, _)| *to));
             unsent += 1;
         }
         rest = rest.get(sent.max(1)..).unwrap_or_default();
@@ -254,11 +266,15 @@ mod tests {
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..20).collect::<Vec<_>>());
-        udp.send(served, &[(client.local_addr().unwrap(), b"answer".to_vec())]);
+        // One that no datagram can hold is left out, and it is said.
+        let to = client.local_addr().unwrap();
+        let nowhere = SocketAddr::new(to.ip(), 9);
+        let datagrams = [(nowhere, vec![0; 70_000]), (to, b"answer".to_vec())];
+        assert_eq!(udp.send(served, &datagrams), [nowhere]);
         let mut answer = [0; 16];
         let (len, from) = client.recv_from(&mut answer).unwrap();
         assert_eq!((&answer[..len], from), (&b"answer"[..], served));
-        assert_eq!(udp.counts(), [20, 0, 0]);
+        assert_eq!(udp.counts(), [20, 0, 1]);
     }
 
     #[test]
