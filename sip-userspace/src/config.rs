@@ -150,6 +150,7 @@ pub const KEYS: &[&str] = &[
     "auth.algorithms",
     "auth.nonce_life",
     "auth.trusted",
+    "auth.trusted_names",
     "auth.before_redirect",
     "api.listen",
     "api.token_file",
@@ -381,6 +382,7 @@ impl Config {
         let document = Document::parse(inputs)?;
         let store = store::store(&document)?;
         let subscriptions = subscriptions::subscriptions(&document)?;
+        let tls = streams::tls(&document)?;
         let config = Self {
             node: bounds::node(&document)?,
             sip: bounds::sip(&document)?,
@@ -388,7 +390,6 @@ impl Config {
             sources: bounds::sources(&document)?,
             receive: bounds::receive(&document)?,
             tcp: streams::tcp(&document)?,
-            tls: streams::tls(&document)?,
             control: bounds::control(&document)?,
             proxy: proxy::proxy(&document)?,
             peers: peers::peers(&document)?,
@@ -398,7 +399,8 @@ impl Config {
             subscriptions,
             dns: dns::dns(&document)?,
             store,
-            auth: auth::auth(&document)?,
+            auth: auth::auth(&document, tls.client_ca.is_some())?,
+            tls,
             api: store::api(&document)?,
             log: bounds::log(&document)?,
             strange_variables: document.strange_variables().to_vec(),

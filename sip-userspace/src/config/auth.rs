@@ -1,10 +1,14 @@
 //! Who must say who it is, and how.
 
+use rustls::pki_types::ServerName;
+
 use super::{ConfigError, Prefix, bounds, document::Document};
 use crate::sip::digest::Algorithm;
 
 /// Longest realm, in bytes.
 const REALM_MAX: usize = 255;
+/// Names that are trusted.
+const NAMES_MAX: usize = 256;
 
 /// Authentication of clients.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +23,8 @@ pub struct Auth {
     pub nonce_life_s: u32,
     /// Sources that are not asked.
     pub trusted: Vec<Prefix>,
+    /// Who proves one of these names by its certificate is not asked either.
+    pub trusted_names: Vec<ServerName<'static>>,
     /// A client is asked before it is told its home.
     pub before_redirect: bool,
 }
@@ -30,7 +36,8 @@ impl Auth {
     }
 }
 
-pub(super) fn auth(document: &Document<'_>) -> Result<Auth, ConfigError> {
+/// Reads `[auth]`; `proves_names`: clients can show certificates.
+pub(super) fn auth(document: &Document<'_>, proves_names: bool) -> Result<Auth, ConfigError> {
     let digest = document.choice("auth.mode", &["off", "digest"], "off")? == "digest";
     let realm = match document.text("auth.realm")? {
         None => None,
@@ -69,6 +76,29 @@ pub(super) fn auth(document: &Document<'_>) -> Result<Auth, ConfigError> {
         algorithms,
         nonce_life_s: document.number("auth.nonce_life", 10..=3600, 300)?.value as u32,
         trusted: bounds::prefixes(document, "auth.trusted")?,
+        trusted_names: trusted_names(document, proves_names)?,
         before_redirect: document.switch("auth.before_redirect", false)?,
     })
+}
+
+fn trusted_names(
+    document: &Document<'_>,
+    proves_names: bool,
+) -> Result<Vec<ServerName<'static>>, ConfigError> {
+    let mut names = Vec::new();
+    for found in document.list("auth.trusted_names", NAMES_MAX)? {
+        let name = match ServerName::try_from(found.value.clone()) {
+            Ok(name @ ServerName::DnsName(_)) => name,
+            _ => {
+                let reason = format!("`{}` is no host name", found.value.escape_debug());
+                return Err(found.wrong(reason, "give a name that a certificate can hold"));
+            }
+        };
+        if !proves_names {
+            let reason = "nobody can prove a name without tls.client_ca".to_owned();
+            return Err(found.wrong(reason, "name the authorities in tls.client_ca"));
+        }
+        names.push(name);
+    }
+    Ok(names)
 }

@@ -135,6 +135,14 @@ fn what_is_wrong_is_named_with_line_and_column() {
         ("auth.algorithms = [\"MD5\", \"md5\"]", "10:22: auth.algorithms: md5 stands twice"),
         ("auth.nonce_life = 5", "10:14: auth.nonce_life: 5 is out of bounds; use a number from 10"),
         ("auth.trusted = [\"x\"]", "10:12: auth.trusted: "),
+        (
+            "auth.trusted_names = [\"sbc.example.com\"]",
+            "10:18: auth.trusted_names: nobody can prove a name without tls.client_ca",
+        ),
+        (
+            "auth.trusted_names = [\"192.0.2.1\"]",
+            "10:18: auth.trusted_names: `192.0.2.1` is no host name",
+        ),
         ("node.slots = 1000", "4:9: node.slots: 1000 is no power of two; use 4096"),
         ("node.slots = 8", "4:9: node.slots: 8 is out of bounds; use a number from 16 to 65536"),
         (

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use super::{
     Core, Counters, Now, Output,
-    auth::{Asked, Auth, Cause, Role, Verdict},
+    auth::{Asked, Auth, Cause, Role, Rules, Verdict},
     decide::Decision,
     requests::Place,
     subscriptions::sender,
@@ -26,6 +26,22 @@ impl Core {
     /// The authentication of this host, to take users in.
     pub fn auth_mut(&mut self) -> Option<&mut Auth> {
         self.auth.as_mut()
+    }
+
+    /// The peer of a connection has proved to be one that is not asked; until [`Self::ended`].
+    pub fn trust(&mut self, connection: u64) {
+        self.trusted.insert(connection);
+    }
+
+    /// A connection has ended.
+    pub fn ended(&mut self, connection: u64) {
+        self.trusted.remove(&connection);
+    }
+
+    /// Whether who sent a request has to prove to be one of the users.
+    pub(super) fn asks_users(&self, at: &Place) -> bool {
+        let asks = |rules: &Rules| !(rules.trusted)(at.source());
+        self.settings.auth.as_ref().is_some_and(asks) && !self.trusted.contains(&at.came.connection)
     }
 
     /// Whether a request may be dealt with as decided; if not, it has been answered.
@@ -89,6 +105,10 @@ impl Core {
         out: &mut Vec<Output>,
     ) -> bool {
         let source = at.source();
+        if !self.asks_users(at) {
+            Counters::add(&mut self.counters.auth_accepted);
+            return true;
+        }
         let client = self.client_address(request, source);
         let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return true };
         let asked = Asked { request, aor, source, client, role, salt: at.tag as u32 };

@@ -57,6 +57,7 @@ pub mod transaction;
 pub mod transactions;
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -113,6 +114,8 @@ pub struct Core {
     handled: Handled,
     strict: Option<Strict>,
     auth: Option<Auth>,
+    /// Connections whose peers are not asked, by their ids.
+    trusted: HashSet<u64>,
     held: Held,
     avalanche: Avalanche,
     returning: Returning,
@@ -148,6 +151,7 @@ impl Core {
             bindings: Bindings::new(table.meta().slots),
             past: Bindings::new(table.meta().slots),
             counters: Counters::default(),
+            trusted: HashSet::new(),
             strict: strict.filter(|_| !asks_first),
             handled: Handled::default(),
             held: Held::default(),

@@ -21,7 +21,12 @@ impl Host {
     fn stream_event(&mut self, event: Event, out: &mut Vec<Output>) {
         let now = clock::now();
         match event {
-            Event::Opened(handle) => self.streams.opened(handle),
+            Event::Opened(handle) => {
+                if handle.is_one_of(&self.config.auth.trusted_names) {
+                    self.core.trust(handle.id());
+                }
+                self.streams.opened(handle);
+            }
             Event::Message(received) => {
                 let flow = received.flow;
                 // The kernel's limit is for datagrams. What is too much can't be left out: over a
@@ -35,6 +40,7 @@ impl Host {
             }
             Event::Ending { id } => self.end(id, out),
             Event::Closed { id, ways, undelivered } => {
+                self.core.ended(id);
                 self.streams.closed(id, undelivered);
                 for flow in ways {
                     self.core.handle_failure(now, flow, out);

@@ -89,6 +89,35 @@ fn clients_show_the_certificates_that_they_have_to() {
 }
 
 #[test]
+fn who_proves_a_trusted_name_is_not_asked_for_a_password() {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    authority.sign(NAMES).write(directory.path());
+    let ca = directory.path().join("ca.pem");
+    fs::write(&ca, authority.pem()).unwrap();
+    let ca = ca.display().to_string();
+    let daemon = start(
+        directory,
+        &[
+            ("tls.client_ca", ca.as_str()),
+            ("auth.mode", "digest"),
+            ("auth.trusted_names", "sbc.example.com,gateway.example.com"),
+        ],
+    );
+    for (serial, name, status) in [
+        (1, Some("sbc.example.com"), 200),
+        (2, Some("gateway.example.com"), 200),
+        (3, Some("phone.example.com"), 401),
+        (4, None, 401),
+    ] {
+        let made = name.map(|name| authority.sign(&[name]));
+        let mut peer = Peer::tls(daemon.tls(), authority.client(made.as_ref())).unwrap();
+        peer.send(register("alice", serial, "TLS"));
+        assert_eq!(peer.status(), status, "{name:?}");
+    }
+}
+
+#[test]
 fn a_new_certificate_is_used_without_a_restart() {
     let (old, new) = (Authority::new(), Authority::new());
     let directory = tempfile::tempdir().unwrap();

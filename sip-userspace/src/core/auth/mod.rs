@@ -156,9 +156,6 @@ impl Auth {
 
     /// Checks a request.
     pub fn check(&mut self, rules: &Rules, asked: &Asked<'_>, now: Now) -> Verdict {
-        if (rules.trusted)(asked.source) {
-            return Verdict::Good;
-        }
         let domain = String::from_utf8_lossy(asked.aor.host());
         let realm = rules.realm.as_deref().unwrap_or(&domain);
         let cause = match self.judge(rules, asked, realm, now) {

@@ -183,11 +183,6 @@ impl Core {
         Ok((id, Made::New(aor, Box::new(new))))
     }
 
-    /// Whether the source of a request had to say who it is.
-    pub(in crate::core) fn asks_users(&self, at: &Place) -> bool {
-        self.settings.auth.as_ref().is_some_and(|rules| !(rules.trusted)(at.source()))
-    }
-
     /// Whom a subscription counts for: its user, where users are known, else its source.
     fn user(&self, at: &Place, request: &Request<'_>) -> ClientKey {
         let secret = self.table.meta().client_secret;

@@ -51,6 +51,18 @@ impl Table {
     }
 }
 
+impl Handle {
+    /// The connection.
+    pub fn id(&self) -> u64 {
+        self.flow.connection
+    }
+
+    /// Whether its peer has proved by its certificate to be one of these.
+    pub fn is_one_of(&self, names: &[ServerName<'_>]) -> bool {
+        names.iter().any(|name| self.trust.covers(name))
+    }
+}
+
 impl Trust {
     fn covers(&self, name: &ServerName<'_>) -> bool {
         self.asked.as_ref() == Some(name)
