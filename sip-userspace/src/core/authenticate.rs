@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use super::{
     Core, Counters, Now, Output,
-    auth::{Asked, Auth, Cause, Role, Rules, Verdict},
+    auth::{Asked, Auth, Cause, Rules, Verdict},
     decide::Decision,
     requests::Place,
     subscriptions::sender,
@@ -77,7 +77,7 @@ impl Core {
             self.forbid(at, request, out);
             return false;
         };
-        self.authenticate(at, request, aor, Role::Server, now, out)
+        self.authenticate(at, request, aor, now, out)
     }
 
     /// Without authentication: what comes directly from a client, or from a server or proxy of ours.
@@ -95,12 +95,11 @@ impl Core {
     }
 
     /// Authenticates the sender of a request for an AoR; answers it if that fails.
-    pub(super) fn authenticate(
+    fn authenticate(
         &mut self,
         at: &Place,
         request: &Request<'_>,
         aor: &Aor,
-        role: Role,
         now: Now,
         out: &mut Vec<Output>,
     ) -> bool {
@@ -111,7 +110,7 @@ impl Core {
         }
         let client = self.client_address(request, source);
         let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return true };
-        let asked = Asked { request, aor, source, client, role, salt: at.tag as u32 };
+        let asked = Asked { request, aor, client, salt: at.tag as u32 };
         let counters = &mut self.counters;
         let (answer, counter) = match auth.check(rules, &asked, now) {
             Verdict::Good => {

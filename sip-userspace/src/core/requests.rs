@@ -173,9 +173,10 @@ impl Core {
                 self.handled.redirected(key, now.mono_s());
                 let payload = answer.compose(request.message, &at.path, at.tag);
                 if self.settings.auth.as_ref().is_some_and(|rules| rules.before_redirect) {
-                    return Ok(self.send_once(at, 302, payload, now, out));
+                    self.send_once(at, 302, payload, now, out);
+                } else {
+                    out.push(Output::Send { flow: at.flow, payload });
                 }
-                out.push(Output::Send { flow: at.flow, payload });
             }
             Decision::Register { key, aor } => self.register(at, (key, aor), request, now, out),
             Decision::Proxy { key, server, .. } => {

@@ -10,7 +10,7 @@ use sip_common::abi::ClientKey;
 
 use super::{
     Core, Counters, Now, Output,
-    auth::{Asked, Role},
+    auth::Asked,
     decide::{Cause, Decision},
     requests::Place,
     table::{Lesson, overrides::AOR_MAX},
@@ -34,12 +34,11 @@ impl Core {
         if request.method != b"REGISTER" || !self.is_lesson_of_ours(key) {
             return;
         }
-        let source = at.source();
-        let client = self.client_address(request, source);
+        let client = self.client_address(request, at.source());
         let (Some(rules), Some(auth)) = (&self.settings.auth, &mut self.auth) else { return };
         let Some(aor) = request.to_uri.sip().and_then(|to| Aor::of(&to)) else { return };
         let salt = at.tag as u32;
-        let asked = Asked { request, aor: &aor, source, client, role: Role::Server, salt };
+        let asked = Asked { request, aor: &aor, client, salt };
         let text = std::str::from_utf8(aor.bytes()).ok().filter(|text| text.len() <= AOR_MAX);
         if let Some(text) = text
             && auth.proves(rules, &asked, now)

@@ -39,8 +39,6 @@ pub enum Name {
     RetryAfter,
     /// Authorization.
     Authorization,
-    /// Proxy-Authorization.
-    ProxyAuthorization,
     /// Supported, `k`.
     Supported,
     /// Event, `o` (RFC 6665).
@@ -82,7 +80,6 @@ const NAMES: &[(&str, Name)] = &[
     ("User-Agent", Name::UserAgent),
     ("Retry-After", Name::RetryAfter),
     ("Authorization", Name::Authorization),
-    ("Proxy-Authorization", Name::ProxyAuthorization),
     ("Supported", Name::Supported),
     ("k", Name::Supported),
     ("Event", Name::Event),
@@ -143,7 +140,6 @@ impl Name {
             Self::UserAgent => "User-Agent",
             Self::RetryAfter => "Retry-After",
             Self::Authorization => "Authorization",
-            Self::ProxyAuthorization => "Proxy-Authorization",
             Self::Supported => "Supported",
             Self::Event => "Event",
             Self::Accept => "Accept",

@@ -63,15 +63,6 @@ impl Default for Rules {
     }
 }
 
-/// Who asks for credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A registrar or another user agent server: 401.
-    Server,
-    /// A proxy: 407.
-    Proxy,
-}
-
 /// Why a client is challenged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -106,12 +97,8 @@ pub struct Asked<'a> {
     pub request: &'a Request<'a>,
     /// For whom it is.
     pub aor: &'a Aor,
-    /// Who sent it.
-    pub source: IpAddr,
     /// Where the client is, as far as hosts that are trusted say.
     pub client: IpAddr,
-    /// Who asks.
-    pub role: Role,
     /// The same for a retransmission, different for another request.
     pub salt: u32,
 }
@@ -167,14 +154,10 @@ impl Auth {
         // that was not started in the same second. Hosts' clocks differ by more.
         let now_s = now.unix_s.max(rules.since_unix_s);
         let nonce = self.nonces.issue(now_s, asked.salt, asked.client);
-        let (status, name) = match asked.role {
-            Role::Server => (401, "WWW-Authenticate: "),
-            Role::Proxy => (407, "Proxy-Authenticate: "),
-        };
-        let mut answer = Answer::new(status);
+        let mut answer = Answer::new(401);
         for algorithm in &rules.algorithms {
             let value = challenge(realm, &nonce, *algorithm, cause == Cause::Stale);
-            answer.push_line(&[name.as_bytes(), value.as_bytes()]);
+            answer.push_line(&[b"WWW-Authenticate: ", value.as_bytes()]);
         }
         Verdict::Challenge { answer, cause }
     }
@@ -195,12 +178,8 @@ impl Auth {
         realm: &str,
         now: Now,
     ) -> Result<bool, Cause> {
-        let name = match asked.role {
-            Role::Server => Name::Authorization,
-            Role::Proxy => Name::ProxyAuthorization,
-        };
         // A request may carry credentials of several realms (section 22.3).
-        let given = asked.request.message.all(name).filter_map(Credentials::parse);
+        let given = asked.request.message.all(Name::Authorization).filter_map(Credentials::parse);
         let ours = |given: &Credentials<'_>| {
             let offered = given.algorithm.is_some_and(|it| rules.algorithms.contains(&it));
             offered && *given.realm == *realm.as_bytes()
