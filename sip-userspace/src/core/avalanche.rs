@@ -98,9 +98,8 @@ mod tests {
     fn the_least_rate_takes_new_clients_too() {
         for rate in 1..6 {
             let mut avalanche = Avalanche::default();
-            let mut take =
-                |s| avalanche.take(rate, false, (KEY, 1), Duration::from_secs(s)).is_ok();
-            assert!((1..20).all(|s| take(s)), "{rate}");
+            let take = |s| avalanche.take(rate, false, (KEY, 1), Duration::from_secs(s)).is_ok();
+            assert!((1..20).all(take), "{rate}");
         }
     }
 
