@@ -26,6 +26,10 @@ pub(super) fn findings() -> Vec<Finding> {
     findings.push(btf());
     findings.extend(capabilities(&status));
     findings.push(bpffs(&mounts));
+    findings.extend(["ipv4", "ipv6"].map(|family| {
+        let path = format!("/proc/sys/net/{family}/conf/lo/forwarding");
+        forwarding(family, &fs::read_to_string(path).unwrap_or_default())
+    }));
     findings
 }
 
@@ -116,6 +120,19 @@ fn bpffs(mounts: &str) -> Finding {
         "bpffs",
         "not mounted at /sys/fs/bpf; only pins need it",
         "`mount -t bpf bpf /sys/fs/bpf`",
+    )
+}
+
+/// What `xdp.forward` needs; the daemon sets it where it may.
+fn forwarding(family: &str, value: &str) -> Finding {
+    let thing = format!("{family} forwarding of lo");
+    if value.trim() == "1" {
+        return Finding::ok(thing, "on, so `xdp.forward` finds the host's routes");
+    }
+    // Off is right for whoever does not forward, and a daemon that runs as root switches it on.
+    Finding::ok(
+        thing,
+        format!("off; `xdp.forward` wants `net.{family}.conf.lo.forwarding = 1` in /etc/sysctl.d"),
     )
 }
 

@@ -85,6 +85,7 @@ fn one(link: &Link) -> Vec<Finding> {
     let [about, features, channels] = ["-i", "-k", "-l"].map(|flag| ethtool(flag, name));
     let driver = link::driver(&about);
     let mut findings = vec![native(name, driver), mtu(name, link.mtu), queues(name, &channels)];
+    findings.extend(answers(name, &channels));
     findings.extend(offloads(name, driver, &features));
     findings.push(attached(link));
     findings
@@ -135,6 +136,17 @@ fn queues(name: &str, channels: &str) -> Finding {
     }
 }
 
+/// A driver that answers from the queue on which a frame came wants as many to send by.
+fn answers(name: &str, channels: &str) -> Option<Finding> {
+    let receive = link::receive_queues(channels)?;
+    let send = link::send_queues(channels).filter(|send| *send < receive)?;
+    Some(Finding::warn(
+        format!("{name} send queues"),
+        format!("{send} for {receive} receive queues: some drivers then refuse native XDP"),
+        format!("`ethtool -L {name}` with as many of both, if the hardware has them"),
+    ))
+}
+
 fn offloads(name: &str, driver: Option<&str>, features: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if link::feature(features, "rx-vlan-offload") == Some(true) {
@@ -142,6 +154,13 @@ fn offloads(name: &str, driver: Option<&str>, features: &str) -> Vec<Finding> {
             format!("{name} VLAN offload"),
             "the tag is taken off before XDP sees the frame; tagged frames look untagged",
             format!("`ethtool -K {name} rxvlan off`, if there are VLANs on this link"),
+        ));
+    }
+    if link::feature(features, "large-receive-offload") == Some(true) {
+        findings.push(Finding::warn(
+            format!("{name} LRO"),
+            "frames that the card has joined don't fit one page; drivers refuse native XDP",
+            format!("`ethtool -K {name} lro off`"),
         ));
     }
     let computed_late = link::feature(features, "tx-checksumming") == Some(true);
@@ -200,6 +219,8 @@ mod tests {
         let features = "tx-checksumming: on\nrx-vlan-offload: off [fixed]\n";
         assert_eq!(offloads("eth0", Some("veth"), features)[0].grade, Grade::Warn);
         assert_eq!(offloads("eth0", Some("ena"), features)[0].grade, Grade::Ok);
+        let joined = "large-receive-offload: on\n";
+        assert_eq!(offloads("eth0", Some("ena"), joined)[0].grade, Grade::Warn);
     }
 
     #[test]

@@ -62,12 +62,21 @@ pub(crate) fn feature(text: &str, feature: &str) -> Option<bool> {
 
 /// The receive queues in use, by `ethtool -l`: RX and Combined of the current settings.
 pub(crate) fn receive_queues(text: &str) -> Option<u32> {
+    queues(text, "RX:")
+}
+
+/// The queues to send by, in the same way: TX and Combined.
+pub(crate) fn send_queues(text: &str) -> Option<u32> {
+    queues(text, "TX:")
+}
+
+fn queues(text: &str, direction: &str) -> Option<u32> {
     let (_, current) = text.split_once("Current hardware settings")?;
     let count = |name: &str| {
         let line = current.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|value| value.trim().parse::<u32>().ok()).unwrap_or(0)
     };
-    Some(count("RX:") + count("Combined:"))
+    Some(count(direction) + count("Combined:"))
 }
 
 #[cfg(test)]
@@ -102,7 +111,7 @@ mod tests {
     fn queues_are_those_in_use_not_those_possible() {
         let text = "Channel parameters for eth0:\nPre-set maximums:\nRX:\t\t8\nTX:\t\t8\nOther:\t\tn/a\n\
                     Combined:\tn/a\nCurrent hardware settings:\nRX:\t\t2\nTX:\t\t1\nOther:\t\tn/a\nCombined:\tn/a\n";
-        assert_eq!(receive_queues(text), Some(2));
+        assert_eq!((receive_queues(text), send_queues(text)), (Some(2), Some(1)));
         assert_eq!(receive_queues("netlink error: Operation not supported\n"), None);
     }
 

@@ -4,7 +4,8 @@
 //! own, under load; what made a measurable difference is in `target/tune/homeward.toml`. An
 //! interface can't be loaded without disturbing who uses it, so it is only looked at: what follows
 //! by rule is in `target/tune/interface-NAME.sh`, each command with its reason and its undo.
-//! Invariant: without `--apply` nothing of the host or the interface changes.
+//! Invariant: without `--apply` nothing of the interface changes, and of the host only what set-up
+//! installs, since measuring needs the toolchain and the daemon.
 
 mod advise;
 mod apply;
