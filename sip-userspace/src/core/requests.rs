@@ -88,6 +88,7 @@ impl Core {
         match self.transactions.find(&transaction) {
             Found::New if self.names.waits(&transaction) => {
                 Counters::add(&mut self.counters.retransmissions_absorbed);
+                self.say_trying(&at, &request, out);
                 return Ok(());
             }
             Found::New => {}
@@ -217,7 +218,8 @@ impl Core {
             }
             b"CANCEL" => {
                 let invite = invite();
-                if self.transactions.find(&invite) == Found::New {
+                let waited = self.cancel_waiting(&invite, now, out);
+                if !waited && self.transactions.find(&invite) == Found::New {
                     return false;
                 }
                 // Section 9.2: the CANCEL itself is answered with 200 at once, whatever it does.

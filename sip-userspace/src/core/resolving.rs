@@ -11,8 +11,14 @@ use super::{
     },
     proxy::hop::{self, Hop},
     requests::{After, Place},
+    transaction::key::TransactionKey,
 };
-use crate::sip::{message::Message, request::Request, uri::SipUri};
+use crate::sip::{
+    answer::{self, Answer, Path},
+    message::Message,
+    request::Request,
+    uri::SipUri,
+};
 
 /// A look at the names of one request's next hops.
 pub(super) struct Look {
@@ -106,11 +112,40 @@ impl Core {
             Some(questions) => {
                 Counters::add(&mut self.counters.names_waited);
                 out.extend(questions.into_iter().map(|question| Output::Resolve { question }));
+                self.say_trying(at, request, out);
             }
             None => {
                 Counters::add(&mut self.counters.names_full);
                 self.shed(at, request, out);
             }
+        }
+        true
+    }
+
+    /// Section 17.2.1: an INVITE is answered within 200 ms, whatever it waits for.
+    pub(super) fn say_trying(&self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
+        if request.method == b"INVITE" {
+            self.answer(at, request.message, Answer::new(100), out);
+        }
+    }
+
+    /// An INVITE is cancelled while it waits for a name (section 9.2); whether it was.
+    pub(super) fn cancel_waiting(
+        &mut self,
+        invite: &TransactionKey,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(Waiting { key, flow, payload, .. }) = self.names.take(invite) else {
+            return false;
+        };
+        let Ok(message) = Message::parse(&payload) else { return true };
+        if let Ok(path) = Path::of(&message, flow.peer)
+            && self.transactions.begin(key, flow.towards(path.to), true)
+        {
+            let tag = answer::tag(&message, self.settings.node_secret);
+            let payload = self.signed(Answer::new(487)).compose(&message, &path, tag);
+            self.respond(key, 487, payload, now, out);
         }
         true
     }

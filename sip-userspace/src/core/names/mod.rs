@@ -160,6 +160,12 @@ impl Names {
         self.waiting.iter().any(|waiting| waiting.key == *key)
     }
 
+    /// A request that waits does so no longer.
+    pub fn take(&mut self, key: &TransactionKey) -> Option<Waiting> {
+        let place = self.waiting.iter().position(|waiting| waiting.key == *key)?;
+        Some(self.waiting.remove(place))
+    }
+
     /// Lets a request wait for these answers; what is to be asked, or `None` if there is no room.
     pub fn wait(
         &mut self,

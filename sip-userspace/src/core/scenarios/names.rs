@@ -111,6 +111,32 @@ fn nobody_waits_for_a_silent_dns_for_long() {
 }
 
 #[test]
+fn an_invite_that_waits_for_a_name_is_answered_and_can_be_cancelled() {
+    let mut world = world();
+    world.mute = true;
+    let mut bob = Ua::udp("bob", CALLER, HOME);
+    let invite = bob.invite("alice@example.com");
+    for _ in 0..2 {
+        world.say(bob.flow, &invite);
+        assert_eq!(World::seen(&world.run(100), CALLER), ["100"]);
+    }
+    world.say(bob.flow, &bob.cancel(&invite));
+    let arrived = world.run(100);
+    let mut seen = World::seen(&arrived, CALLER);
+    seen.sort_unstable();
+    assert_eq!(seen, ["200", "487"]);
+    assert_eq!(world.host(HOME).names().waiting(), 0);
+    let refused = World::find(&arrived, CALLER, "487");
+    let ack = invite.replace("INVITE", "ACK");
+    world.say(
+        bob.flow,
+        &ack.replace("To: <sip:alice@example.com>", &format!("To: {}", refused.first("To"))),
+    );
+    assert!(World::seen(&world.run(40_000), CALLER).is_empty(), "the ACK ends it");
+    world.is_quiet();
+}
+
+#[test]
 fn what_waits_is_bounded() {
     let mut world = world();
     world.mute = true;
