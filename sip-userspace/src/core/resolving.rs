@@ -122,9 +122,10 @@ impl Core {
         true
     }
 
-    /// Section 17.2.1: an INVITE is answered within 200 ms, whatever it waits for.
+    /// Section 17.2.1: an INVITE is answered within 200 ms, whatever it waits for. Not where it goes on
+    /// without state (16.11): its client has to send it again, and would not behind a 100.
     pub(super) fn say_trying(&self, at: &Place, request: &Request<'_>, out: &mut Vec<Output>) {
-        if request.method == b"INVITE" {
+        if request.method == b"INVITE" && !self.settings.stateless {
             self.answer(at, request.message, Answer::new(100), out);
         }
     }

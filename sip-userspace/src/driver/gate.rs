@@ -88,14 +88,11 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::tests::table;
+    use crate::core::tests::{HOME, addr, table};
 
     #[test]
     fn a_source_of_wrong_requests_is_heard_less_and_others_as_before() {
-        let config =
-            Config { rate_cost_ns: 10_000_000, rate_burst_ns: 1_000_000_000, ..Config::default() };
-        let mut gate = Gate::new(config, SourceFlags::default());
-        let table = table("home", Some(1));
+        let (table, mut gate) = (table("home", Some(1)), gate());
         let [good, bad]: [IpAddr; 2] =
             ["203.0.113.1".parse().unwrap(), "203.0.113.2".parse().unwrap()];
         let mut heard = [0, 0];
@@ -109,5 +106,44 @@ mod tests {
         }
         assert_eq!(heard[0], 500, "50 a second are within the rate");
         assert!(heard[1] < 60, "{heard:?}");
+    }
+
+    #[test]
+    fn where_the_kernel_limits_too_a_bunch_may_be_twice_as_large() {
+        let (table, source) = (table("home", Some(1)), "203.0.113.7".parse().unwrap());
+        let taken = [1, 2].map(|bursts| {
+            let mut gate = gate();
+            (0..500).filter(|_| gate.admit(source, bursts, NOW, &table)).count()
+        });
+        assert_eq!(taken, [101, 201]);
+    }
+
+    #[test]
+    fn a_source_without_a_limit_leaves_its_place_to_whoever_shares_it() {
+        let (table, mut gate) = (table("home", Some(1)), gate());
+        let place = |source: IpAddr| {
+            let folded = fold(Config::default().source_secret, address_words(source), false);
+            Bucket::index(folded)
+        };
+        // A server of the table, and a client that shares its place.
+        let server = addr(HOME).ip();
+        let clients = (1u32 << 27..).map(|bits| IpAddr::V4(bits.into()));
+        let client =
+            clients.filter(|client| place(*client) == place(server)).find(|it| *it != server);
+        let mut taken = 0;
+        for _ in 0..1_000 {
+            assert!((0..3).all(|_| gate.admit(server, 1, NOW, &table)));
+            taken += u32::from(gate.admit(client.unwrap(), 1, NOW, &table));
+        }
+        assert!(taken > 900, "{taken} of 1,000");
+    }
+
+    const NOW: Duration = Duration::from_secs(9);
+
+    /// A hundred requests a second, and as many at once.
+    fn gate() -> Gate {
+        let config =
+            Config { rate_cost_ns: 10_000_000, rate_burst_ns: 1_000_000_000, ..Config::default() };
+        Gate::new(config, SourceFlags::default())
     }
 }

@@ -137,6 +137,21 @@ fn an_invite_that_waits_for_a_name_is_answered_and_can_be_cancelled() {
 }
 
 #[test]
+fn an_invite_that_is_to_go_on_without_state_gets_no_100() {
+    let mut world = World::new(1, |settings| (settings.dns, settings.stateless) = (true, true));
+    let mut alice = Ua::udp("alice", ALICE, HOME);
+    let text = alice.register("").replace(&alice.contact(), &format!("<sip:alice@{HOST}>"));
+    world.say(alice.flow, &text);
+    world.run(100);
+    world.mute = true;
+    let mut bob = Ua::udp("bob", CALLER, HOME);
+    let invite = bob.invite("alice@example.com");
+    world.say(bob.flow, &invite);
+    assert!(World::seen(&world.run(100), CALLER).is_empty());
+    assert_eq!(world.host(HOME).names().waiting(), 1);
+}
+
+#[test]
 fn what_waits_is_bounded() {
     let mut world = world();
     world.mute = true;

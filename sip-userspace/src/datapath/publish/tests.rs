@@ -2,7 +2,7 @@
 //! its home by the committed table or is passed, and the next tries bring the maps up to the table.
 
 use proptest::prelude::*;
-use sip_common::abi::{ClientKey, Override, note};
+use sip_common::abi::{ClientKey, Override, ServerWord, note};
 
 use super::{
     faulty::{Fault, Faulty},
@@ -291,6 +291,36 @@ fn what_a_slot_lacks_it_lacks_for_the_next_daemon_too_whatever_changes_before_th
         }
         assert_eq!((world.differs(), world.publisher.incomplete()), (None, 0));
     }
+}
+
+#[test]
+fn an_index_is_another_servers_only_when_no_word_names_the_one_before() {
+    let mut world = World::new(1000);
+    world.apply((0..3).map(|i| add(i, &format!("home{i}"), State::Up)).collect());
+    world.apply((0..USERS).map(|n| assign(n, Some(1))).collect());
+    let before = world.table.clone();
+    // Commits that come before any client's word is written.
+    let clients = (0..USERS).map(|n| assign(n, Some(2)));
+    let slots = (0..64).map(|slot| Change::Place { slot, server: Some(2) });
+    for changes in [
+        clients.chain(slots).collect(),
+        vec![Change::RemoveServer { index: 1 }],
+        vec![Change::Server { index: 1, server: server("other", 77) }],
+    ] {
+        let applied = world.commit(changes);
+        world.publisher.applied(&mut world.maps, &world.table, applied, NOW);
+        // The server is taken back, and no client's word has been written yet.
+        if world.table.server(1).is_none() {
+            while Maps::server(&world.maps, 1) != ServerWord::default() {
+                world.publisher.work(&mut world.maps, &world.table, NOW, &mut || true);
+            }
+            assert!(world.maps.overrides.values().any(|word| Override(*word).server() == 1));
+        }
+    }
+    while world.publisher.work(&mut world.maps, &world.table, NOW, &mut || true) {
+        assert_eq!(world.wrong(&[&before, &world.table]), None);
+    }
+    assert_eq!(world.differs(), None);
 }
 
 #[test]

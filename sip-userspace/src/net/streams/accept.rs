@@ -16,7 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Event, Handle, Shared, Trust,
     connection::Connection,
-    places::{Place, Refused},
+    counts::{Count, Counts},
+    places::{Place, Places, Refused},
 };
 use crate::core::{Flow, Transport};
 
@@ -42,37 +43,37 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let place = match shared.places.accept(peer.ip()) {
-            Ok(place) => place,
-            Err(Refused::All) => {
-                shared.counts.connections.add();
-                continue;
-            }
-            Err(Refused::Source) => {
-                shared.counts.per_source.add();
-                continue;
-            }
-        };
+        let Counts { connections, per_source, .. } = &shared.counts;
+        let place = place_of(&shared.places, peer, (connections, per_source));
+        let Some(place) = place else { continue };
         let connection = shared.next_id();
         let flow = Flow { transport, local, peer, connection };
         let (shared, events) = (Arc::clone(&shared), events.clone());
         if transport == Transport::Tls {
-            let handshake = match shared.handshaking.accept(peer.ip()) {
-                Ok(handshake) => handshake,
-                Err(Refused::All) => {
-                    shared.counts.too_many_handshakes.add();
-                    continue;
-                }
-                Err(Refused::Source) => {
-                    shared.counts.handshakes_per_source.add();
-                    continue;
-                }
-            };
+            let Counts { too_many_handshakes, handshakes_per_source, .. } = &shared.counts;
+            let counts = (too_many_handshakes, handshakes_per_source);
+            let handshake = place_of(&shared.handshaking, peer, counts);
+            let Some(handshake) = handshake else { continue };
             tokio::spawn(tls(stream, flow, shared, events, (place, handshake)));
         } else {
             tokio::spawn(tcp(stream, flow, shared, events, place));
         }
     }
+}
+
+/// A place for a peer; what refuses it, all together or its source, is counted.
+fn place_of(
+    places: &Arc<Places>,
+    peer: SocketAddr,
+    (all, source): (&Count, &Count),
+) -> Option<Place> {
+    let refused = match places.accept(peer.ip()) {
+        Ok(place) => return Some(place),
+        Err(Refused::All) => all,
+        Err(Refused::Source) => source,
+    };
+    refused.add();
+    None
 }
 
 async fn tcp(
